@@ -1,0 +1,232 @@
+//! A disk: one failure domain with its own threads. Workers flush partitions, a housekeeper prepares and tidies up.
+
+use super::shared::Shared;
+use crate::partition::{Completion, Event, Host, Partition};
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const TICK: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+struct Work {
+    ready: VecDeque<Arc<Partition>>,
+    idle_workers: usize,
+    workers: usize,
+    stop: bool,
+}
+
+#[derive(Default)]
+struct Chores {
+    maintain: VecDeque<Arc<Partition>>,
+    later: VecDeque<(Instant, Arc<Partition>)>,
+    stop: bool,
+}
+
+pub struct Disk {
+    shared: Arc<Shared>,
+    work: Mutex<Work>,
+    work_waits: Condvar,
+    chores: Mutex<Chores>,
+    chores_wait: Condvar,
+    partitions: Mutex<Vec<Weak<Partition>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    spinning: AtomicUsize,
+}
+
+impl Disk {
+    pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Disk>> {
+        let disk = Arc::new(Disk {
+            shared,
+            work: Mutex::default(),
+            work_waits: Condvar::new(),
+            chores: Mutex::default(),
+            chores_wait: Condvar::new(),
+            partitions: Mutex::default(),
+            threads: Mutex::default(),
+            spinning: AtomicUsize::new(0),
+        });
+        let housekeeper = disk.clone();
+        let thread =
+            std::thread::Builder::new().name("bulkhead-keep".into()).spawn(move || housekeeper.keep_house())?;
+        disk.threads.lock().push(thread);
+        Ok(disk)
+    }
+
+    pub fn add(&self, partition: &Arc<Partition>) {
+        let mut partitions = self.partitions.lock();
+        if partitions.len() == partitions.capacity() {
+            partitions.retain(|p| p.strong_count() > 0);
+        }
+        partitions.push(Arc::downgrade(partition));
+    }
+
+    pub fn open_partitions(&self) -> Vec<Arc<Partition>> {
+        self.partitions.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Ends the threads. One that hangs in the kernel is left behind: it ends when the kernel lets go.
+    pub fn stop(&self) {
+        self.work.lock().stop = true;
+        self.work_waits.notify_all();
+        self.chores.lock().stop = true;
+        self.chores_wait.notify_all();
+        let threads = std::mem::take(&mut *self.threads.lock());
+        let deadline = Instant::now() + Duration::from_millis(u64::from(self.shared.config.stall_limit_ms));
+        for thread in threads {
+            while !thread.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            if thread.is_finished() {
+                let _ = thread.join();
+            }
+        }
+    }
+
+    /// The least number of workers that keeps waiting partitions moving; they are started when first needed.
+    fn start_worker_if_needed(self: &Arc<Self>, work: &mut Work) {
+        let limit = self.shared.config.flush_threads_per_disk as usize;
+        if work.idle_workers >= work.ready.len() || work.workers >= limit {
+            return;
+        }
+        let disk = self.clone();
+        if let Ok(thread) =
+            std::thread::Builder::new().name("bulkhead-flush".into()).spawn(move || disk.flush_partitions())
+        {
+            work.workers += 1;
+            self.threads.lock().push(thread);
+        }
+    }
+
+    fn flush_partitions(&self) {
+        loop {
+            let partition = {
+                let mut work = self.work.lock();
+                loop {
+                    if let Some(partition) = work.ready.pop_front() {
+                        break partition;
+                    }
+                    if work.stop {
+                        return;
+                    }
+                    work.idle_workers += 1;
+                    self.work_waits.wait(&mut work);
+                    work.idle_workers -= 1;
+                }
+            };
+            if catch_unwind(AssertUnwindSafe(|| partition.work())).is_err() {
+                partition.worker_panicked();
+            }
+        }
+    }
+
+    fn keep_house(&self) {
+        let mut next_tick = Instant::now() + TICK;
+        loop {
+            let (maintain, elapsed) = {
+                let mut chores = self.chores.lock();
+                let now = Instant::now();
+                if chores.stop {
+                    return;
+                }
+                let due = chores.later.front().is_some_and(|(at, _)| *at <= now);
+                if chores.maintain.is_empty() && !due && now < next_tick {
+                    let until = chores.later.front().map_or(next_tick, |(at, _)| next_tick.min(*at));
+                    self.chores_wait.wait_until(&mut chores, until);
+                    continue;
+                }
+                let mut elapsed = Vec::new();
+                while chores.later.front().is_some_and(|(at, _)| *at <= now) {
+                    elapsed.extend(chores.later.pop_front().map(|(_, p)| p));
+                }
+                // One at a time, so that a long chore does not hold up the intervals.
+                (chores.maintain.pop_front(), elapsed)
+            };
+            for partition in elapsed {
+                self.guarded(&partition, Partition::interval_elapsed);
+            }
+            if let Some(partition) = maintain {
+                self.guarded(&partition, Partition::maintain);
+            }
+            if Instant::now() >= next_tick {
+                next_tick = Instant::now() + TICK;
+                for partition in self.open_partitions() {
+                    self.guarded(&partition, Partition::tick);
+                }
+            }
+        }
+    }
+
+    /// A panic latches the partition it was about, nothing else.
+    fn guarded(&self, partition: &Arc<Partition>, chore: fn(&Partition)) {
+        if catch_unwind(AssertUnwindSafe(|| chore(partition))).is_err() {
+            partition.latch_panic(crate::error::Op::Allocate);
+        }
+    }
+}
+
+/// What a partition sees of its disk and engine.
+pub struct DiskHost(pub Arc<Disk>);
+
+impl Host for DiskHost {
+    fn flush_soon(&self, partition: Arc<Partition>) {
+        let mut work = self.0.work.lock();
+        work.ready.push_back(partition);
+        self.0.start_worker_if_needed(&mut work);
+        drop(work);
+        self.0.work_waits.notify_one();
+    }
+
+    fn flush_later(&self, partition: Arc<Partition>) {
+        let at = Instant::now() + Duration::from_millis(u64::from(self.0.shared.config.interval_ms));
+        self.0.chores.lock().later.push_back((at, partition));
+        self.0.chores_wait.notify_one();
+    }
+
+    fn maintain_soon(&self, partition: Arc<Partition>) {
+        let mut chores = self.0.chores.lock();
+        if !chores.maintain.iter().any(|p| Arc::ptr_eq(p, &partition)) {
+            chores.maintain.push_back(partition);
+            self.0.chores_wait.notify_one();
+        }
+    }
+
+    fn emit(&self, event: Event, tag: &Arc<AtomicU64>) {
+        self.0.shared.events.push(event, tag.clone());
+    }
+
+    fn complete(&self, completions: &[Completion]) {
+        self.0.shared.completions.push(completions);
+    }
+
+    fn cache_taken(&self, bytes: usize) -> bool {
+        let held = self.0.shared.cached_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        held as u64 > self.0.shared.config.read_cache_bytes
+    }
+
+    fn cache_released(&self, bytes: usize) -> bool {
+        let held = self.0.shared.cached_bytes.fetch_sub(bytes, Ordering::Relaxed).saturating_sub(bytes);
+        held as u64 > self.0.shared.config.read_cache_bytes
+    }
+
+    fn spin(&self, done: &dyn Fn() -> bool) -> bool {
+        // One spinner per disk, and only where a processor is left for the worker it waits for.
+        if self.0.shared.processors < 2 || self.0.spinning.swap(1, Ordering::Relaxed) != 0 {
+            return done();
+        }
+        let until = Instant::now() + super::SPIN;
+        let mut finished = done();
+        while !finished && Instant::now() < until {
+            for _ in 0..32 {
+                std::hint::spin_loop();
+            }
+            finished = done();
+        }
+        self.0.spinning.store(0, Ordering::Relaxed);
+        finished
+    }
+}

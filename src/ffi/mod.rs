@@ -1,0 +1,53 @@
+//! The C ABI: include/bulkhead.h is generated from this module, and tests/header.rs holds the two together.
+//!
+//! | file | content |
+//! |---|---|
+//! | boundary | the macro around every entry point: handle, catch_unwind, latch, status |
+//! | handles | 64-bit generational handles |
+//! | memory, report_error | every access to the caller's memory |
+//! | codes, types, reports | constants and structs |
+//! | library, engine, events, partition, entries, read, log, hard_state | the functions, by noun |
+//!
+//! Rules: outputs are written only on success; pointers are borrowed for the call; nothing here allocates, indexes
+//! or adds on trust of a number that the caller gave; no foreign thread ever calls back.
+
+// C's names, not Rust's: they are the same in the header, in Go and in the documentation.
+#![allow(non_camel_case_types)]
+// What a caller must guarantee is the same everywhere and stands at the head of the header: non-null pointers point
+// to what they say.
+#![allow(clippy::missing_safety_doc)]
+
+mod boundary;
+mod codes;
+mod engine;
+mod entries;
+mod events;
+mod handles;
+mod hard_state;
+mod library;
+mod log;
+mod memory;
+mod partition;
+mod read;
+mod report_error;
+mod reports;
+#[cfg(any(test, feature = "testing"))]
+mod testing;
+mod types;
+
+#[cfg(test)]
+mod panic_test;
+
+pub use codes::*;
+pub use engine::*;
+pub use entries::*;
+pub use events::*;
+pub use hard_state::*;
+pub use library::*;
+pub use log::*;
+pub use partition::*;
+pub use read::*;
+pub use reports::*;
+#[cfg(any(test, feature = "testing"))]
+pub use testing::bulkhead_testing_panic_next;
+pub use types::*;

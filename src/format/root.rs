@@ -1,0 +1,245 @@
+//! The root: a partition's state, in four checksummed slots.
+
+use super::{get_id, get_u32, get_u64, Id, VERSION};
+
+pub const ROOT_BYTES: usize = 4 * SLOT_SPACING;
+/// Two slots, written together with one flush.
+pub const SLOT_PAIR_BYTES: usize = 2 * SLOT_SPACING;
+/// Slots lie in different blocks, so that one torn or unreadable block costs one slot.
+const SLOT_SPACING: usize = 4096;
+const SLOT_BYTES: usize = 512;
+const MAGIC: &[u8; 8] = b"BLKHROOT";
+const FLAG_CLEAN: u32 = 1;
+
+/// Where a log that was closed cleanly ends: its newest begun segment and last entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogEnd {
+    pub segment: u64,
+    pub offset: u64,
+    pub lsn: u64,
+    pub index: u64,
+    pub term: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Root {
+    pub generation: u64,
+    pub partition_id: u64,
+    pub incarnation: Id,
+    pub epoch: Id,
+    pub term: u64,
+    pub vote: u64,
+    pub commit: u64,
+    pub compaction_index: u64,
+    pub compaction_term: u64,
+    /// Segments that count lie in `first_segment ..= last_segment`; none if first > last.
+    pub first_segment: u64,
+    pub last_segment: u64,
+    /// No lsn at or above this was used when the root was written, nor will be before it is written again.
+    pub lsn_limit: u64,
+    /// The shared journal in use; zero for none.
+    pub journal: Id,
+    pub mode: u32,
+    /// Set by a clean close.
+    pub clean: Option<LogEnd>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RootError {
+    #[error("the root file holds no valid slot")]
+    NoValidSlot,
+    #[error("slots {0} and {1} are damaged and may have held the newest state, a vote included", pair * 2, pair * 2 + 1)]
+    NewestMayBeLost { pair: usize },
+    #[error("the root was written by format version {0}, this library reads up to {VERSION}")]
+    VersionTooNew(u32),
+}
+
+impl Root {
+    /// The bytes and the file offset of the pair of slots that this generation is written to.
+    pub fn encode_pair(&self) -> (Vec<u8>, u64) {
+        let pair = (self.generation % 2) as usize;
+        let mut bytes = vec![0u8; SLOT_PAIR_BYTES];
+        for i in 0..2 {
+            bytes[i * SLOT_SPACING..i * SLOT_SPACING + SLOT_BYTES].copy_from_slice(&self.encode_slot(pair * 2 + i));
+        }
+        (bytes, (pair * SLOT_PAIR_BYTES) as u64)
+    }
+
+    /// A whole new root file: this state in both pairs, so that a pair without a valid slot is always damage.
+    pub fn encode_file(&self) -> Vec<u8> {
+        let mut bytes = vec![0u8; ROOT_BYTES];
+        for generation in [self.generation.saturating_sub(1), self.generation] {
+            let (pair, offset) = Root { generation, ..*self }.encode_pair();
+            bytes[offset as usize..offset as usize + SLOT_PAIR_BYTES].copy_from_slice(&pair);
+        }
+        bytes
+    }
+
+    fn encode_slot(&self, slot: usize) -> [u8; SLOT_BYTES] {
+        let mut b = [0u8; SLOT_BYTES];
+        b[..8].copy_from_slice(MAGIC);
+        b[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        b[12..16].copy_from_slice(&(SLOT_BYTES as u32).to_le_bytes());
+        b[32..48].copy_from_slice(&self.incarnation);
+        b[48..64].copy_from_slice(&self.epoch);
+        b[128..144].copy_from_slice(&self.journal);
+        b[144..148].copy_from_slice(&self.mode.to_le_bytes());
+        let flags = if self.clean.is_some() { FLAG_CLEAN } else { 0 };
+        b[148..152].copy_from_slice(&flags.to_le_bytes());
+        let end = self.clean.unwrap_or_default();
+        let words = [
+            (16, self.generation),
+            (24, self.partition_id),
+            (64, self.term),
+            (72, self.vote),
+            (80, self.commit),
+            (88, self.compaction_index),
+            (96, self.compaction_term),
+            (104, self.first_segment),
+            (112, self.last_segment),
+            (120, self.lsn_limit),
+            (152, end.segment),
+            (160, end.offset),
+            (168, end.lsn),
+            (176, end.index),
+            (184, end.term),
+        ];
+        for (at, word) in words {
+            b[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        }
+        let crc = slot_crc(slot, &b);
+        b[508..].copy_from_slice(&crc.to_le_bytes());
+        b
+    }
+
+    /// The newest state in a root file (rule R7). What is missing of a short file counts as damaged.
+    pub fn decode_file(bytes: &[u8]) -> Result<Root, RootError> {
+        let mut newest: Option<Root> = None;
+        let mut bad_pair = None;
+        for pair in 0..2 {
+            let mut valid = 0;
+            for slot in [pair * 2, pair * 2 + 1] {
+                let start = (slot * SLOT_SPACING).min(bytes.len());
+                if let Some(root) = decode_slot(slot, &bytes[start..(start + SLOT_BYTES).min(bytes.len())])? {
+                    valid += 1;
+                    if newest.map_or(true, |n| root.generation > n.generation) {
+                        newest = Some(root);
+                    }
+                }
+            }
+            if valid == 0 {
+                bad_pair = Some(pair);
+            }
+        }
+        match (newest, bad_pair) {
+            (None, _) => Err(RootError::NoValidSlot),
+            (Some(_), Some(pair)) => Err(RootError::NewestMayBeLost { pair }),
+            (Some(root), None) => Ok(root),
+        }
+    }
+}
+
+fn slot_crc(slot: usize, b: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&(slot as u32).to_le_bytes());
+    crc.update(&b[..508]);
+    crc.finalize()
+}
+
+fn decode_slot(slot: usize, b: &[u8]) -> Result<Option<Root>, RootError> {
+    if b.len() < SLOT_BYTES || &b[..8] != MAGIC || get_u32(b, 508) != slot_crc(slot, b) {
+        return Ok(None);
+    }
+    let version = get_u32(b, 8);
+    if version > VERSION {
+        return Err(RootError::VersionTooNew(version));
+    }
+    let end = LogEnd {
+        segment: get_u64(b, 152),
+        offset: get_u64(b, 160),
+        lsn: get_u64(b, 168),
+        index: get_u64(b, 176),
+        term: get_u64(b, 184),
+    };
+    Ok(Some(Root {
+        generation: get_u64(b, 16),
+        partition_id: get_u64(b, 24),
+        incarnation: get_id(b, 32),
+        epoch: get_id(b, 48),
+        term: get_u64(b, 64),
+        vote: get_u64(b, 72),
+        commit: get_u64(b, 80),
+        compaction_index: get_u64(b, 88),
+        compaction_term: get_u64(b, 96),
+        first_segment: get_u64(b, 104),
+        last_segment: get_u64(b, 112),
+        lsn_limit: get_u64(b, 120),
+        journal: get_id(b, 128),
+        mode: get_u32(b, 144),
+        clean: (get_u32(b, 148) & FLAG_CLEAN != 0).then_some(end),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(generation: u64) -> Root {
+        Root {
+            generation,
+            partition_id: 7,
+            incarnation: [1; 16],
+            term: generation,
+            last_segment: 3,
+            clean: Some(LogEnd::default()),
+            ..Root::default()
+        }
+    }
+
+    fn file(newest: u64) -> Vec<u8> {
+        let mut bytes = sample(newest - 1).encode_file();
+        let (pair, offset) = sample(newest).encode_pair();
+        bytes[offset as usize..offset as usize + pair.len()].copy_from_slice(&pair);
+        bytes
+    }
+
+    #[test]
+    fn the_highest_generation_wins() {
+        assert_eq!(Root::decode_file(&file(8)), Ok(sample(8)));
+        assert_eq!(Root::decode_file(&file(9)), Ok(sample(9)));
+    }
+
+    #[test]
+    fn either_slot_may_be_lost_but_not_both() {
+        for generation in [8, 9] {
+            for slot in 0..4 {
+                let mut bytes = file(generation);
+                bytes[slot * SLOT_SPACING + 64] ^= 1;
+                assert_eq!(Root::decode_file(&bytes), Ok(sample(generation)), "slot {slot}");
+                bytes[(slot ^ 1) * SLOT_SPACING + 200] ^= 1;
+                let pair = slot / 2;
+                assert_eq!(
+                    Root::decode_file(&bytes),
+                    Err(RootError::NewestMayBeLost { pair }),
+                    "an older vote must not be taken for the newest"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_or_short_file_is_not_term_zero() {
+        assert_eq!(Root::decode_file(&[]), Err(RootError::NoValidSlot));
+        assert_eq!(Root::decode_file(&[0; ROOT_BYTES]), Err(RootError::NoValidSlot));
+        assert_eq!(Root::decode_file(&file(8)[..SLOT_PAIR_BYTES]), Err(RootError::NewestMayBeLost { pair: 1 }));
+    }
+
+    #[test]
+    fn a_slot_in_the_wrong_place_does_not_count() {
+        let mut bytes = file(8);
+        let newest = bytes[..SLOT_BYTES].to_vec();
+        bytes[2 * SLOT_SPACING..2 * SLOT_SPACING + SLOT_BYTES].copy_from_slice(&newest);
+        bytes[3 * SLOT_SPACING..3 * SLOT_SPACING + SLOT_BYTES].copy_from_slice(&newest);
+        assert_eq!(Root::decode_file(&bytes), Err(RootError::NewestMayBeLost { pair: 1 }));
+    }
+}

@@ -1,0 +1,163 @@
+//! The storage trait and the disks behind it: `real` makes system calls, `sim` is a disk in memory that fails on demand.
+//!
+//! The traits are as small as the log's needs. Every method is one system call (or a simulated one), so that the simulated disk
+//! can fail each of them; loops over short writes and interrupted calls are in this file, above the traits, where both disks get them.
+
+mod buffer;
+mod eventfd;
+pub mod real;
+pub mod sim;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use buffer::AlignedBuf;
+pub use eventfd::EventFd;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reads through the page cache.
+    Read,
+    /// Reads past the page cache (O_DIRECT) where the filesystem has it: what the medium holds.
+    ReadDirect,
+    /// Reads and writes through the page cache; durable after `sync`.
+    Buffered,
+    /// Writes past the page cache and durable when they return (O_DIRECT with O_DSYNC). Offsets, lengths and memory aligned.
+    Durable,
+}
+
+/// An open file. Thread-safe; dropping closes it.
+pub trait File: Send + Sync {
+    /// One `pread`: may be short, 0 is the end of the file.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// One `pwritev`: may be short.
+    fn write_at(&self, bufs: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize>;
+    /// `fdatasync`.
+    fn sync(&self) -> io::Result<()>;
+    /// Allocates space up to `len` and extends the file (`fallocate`). EOPNOTSUPP is reported, not emulated.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+    fn len(&self) -> io::Result<u64>;
+    /// True if `write_at` is durable when it returns. False for `Access::Durable` on a filesystem without O_DIRECT: then `sync` is needed.
+    fn writes_are_durable(&self) -> bool;
+}
+
+/// An open directory, addressed by its descriptor: it stays the same directory when its path is renamed.
+pub trait Dir: Send + Sync {
+    /// Creates a file that must not exist (O_CREAT | O_EXCL | O_NOFOLLOW, mode 0600).
+    fn create(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>>;
+    /// Opens a regular file that exists (O_NOFOLLOW); ELOOP for a symbolic link, EINVAL for anything else that is no regular file.
+    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>>;
+    /// Replaces `to` if it exists.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    fn unlink(&self, name: &str) -> io::Result<()>;
+    /// Creates a subdirectory (mode 0700); EEXIST if there is one.
+    fn mkdir(&self, name: &str) -> io::Result<()>;
+    /// Opens a subdirectory.
+    fn subdir(&self, name: &str) -> io::Result<Arc<dyn Dir>>;
+    /// Names in the directory, without `.` and `..`, in no order.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// `fsync` of the directory.
+    fn sync(&self) -> io::Result<()>;
+    /// Exclusive lock for as long as the `Dir` lives (`flock`); EWOULDBLOCK if another open directory holds it.
+    fn lock(&self) -> io::Result<()>;
+    /// Properties of the filesystem it is on.
+    fn device(&self) -> DeviceInfo;
+}
+
+/// What a disk says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// `st_dev`: partitions with the same number share a disk.
+    pub id: u64,
+    /// `st_ino` of the directory: with `id`, which directory this is, whatever its path.
+    pub inode: u64,
+    /// Bytes; a durable write is padded to this, so that no block that holds acknowledged data is written again.
+    pub block_bytes: u32,
+    pub filesystem: Filesystem,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filesystem {
+    Ext4,
+    Xfs,
+    Btrfs,
+    /// Not one of those the project tests: opened with a warning event. The number is `f_type`.
+    Other(u64),
+}
+
+/// Where directories come from.
+pub trait Storage: Send + Sync {
+    /// Opens a directory (O_DIRECTORY | O_NOFOLLOW): ENOENT, ENOTDIR or ELOOP say what it is instead.
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>>;
+    /// Creates the last component of `path` (mode 0700) and makes its entry in the parent durable.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+}
+
+/// Runs a system call again while it is interrupted by a signal.
+pub fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            other => return other,
+        }
+    }
+}
+
+/// Writes all of `bufs` at `offset`; a write that takes nothing is an error (`WriteZero`).
+pub fn write_all_at(file: &dyn File, bufs: &[&[u8]], mut offset: u64) -> io::Result<()> {
+    let mut done = 0usize; // bytes of bufs[first] already written
+    let mut first = 0usize;
+    while first < bufs.len() {
+        if bufs[first].len() == done {
+            first += 1;
+            done = 0;
+            continue;
+        }
+        let mut slices = Vec::with_capacity((bufs.len() - first).min(IOV_MAX));
+        slices.push(io::IoSlice::new(&bufs[first][done..]));
+        slices.extend(bufs[first + 1..].iter().take(IOV_MAX - 1).map(|b| io::IoSlice::new(b)));
+        let mut wrote = retry_interrupted(|| file.write_at(&slices, offset))?;
+        if wrote == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        offset += wrote as u64;
+        while wrote > 0 {
+            let step = wrote.min(bufs[first].len() - done);
+            done += step;
+            wrote -= step;
+            if done == bufs[first].len() {
+                first += 1;
+                done = 0;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Most buffers in one `pwritev` (the kernel's UIO_MAXIOV).
+const IOV_MAX: usize = 1024;
+
+/// Reads until `buf` is full or the file ends; returns the bytes read.
+pub fn read_full_at(file: &dyn File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buf.len() {
+        let n = retry_interrupted(|| file.read_at(&mut buf[done..], offset + done as u64))?;
+        if n == 0 {
+            break;
+        }
+        done += n;
+    }
+    Ok(done)
+}
+
+/// Writes and makes durable, whatever the file needs for that.
+pub fn write_durable_at(file: &dyn File, buf: &[u8], offset: u64) -> io::Result<()> {
+    write_all_at(file, &[buf], offset)?;
+    if file.writes_are_durable() {
+        return Ok(());
+    }
+    // EINTR from fdatasync is not retried: a second fdatasync may report success for what the first one lost.
+    file.sync()
+}

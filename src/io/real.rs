@@ -1,0 +1,296 @@
+//! The real disk: one system call per method, everything relative to an open directory, no symbolic link followed.
+
+use super::{Access, DeviceInfo, Dir, File, Filesystem, Storage};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The filesystems of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealStorage;
+
+impl Storage for RealStorage {
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
+        let path = cstring(path.as_os_str().as_bytes())?;
+        Ok(Arc::new(RealDir::new(open_at(libc::AT_FDCWD, &path, DIR_FLAGS, 0)?)?))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        let parent = match path.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p,
+            _ => Path::new("."),
+        };
+        // The parent may be reached through links: only the directory itself must not be one.
+        let fd = open_at(
+            libc::AT_FDCWD,
+            &cstring(parent.as_os_str().as_bytes())?,
+            libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC,
+            0,
+        )?;
+        let name = path.file_name().ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+        let name = cstring(name.as_bytes())?;
+        // SAFETY: fd is open and name is NUL-terminated.
+        check(unsafe { libc::mkdirat(fd.as_raw_fd(), name.as_ptr(), 0o700) })?;
+        sync_fd(fd.as_raw_fd(), false)
+    }
+}
+
+const DIR_FLAGS: i32 = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+const FILE_FLAGS: i32 = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
+
+struct RealDir {
+    fd: OwnedFd,
+    device: DeviceInfo,
+}
+
+impl RealDir {
+    fn new(fd: OwnedFd) -> io::Result<RealDir> {
+        let device = device_info(fd.as_raw_fd())?;
+        Ok(RealDir { fd, device })
+    }
+
+    fn open_file(&self, name: &str, access: Access, create: i32) -> io::Result<Arc<dyn File>> {
+        let name = cstring(name.as_bytes())?;
+        let fd = self.fd.as_raw_fd();
+        let (flags, direct) = match access {
+            Access::Read => (libc::O_RDONLY, false),
+            Access::ReadDirect => (libc::O_RDONLY | libc::O_DIRECT, true),
+            Access::Buffered => (libc::O_RDWR, false),
+            Access::Durable => (libc::O_RDWR | libc::O_DIRECT | libc::O_DSYNC, true),
+        };
+        let opened = open_at(fd, &name, flags | create | FILE_FLAGS, 0o600);
+        let (fd, direct) = match opened {
+            // The kernel says EINVAL where a filesystem has no O_DIRECT; it may have created the file all the same.
+            Err(e) if direct && e.raw_os_error() == Some(libc::EINVAL) => {
+                let flags = (flags & !(libc::O_DIRECT | libc::O_DSYNC)) | (create & !libc::O_EXCL);
+                (open_at(fd, &name, flags | FILE_FLAGS, 0o600)?, false)
+            }
+            other => (other?, direct),
+        };
+        let stat = fstat(fd.as_raw_fd())?;
+        if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        if create != 0 && self.device.filesystem == Filesystem::Btrfs {
+            set_nocow(fd.as_raw_fd());
+        }
+        Ok(Arc::new(RealFile { fd, durable: direct && access == Access::Durable }))
+    }
+}
+
+impl Dir for RealDir {
+    fn create(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
+        self.open_file(name, access, libc::O_CREAT | libc::O_EXCL)
+    }
+
+    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
+        self.open_file(name, access, 0)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let (from, to) = (cstring(from.as_bytes())?, cstring(to.as_bytes())?);
+        let fd = self.fd.as_raw_fd();
+        // SAFETY: fd is open, both names are NUL-terminated.
+        check(unsafe { libc::renameat(fd, from.as_ptr(), fd, to.as_ptr()) })
+    }
+
+    fn unlink(&self, name: &str) -> io::Result<()> {
+        let name = cstring(name.as_bytes())?;
+        // SAFETY: fd is open, name is NUL-terminated.
+        check(unsafe { libc::unlinkat(self.fd.as_raw_fd(), name.as_ptr(), 0) })
+    }
+
+    fn mkdir(&self, name: &str) -> io::Result<()> {
+        let name = cstring(name.as_bytes())?;
+        // SAFETY: fd is open, name is NUL-terminated.
+        check(unsafe { libc::mkdirat(self.fd.as_raw_fd(), name.as_ptr(), 0o700) })
+    }
+
+    fn subdir(&self, name: &str) -> io::Result<Arc<dyn Dir>> {
+        let name = cstring(name.as_bytes())?;
+        Ok(Arc::new(RealDir::new(open_at(self.fd.as_raw_fd(), &name, DIR_FLAGS, 0)?)?))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        // A descriptor of its own: fdopendir takes it over, and the position in the directory is per open file.
+        let own = open_at(self.fd.as_raw_fd(), &cstring(b".")?, DIR_FLAGS, 0)?;
+        // SAFETY: own is an open directory; on success the stream owns it.
+        let stream = unsafe { libc::fdopendir(own.as_raw_fd()) };
+        if stream.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        std::mem::forget(own);
+        let names = read_names(stream);
+        // SAFETY: stream came from fdopendir and is closed once.
+        unsafe { libc::closedir(stream) };
+        names
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        sync_fd(self.fd.as_raw_fd(), false)
+    }
+
+    fn lock(&self) -> io::Result<()> {
+        // SAFETY: fd is open.
+        check(unsafe { libc::flock(self.fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })
+    }
+
+    fn device(&self) -> DeviceInfo {
+        self.device.clone()
+    }
+}
+
+/// Overwriting in place needs a file without copy-on-write. It works only on an empty file; where it is refused, writes are slower, not unsafe.
+fn set_nocow(fd: RawFd) {
+    const FS_NOCOW_FL: libc::c_int = 0x0080_0000;
+    let mut flags: libc::c_int = 0;
+    // SAFETY: the ioctl writes one int; the kernel's declared type is long, its actual access int.
+    if unsafe { libc::ioctl(fd, libc::FS_IOC_GETFLAGS, &mut flags) } == 0 {
+        flags |= FS_NOCOW_FL;
+        // SAFETY: the ioctl reads one int.
+        unsafe { libc::ioctl(fd, libc::FS_IOC_SETFLAGS, &flags) };
+    }
+}
+
+/// 16 random bytes from the kernel.
+pub fn random_id() -> io::Result<[u8; 16]> {
+    let mut id = [0u8; 16];
+    // SAFETY: the buffer is valid for writes of its length.
+    let n = super::retry_interrupted(|| size(unsafe { libc::getrandom(id.as_mut_ptr().cast(), id.len(), 0) }))?;
+    if n == id.len() {
+        Ok(id)
+    } else {
+        Err(io::Error::from_raw_os_error(libc::EIO))
+    }
+}
+
+fn read_names(stream: *mut libc::DIR) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    loop {
+        // SAFETY: errno is this thread's own.
+        unsafe { *libc::__errno_location() = 0 };
+        // SAFETY: stream is open and used by this thread alone.
+        let entry = unsafe { libc::readdir(stream) };
+        if entry.is_null() {
+            let error = io::Error::last_os_error();
+            return if error.raw_os_error() == Some(0) { Ok(names) } else { Err(error) };
+        }
+        // SAFETY: d_name is NUL-terminated and valid until the next readdir.
+        let name = unsafe { std::ffi::CStr::from_ptr((*entry).d_name.as_ptr()) };
+        // Names of ours are ASCII; another's name only has to be seen, not to be opened.
+        let name = name.to_string_lossy();
+        if name != "." && name != ".." {
+            names.push(name.into_owned());
+        }
+    }
+}
+
+struct RealFile {
+    fd: OwnedFd,
+    durable: bool,
+}
+
+impl File for RealFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let offset = off(offset)?;
+        // SAFETY: the buffer is valid for writes of its length.
+        size(unsafe { libc::pread(self.fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), offset) })
+    }
+
+    fn write_at(&self, bufs: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let (fd, offset) = (self.fd.as_raw_fd(), off(offset)?);
+        if let [one] = bufs {
+            // SAFETY: the buffer is valid for reads of its length.
+            return size(unsafe { libc::pwrite(fd, one.as_ptr().cast(), one.len(), offset) });
+        }
+        // SAFETY: IoSlice is guaranteed to have the layout of iovec; write_all_at bounds the count.
+        size(unsafe { libc::pwritev(fd, bufs.as_ptr().cast(), bufs.len() as i32, offset) })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        sync_fd(self.fd.as_raw_fd(), true)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        // SAFETY: fd is open.
+        check(unsafe { libc::fallocate(self.fd.as_raw_fd(), 0, 0, off(len)?) })
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(fstat(self.fd.as_raw_fd())?.st_size.max(0) as u64)
+    }
+
+    fn writes_are_durable(&self) -> bool {
+        self.durable
+    }
+}
+
+fn off(offset: u64) -> io::Result<libc::off_t> {
+    libc::off_t::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
+}
+
+fn cstring(bytes: &[u8]) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn size(result: isize) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+fn sync_fd(fd: RawFd, data_only: bool) -> io::Result<()> {
+    // SAFETY: fd is open.
+    check(unsafe {
+        if data_only {
+            libc::fdatasync(fd)
+        } else {
+            libc::fsync(fd)
+        }
+    })
+}
+
+fn open_at(dir: RawFd, name: &CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
+    // SAFETY: name is NUL-terminated.
+    let fd = super::retry_interrupted(|| match unsafe { libc::openat(dir, name.as_ptr(), flags, mode) } {
+        -1 => Err(io::Error::last_os_error()),
+        fd => Ok(fd),
+    })?;
+    // SAFETY: the call returned a descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn fstat(fd: RawFd) -> io::Result<libc::stat> {
+    // SAFETY: stat is plain data for which zero is valid.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: stat is valid for writes.
+    check(unsafe { libc::fstat(fd, &mut stat) })?;
+    Ok(stat)
+}
+
+fn device_info(fd: RawFd) -> io::Result<DeviceInfo> {
+    let stat = fstat(fd)?;
+    // SAFETY: statfs is plain data for which zero is valid.
+    let mut fs: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: fs is valid for writes.
+    check(unsafe { libc::fstatfs(fd, &mut fs) })?;
+    let filesystem = match fs.f_type as u64 {
+        0xEF53 => Filesystem::Ext4,
+        0x5846_5342 => Filesystem::Xfs,
+        0x9123_683E => Filesystem::Btrfs,
+        other => Filesystem::Other(other),
+    };
+    // st_blksize is the filesystem's block on all three supported ones: at least the device's physical block, so that
+    // a write padded to it shares no block with an earlier one. O_DIRECT's own alignment is never larger.
+    let block_bytes = u32::try_from(stat.st_blksize).unwrap_or(4096).clamp(512, 65_536);
+    Ok(DeviceInfo { id: stat.st_dev, inode: stat.st_ino, block_bytes, filesystem })
+}

@@ -1,0 +1,232 @@
+//! One simulated file: what the page cache shows, what the medium holds, and what lies between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Bytes that a device writes whole or not at all.
+pub const SECTOR: usize = 512;
+pub type Sector = [u8; SECTOR];
+
+/// Versions of one unsynced sector that are remembered: any of them may be what a power cut leaves.
+const MAX_VERSIONS: usize = 4;
+
+/// Bytes with a length of their own; what was never written reads as zeros.
+#[derive(Clone, Default)]
+pub struct Bytes {
+    data: Vec<u8>,
+    pub len: u64,
+}
+
+impl Bytes {
+    pub fn read(&self, offset: u64, buf: &mut [u8]) -> usize {
+        let n = self.len.saturating_sub(offset).min(buf.len() as u64) as usize;
+        let from = (offset as usize).min(self.data.len());
+        let to = (offset as usize).saturating_add(n).min(self.data.len());
+        buf[..to - from].copy_from_slice(&self.data[from..to]);
+        buf[to - from..n].fill(0);
+        n
+    }
+
+    pub fn write(&mut self, offset: u64, bytes: &[u8]) {
+        let from = offset as usize;
+        let to = from + bytes.len();
+        if self.data.len() < to {
+            self.data.resize(to, 0);
+        }
+        self.data[from..to].copy_from_slice(bytes);
+        self.len = self.len.max(to as u64);
+    }
+
+    pub fn sector(&self, number: u64) -> Sector {
+        let mut sector = [0; SECTOR];
+        let from = (number as usize * SECTOR).min(self.data.len());
+        let to = (from + SECTOR).min(self.data.len());
+        sector[..to - from].copy_from_slice(&self.data[from..to]);
+        sector
+    }
+
+    /// Changes a sector and leaves the length alone.
+    pub fn put_sector(&mut self, number: u64, sector: &Sector) {
+        let len = self.len;
+        self.write(number * SECTOR as u64, sector);
+        self.len = len;
+    }
+
+    /// Sets the length; what lies beyond is forgotten, so that it reads as zeros should the file grow again.
+    pub fn cut(&mut self, len: u64) {
+        self.len = len;
+        self.data.truncate(len as usize);
+    }
+
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut all = vec![0; self.len as usize];
+        self.read(0, &mut all);
+        all
+    }
+}
+
+/// What happened to a sector since it was last durable.
+#[derive(Clone, Default)]
+pub struct Dirty {
+    /// Earlier unsynced contents, oldest first.
+    versions: Vec<Sector>,
+    /// What a write-back without a flush put into the device's volatile cache: direct reads see it, a power cut may lose it.
+    device: Option<Sector>,
+}
+
+#[derive(Clone, Default)]
+pub struct Content {
+    pub cached: Bytes,
+    pub durable: Bytes,
+    dirty: BTreeMap<u64, Dirty>,
+    pub unreadable: BTreeSet<u64>,
+    pub unwritable: BTreeSet<u64>,
+}
+
+/// The sectors that `len` bytes at `offset` touch.
+pub fn sectors(offset: u64, len: usize) -> std::ops::Range<u64> {
+    let size = SECTOR as u64;
+    offset / size..(offset + len as u64).div_ceil(size)
+}
+
+impl Content {
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty() || self.cached.len != self.durable.len
+    }
+
+    pub fn write_cached(&mut self, offset: u64, bytes: &[u8]) {
+        for number in sectors(offset, bytes.len()) {
+            match self.dirty.get_mut(&number) {
+                Some(dirty) if dirty.versions.len() < MAX_VERSIONS => dirty.versions.push(self.cached.sector(number)),
+                Some(_) => {}
+                None => {
+                    self.dirty.insert(number, Dirty::default());
+                }
+            }
+            // A write gives a bad sector a new place on the medium, unless that fails as well.
+            self.unreadable.remove(&number);
+        }
+        self.cached.write(offset, bytes);
+    }
+
+    /// A direct write: `lands` says which sectors reach the medium. The page cache never differs from it afterwards.
+    pub fn write_direct(&mut self, offset: u64, bytes: &[u8], lands: impl Fn(u64) -> bool) {
+        for number in sectors(offset, bytes.len()).filter(|n| lands(*n)) {
+            let at = (number * SECTOR as u64 - offset) as usize;
+            let part = &bytes[at..at + SECTOR];
+            self.durable.write(number * SECTOR as u64, part);
+            self.cached.write(number * SECTOR as u64, part);
+            self.dirty.remove(&number);
+            self.unreadable.remove(&number);
+        }
+        self.durable.len = self.durable.len.max(self.cached.len);
+    }
+
+    /// A write that the page cache shows and the medium never gets.
+    pub fn write_lost(&mut self, offset: u64, bytes: &[u8]) {
+        self.cached.write(offset, bytes);
+        for number in sectors(offset, bytes.len()) {
+            self.dirty.remove(&number);
+        }
+    }
+
+    /// A write that reaches the medium behind the page cache's back.
+    pub fn write_medium(&mut self, offset: u64, bytes: &[u8]) {
+        let len = self.durable.len;
+        self.durable.write(offset, bytes);
+        self.durable.cut(len.min(self.durable.len));
+    }
+
+    /// Everything unsynced becomes durable.
+    pub fn flush(&mut self) {
+        for number in std::mem::take(&mut self.dirty).into_keys() {
+            let sector = self.cached.sector(number);
+            self.durable.put_sector(number, &sector);
+        }
+        self.durable.len = self.cached.len;
+    }
+
+    /// A failed flush as on Linux: what did not reach the medium is marked clean, so that the next flush has nothing to say about it.
+    pub fn flush_failed(&mut self, lands: impl Fn(u64) -> bool) {
+        for number in std::mem::take(&mut self.dirty).into_keys() {
+            if lands(number) && !self.unwritable.contains(&number) {
+                let sector = self.cached.sector(number);
+                self.durable.put_sector(number, &sector);
+            }
+        }
+        self.durable.len = self.cached.len;
+    }
+
+    /// A sector on the way to the medium that cannot be written, if there is one.
+    pub fn flush_meets_bad_sector(&self) -> bool {
+        !self.unwritable.is_empty() && self.dirty.keys().any(|n| self.unwritable.contains(n))
+    }
+
+    pub fn write_meets_bad_sector(&self, offset: u64, len: usize) -> bool {
+        !self.unwritable.is_empty() && sectors(offset, len).any(|n| self.unwritable.contains(&n))
+    }
+
+    /// The bytes from `offset` that can be read before the first bad sector; dirty ones come from memory.
+    pub fn readable(&self, offset: u64, len: usize) -> usize {
+        if self.unreadable.is_empty() {
+            return len;
+        }
+        let bad = sectors(offset, len).find(|n| self.unreadable.contains(n) && !self.dirty.contains_key(n));
+        bad.map_or(len, |n| (n * SECTOR as u64).saturating_sub(offset) as usize)
+    }
+
+    /// What a direct read writes back first: it is in the device afterwards, but no flush made it durable.
+    pub fn write_back(&mut self, offset: u64, len: usize) {
+        for number in sectors(offset, len) {
+            if let Some(dirty) = self.dirty.get_mut(&number) {
+                dirty.device = Some(self.cached.sector(number));
+            }
+        }
+    }
+
+    pub fn read_direct(&self, offset: u64, buf: &mut [u8]) -> usize {
+        let n = self.cached.len.saturating_sub(offset).min(buf.len() as u64) as usize;
+        buf[..n].fill(0);
+        self.durable.read(offset, &mut buf[..n]);
+        for number in sectors(offset, n) {
+            let Some(sector) = self.dirty.get(&number).and_then(|d| d.device) else { continue };
+            let start = number * SECTOR as u64;
+            let from = start.max(offset);
+            let to = (start + SECTOR as u64).min(offset + n as u64);
+            let (a, b) = ((from - start) as usize, (to - start) as usize);
+            buf[(from - offset) as usize..(to - offset) as usize].copy_from_slice(&sector[a..b]);
+        }
+        n
+    }
+
+    /// Forgets clean pages, as memory pressure does: reads see the medium again.
+    pub fn drop_caches(&mut self) {
+        let mut fresh = self.durable.clone();
+        for number in self.dirty.keys() {
+            fresh.put_sector(*number, &self.cached.sector(*number));
+        }
+        fresh.len = self.cached.len;
+        self.cached = fresh;
+    }
+
+    /// What a power cut leaves. `pick(sector, choices)` chooses among that many contents, 0 being the durable one and the last the newest.
+    pub fn power_cut(&mut self, pick: impl Fn(u64, usize) -> usize) {
+        for (number, dirty) in std::mem::take(&mut self.dirty) {
+            let mut choices = dirty.versions;
+            choices.extend(dirty.device);
+            choices.push(self.cached.sector(number));
+            if let Some(chosen) = pick(number, choices.len() + 1).checked_sub(1) {
+                self.durable.put_sector(number, &choices[chosen]);
+            }
+        }
+        if self.cached.len != self.durable.len {
+            let (old, new) = (self.durable.len, self.cached.len);
+            let len = match pick(u64::MAX, 3) {
+                0 => old,
+                1 => (old + new) / 2 / SECTOR as u64 * SECTOR as u64,
+                _ => new,
+            };
+            self.durable.cut(len);
+        }
+        self.cached = self.durable.clone();
+    }
+}

@@ -1,0 +1,174 @@
+//! An open file of the simulated disk.
+
+use std::io::{self, IoSlice};
+
+use super::gate::{os, Effect, Handle, Verdict};
+use super::plan::{mix, OpKind};
+use super::state::{Inode, State};
+use crate::io::{Access, File};
+
+pub struct SimFile {
+    pub handle: Handle,
+    pub access: Access,
+    /// False on a filesystem without O_DIRECT: everything goes through the page cache.
+    pub direct: bool,
+    pub align: usize,
+}
+
+impl SimFile {
+    fn is_direct(&self) -> bool {
+        self.direct && matches!(self.access, Access::Durable | Access::ReadDirect)
+    }
+
+    /// EINVAL for what O_DIRECT refuses: offset, length and memory have to be aligned.
+    fn check_alignment(&self, offset: u64, parts: &[(*const u8, usize)]) -> io::Result<()> {
+        let aligned = |n: usize| n % self.align == 0;
+        let fits = aligned(offset as usize) && parts.iter().all(|(at, len)| aligned(*at as usize) && aligned(*len));
+        if self.is_direct() && !fits {
+            return Err(os(libc::EINVAL));
+        }
+        Ok(())
+    }
+
+    fn store(&self, state: &mut State, verdict: &Verdict, offset: u64, bytes: &[u8]) {
+        let (direct, key) = (self.is_direct(), verdict.key);
+        let content = state.content(self.handle.inode);
+        match &verdict.effect {
+            Effect::Nothing | Effect::Elsewhere(..) => {}
+            Effect::Lost | Effect::Shifted(_) if direct => {}
+            Effect::Lost | Effect::Shifted(_) => content.write_lost(offset, bytes),
+            Effect::Part if direct => content.write_direct(offset, bytes, lands(key)),
+            Effect::Part if verdict.crashed => content.write_cached(offset, &bytes[..key as usize % (bytes.len() + 1)]),
+            Effect::Part => {}
+            Effect::Full | Effect::Limit(_) if direct => content.write_direct(offset, bytes, |_| true),
+            Effect::Full | Effect::Limit(_) => content.write_cached(offset, bytes),
+        }
+        match &verdict.effect {
+            Effect::Shifted(by) => content.write_medium(offset.saturating_add_signed(*by), bytes),
+            Effect::Elsewhere(path, at) => {
+                if let Ok(other) = state.walk(super::state::ROOT, path) {
+                    state.content(other).write_medium(*at, bytes);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Chooses the sectors of a failed or interrupted write that reach the medium: all, none, a prefix, or any subset.
+pub fn lands(key: u64) -> impl Fn(u64) -> bool {
+    move |sector| match key % 5 {
+        0 => false,
+        1 => true,
+        2 => sector % 8 < (key >> 8) % 8,
+        _ => mix(&[key, sector]) & 1 == 0,
+    }
+}
+
+impl File for SimFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let (mut state, verdict) =
+            self.handle.shared.begin(OpKind::Read, &self.handle.path, offset, buf.len() as u64)?;
+        verdict.result(())?;
+        if offset >= state.content(self.handle.inode).cached.len {
+            return Ok(0); // before any check of alignment, as Linux does it
+        }
+        self.check_alignment(offset, &[(buf.as_ptr(), buf.len())])?;
+        let limit = if let Effect::Limit(n) = verdict.effect { n.min(buf.len()) } else { buf.len() };
+        let direct = self.is_direct();
+        let writes_back = state.config.direct_reads_write_back;
+        let content = state.content(self.handle.inode);
+        let in_file = content.cached.len.saturating_sub(offset).min(limit as u64) as usize;
+        let good = content.readable(offset, in_file);
+        if good < in_file && (good == 0 || direct) {
+            return Err(os(libc::EIO));
+        }
+        if direct && writes_back {
+            content.write_back(offset, good);
+        }
+        let buf = &mut buf[..good];
+        Ok(if direct { content.read_direct(offset, buf) } else { content.cached.read(offset, buf) })
+    }
+
+    fn write_at(&self, bufs: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let asked: usize = bufs.iter().map(|b| b.len()).sum();
+        let (mut state, verdict) = self.handle.shared.begin(OpKind::Write, &self.handle.path, offset, asked as u64)?;
+        if matches!(self.access, Access::Read | Access::ReadDirect) {
+            return Err(os(libc::EBADF));
+        }
+        let parts: Vec<_> = bufs.iter().map(|b| (b.as_ptr(), b.len())).collect();
+        self.check_alignment(offset, &parts)?;
+        let mut len = asked;
+        if let Effect::Limit(n) = verdict.effect {
+            // A short O_DIRECT write ends at a block of the device.
+            len = if self.is_direct() { n.min(asked) / self.align * self.align } else { n.min(asked) };
+        }
+        if verdict.effect != Effect::Nothing {
+            let room = state.take_space(self.handle.inode, offset, len as u64) as usize;
+            if room == 0 && len > 0 {
+                return Err(state.no_space());
+            }
+            len = len.min(room);
+        }
+        let bytes: Vec<u8> = bufs.iter().flat_map(|b| b.iter().copied()).take(len).collect();
+        if self.is_direct() && state.content(self.handle.inode).write_meets_bad_sector(offset, len) {
+            let partial = Verdict { effect: Effect::Part, errno: Some(libc::EIO), crashed: false, key: verdict.key };
+            let good = state.content(self.handle.inode).unwritable.clone();
+            let lands = lands(partial.key);
+            state.content(self.handle.inode).write_direct(offset, &bytes, |n| !good.contains(&n) && lands(n));
+            return partial.result(0);
+        }
+        self.store(&mut state, &verdict, offset, &bytes);
+        verdict.result(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let (mut state, verdict) = self.handle.shared.begin(OpKind::Sync, &self.handle.path, 0, 0)?;
+        let forgets = state.config.failed_syncs_forget;
+        let content = state.content(self.handle.inode);
+        let bad_sector = content.flush_meets_bad_sector();
+        match verdict.effect {
+            // What a power cut during a flush leaves is chosen by the crash itself.
+            Effect::Part if verdict.crashed => {}
+            Effect::Full | Effect::Limit(_) if !bad_sector => content.flush(),
+            Effect::Part | Effect::Full | Effect::Limit(_) if forgets => content.flush_failed(lands(verdict.key)),
+            Effect::Lost => content.flush_failed(|_| false),
+            _ => {}
+        }
+        if bad_sector {
+            return Err(os(libc::EIO));
+        }
+        verdict.result(())
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let (mut state, verdict) = self.handle.shared.begin(OpKind::Allocate, &self.handle.path, 0, len)?;
+        if !state.config.can_allocate {
+            return Err(os(libc::EOPNOTSUPP));
+        }
+        if verdict.happens() {
+            let missing =
+                (0..len.div_ceil(super::state::BLOCK)).filter(|b| !has_block(&state, self.handle.inode, *b)).count();
+            if missing as u64 > state.free_blocks() {
+                return Err(state.no_space());
+            }
+            state.take_space(self.handle.inode, 0, len);
+            let content = state.content(self.handle.inode);
+            content.cached.len = content.cached.len.max(len);
+        }
+        verdict.result(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        let (mut state, verdict) = self.handle.shared.begin(OpKind::Len, &self.handle.path, 0, 0)?;
+        verdict.result(state.content(self.handle.inode).cached.len)
+    }
+
+    fn writes_are_durable(&self) -> bool {
+        self.direct && self.access == Access::Durable
+    }
+}
+
+fn has_block(state: &State, inode: u64, block: u64) -> bool {
+    state.inodes.get(&inode).is_some_and(|i: &Inode| i.blocks.contains(&block))
+}

@@ -1,0 +1,26 @@
+//! Bulkhead: a write-ahead log for storage datanodes that keep thousands of partitions in one process.
+//!
+//! An I/O error stays inside the partition it hit: the partition says what happened and stops accepting writes, every other
+//! partition carries on, and the process never dies. See `docs/design.md` for the decisions and `docs/format.md` for the bytes.
+
+#![deny(unsafe_code)]
+
+#[cfg(not(panic = "unwind"))]
+compile_error!("Bulkhead catches panics at its boundary: build it with panic = \"unwind\"");
+
+mod engine;
+mod error;
+#[allow(unsafe_code)] // pointers from the caller
+pub mod ffi;
+pub mod format;
+#[allow(unsafe_code)] // system calls and aligned memory
+pub mod io;
+mod partition;
+mod segment;
+
+pub use engine::{Completion, Engine, EngineConfig, Event};
+pub use error::{errno_of, Cause, Error, Op, Result, Status};
+pub use partition::{
+    Counters, Disposition, Entry, EntryRef, HardState, Mode, Partition, PartitionConfig, PartitionStatus, State,
+    VerifyReport,
+};

@@ -1,0 +1,165 @@
+//! Close: what is accepted becomes durable, the root says where the log ends, the directory is free.
+
+use super::log::Log;
+use super::types::{Mode, State};
+use super::Partition;
+use crate::error::{Error, Op, Result, Status};
+use crate::format::LogEnd;
+use std::time::Duration;
+
+impl Partition {
+    /// Closes the partition. A healthy one is flushed in every mode; a faulted one is closed at once. Afterwards the directory may be
+    /// renamed, copied or deleted, and every call answers `Closed`. Closing again is fine.
+    ///
+    /// Errors: what failed while flushing; `Busy` if an operation still hangs in the kernel and may touch the directory later. The
+    /// partition is closed in any case.
+    pub fn close(&self) -> Result<()> {
+        self.shut(false)
+    }
+
+    fn shut(&self, on_this_thread: bool) -> Result<()> {
+        let patience = Duration::from_millis(u64::from(self.limits.stall_limit_ms));
+        let _operation = self.operation.try_lock_for(patience);
+        {
+            let mut log = self.log.lock();
+            if log.state == State::Closed {
+                return Ok(());
+            }
+            log.exclusive = true;
+        }
+        let flushed = self.flush_for_close(on_this_thread);
+        let (healthy, hangs) = {
+            let mut log = self.log.lock();
+            let healthy = log.state == State::ReadWrite;
+            log.state = State::Closed;
+            log.fault_count += 1;
+            self.changed.notify_all();
+            release(&mut log);
+            self.forget_cache(&mut log);
+            (healthy, log.in_flight.is_some())
+        };
+        let wait = if healthy { patience } else { Duration::from_millis(1) };
+        let quiet = self.maintenance.try_lock_for(wait).is_some()
+            && self.allocation.try_lock_for(wait).is_some()
+            && self.root.try_lock_for(wait).is_some();
+        *self.dir.lock() = None;
+        if hangs || !quiet {
+            let message = "closed, but an operation still hangs in the kernel; do not rename, copy or delete the directory before it has come back";
+            return Err(Error::new(Status::Busy, Op::Close, message).partition(self.id).at(&self.path));
+        }
+        flushed
+    }
+
+    fn flush_for_close(&self, on_this_thread: bool) -> Result<()> {
+        {
+            let mut log = self.log.lock();
+            if log.state != State::ReadWrite {
+                return Ok(());
+            }
+            if on_this_thread {
+                drop(log);
+                self.work();
+            } else {
+                self.wait_idle(&mut log, Op::Close)?;
+            }
+        }
+        if self.mode == Mode::None {
+            self.sync_all(Op::Close)?;
+        }
+        let version = {
+            let mut log = self.log.lock();
+            if log.state != State::ReadWrite {
+                return Err(self.fault_error(&log, Op::Close));
+            }
+            let clean = LogEnd {
+                segment: log.end.segment,
+                offset: log.end.end_offset,
+                lsn: log.end.last_lsn,
+                index: log.last.0,
+                term: log.last.1,
+            };
+            if log.stored.clean == Some(clean) && log.stored.commit == log.commit {
+                return Ok(());
+            }
+            self.want_root(&mut log, |root| root.clean = Some(clean))
+        };
+        if on_this_thread {
+            self.write_root(version)
+        } else {
+            self.store_root(version, Op::Close)
+        }
+    }
+
+    /// Returns when all accepted entries are durable, in every mode.
+    pub fn sync(&self) -> Result<()> {
+        if self.mode == Mode::None {
+            return self.sync_all(Op::Sync);
+        }
+        let (lsn, faults) = {
+            let mut log = self.log.lock();
+            self.check_writable(&log, Op::Sync)?;
+            self.schedule(&mut log);
+            (
+                log.groups.back().map(|g| g.last_lsn).or(log.in_flight.as_ref().map(|g| g.last_lsn)).unwrap_or(0),
+                log.fault_count,
+            )
+        };
+        self.wait_durable(lsn, faults)
+    }
+
+    /// Mode none: syncs what is not known durable, oldest segment first.
+    fn sync_all(&self, op: Op) -> Result<()> {
+        let (files, extent, faults) = {
+            let log = self.log.lock();
+            if log.state != State::ReadWrite {
+                return Err(self.fault_error(&log, op));
+            }
+            if log.durable.lsn >= log.acked.lsn {
+                return Ok(());
+            }
+            let tail = log.tail.iter().map(|t| t.segment.clone());
+            (log.sealed.iter().map(|s| s.segment.clone()).chain(tail).collect::<Vec<_>>(), log.acked, log.fault_count)
+        };
+        for segment in files {
+            let result = segment.file().map_or(Ok(()), |f| f.sync());
+            if let Err(e) = result {
+                let mut log = self.log.lock();
+                let error = self
+                    .io_error(op, &e, "syncing a segment", &segment.name())
+                    .range(log.durable.index + 1, extent.index);
+                if log.fault_count == faults {
+                    self.latch(&mut log, error.clone(), State::Unavailable);
+                }
+                return Err(error);
+            }
+        }
+        let mut log = self.log.lock();
+        if log.fault_count != faults {
+            return Err(self.fault_error(&log, op));
+        }
+        if extent.lsn > log.durable.lsn {
+            log.durable = extent;
+            log.durable.index = extent.index.min(log.last.0);
+        }
+        Ok(())
+    }
+}
+
+/// Closes every file.
+fn release(log: &mut Log) {
+    if let Some(tail) = log.tail.take() {
+        tail.segment.seal();
+    }
+    for segment in
+        log.spares.drain(..).chain(log.sealed.drain(..).map(|s| s.segment)).chain(log.live.drain(..).map(|l| l.segment))
+    {
+        segment.seal();
+    }
+}
+
+impl Drop for Partition {
+    fn drop(&mut self) {
+        // Nobody is left to tell; what failed is found at the next open.
+        let _ = self.shut(true);
+    }
+}

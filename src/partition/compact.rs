@@ -1,0 +1,158 @@
+//! Compaction and snapshot reset: one root write makes each of them true; files go afterwards.
+
+use super::log::{Extent, Live, Log};
+use super::types::{Mode, State};
+use super::Partition;
+use crate::error::{Error, Op, Result, Status};
+use crate::format::BeginData;
+use crate::segment::Segment;
+
+/// Files of a partition that wait to be used again.
+const RECYCLABLE_MAX: usize = 2;
+
+impl Partition {
+    /// Removes entries up to `index`, inclusive. At or below the compaction point it does nothing. Works in ReadOnly, too.
+    ///
+    /// Errors: `OutOfRange` for an index beyond the last entry; otherwise the fault that latched the partition.
+    pub fn compact(&self, index: u64) -> Result<()> {
+        let _operation = self.operation.lock();
+        let (version, term) = {
+            let mut log = self.log.lock();
+            self.check_root_writable(&log, Op::Compact)?;
+            if index <= log.compaction.0 {
+                return Ok(());
+            }
+            let last = if self.mode == Mode::Sync { log.acked.index.min(log.last.0) } else { log.last.0 };
+            if index > last {
+                let message = format!("index {index} is beyond the last entry {last}");
+                return Err(Error::new(Status::OutOfRange, Op::Compact, message).partition(self.id).at(&self.path));
+            }
+            let term = self.term_locked(&log, index)?;
+            let first_segment = first_needed(&log, index);
+            let version = self.want_root(&mut log, |root| {
+                root.compaction_index = index;
+                root.compaction_term = term;
+                root.first_segment = first_segment;
+            });
+            (version, term)
+        };
+        self.store_root(version, Op::Compact)?;
+        let mut log = self.log.lock();
+        log.compaction = (index, term);
+        log.commit = log.commit.max(index);
+        let first = log.stored.first_segment;
+        let (live, gone): (Vec<_>, Vec<_>) = log.live.drain(..).partition(|l| l.segment.sequence() >= first);
+        log.live = live;
+        if log.damaged.2 > 0 && log.damaged.1 <= index {
+            log.damaged = (0, 0, 0);
+        }
+        self.release_files(&mut log, &gone);
+        Ok(())
+    }
+
+    /// Makes the log empty behind a snapshot: it continues at `index + 1`. Commit becomes `index`; term and vote stay.
+    /// Atomic: after a crash either the old log is there or the new, empty one.
+    ///
+    /// Errors: `Compacted` for an index below the compaction point; `TermRegression` for a term lower than the compaction point's;
+    /// otherwise the fault that latched the partition.
+    pub fn reset(&self, index: u64, term: u64) -> Result<()> {
+        let _operation = self.operation.lock();
+        let version = {
+            let mut log = self.log.lock();
+            self.wait_idle(&mut log, Op::Reset)?;
+            self.check_root_writable(&log, Op::Reset)?;
+            let refuse =
+                |status, message: String| Err(Error::new(status, Op::Reset, message).partition(self.id).at(&self.path));
+            if index < log.compaction.0 || index == u64::MAX {
+                return refuse(
+                    Status::Compacted,
+                    format!("index {index} is below the compaction point {}", log.compaction.0),
+                );
+            }
+            if term < log.compaction.1 {
+                return refuse(
+                    Status::TermRegression,
+                    format!("term {term} is lower than the compaction point's {}", log.compaction.1),
+                );
+            }
+            log.exclusive = true;
+            let fresh = log.spares.front().or_else(|| log.unbacked.front()).map(|s| s.sequence());
+            let first_segment = fresh.unwrap_or(log.next_sequence);
+            self.want_root(&mut log, |root| {
+                root.compaction_index = index;
+                root.compaction_term = term;
+                root.first_segment = first_segment;
+            })
+        };
+        let stored = self.store_root(version, Op::Reset);
+        let mut log = self.log.lock();
+        log.exclusive = false;
+        stored?;
+        log.compaction = (index, term);
+        log.last = (index, term);
+        log.commit = index;
+        let gone = std::mem::take(&mut log.live);
+        log.undo.clear();
+        log.sealed.clear();
+        log.tail = None;
+        log.damaged = (0, 0, 0);
+        log.lost = (0, 0);
+        self.forget_cache(&mut log);
+        log.end = BeginData::default();
+        let extent = Extent { lsn: log.next_lsn - 1, index, term, end: log.end };
+        log.acked = extent;
+        log.durable = extent;
+        self.durable_lsn.store(extent.lsn, std::sync::atomic::Ordering::Release);
+        self.release_files(&mut log, &gone);
+        Ok(())
+    }
+
+    /// Waits until nothing that was accepted is still on its way to the disk.
+    pub(super) fn wait_idle(&self, log: &mut parking_lot::MutexGuard<'_, Log>, op: Op) -> Result<()> {
+        let deadline = self.stall_deadline();
+        while log.busy() && log.state == State::ReadWrite {
+            self.schedule(log);
+            let faults = log.fault_count;
+            if self.changed.wait_until(log, deadline).timed_out() && log.fault_count == faults && log.busy() {
+                self.latch_stalled(log, op);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget_cache(&self, log: &mut Log) {
+        for group in log.cache.drain(..) {
+            self.host.cache_released(group.buf.capacity());
+        }
+    }
+
+    /// Hands the files below the root's first segment to housekeeping: some to be used again, the rest to be removed.
+    fn release_files(&self, log: &mut Log, gone: &[Live]) {
+        let first = log.stored.first_segment;
+        log.sealed.retain(|s| s.segment.sequence() >= first);
+        for sequence in log.released.max(1)..first {
+            let room = self.mode != Mode::None && log.recyclable.len() < RECYCLABLE_MAX;
+            let fit = |l: &&Live| {
+                l.segment.sequence() == sequence && l.segment.capacity >= log.segment_bytes && !l.segment.is_abandoned()
+            };
+            match gone.iter().find(fit).filter(|_| room) {
+                Some(live) => log.recyclable.push((Segment::name_of(sequence), live.segment.capacity)),
+                None => log.trash.push(Segment::name_of(sequence)),
+            }
+        }
+        log.released = log.released.max(first);
+        if !log.trash.is_empty() {
+            self.maintain_soon();
+        }
+    }
+}
+
+/// The oldest segment that is still needed once entries up to `index` are gone.
+fn first_needed(log: &Log, index: u64) -> u64 {
+    let live = log.live.iter().filter(|l| l.last > index).map(|l| l.segment.sequence());
+    let tail = log.tail.iter().map(|t| t.segment.sequence());
+    let groups =
+        log.groups.iter().map(|g| g.segment.sequence()).chain(log.in_flight.iter().map(|g| g.segment.sequence()));
+    let ahead = log.spares.iter().chain(log.unbacked.iter()).map(|s| s.sequence());
+    live.chain(tail).chain(groups).chain(ahead).min().unwrap_or(log.next_sequence)
+}

@@ -1,0 +1,148 @@
+//! What a disk's worker does for a partition: write the root, flush groups, one at a time and in order.
+
+use super::log::{Extent, Group, Log};
+use super::types::{Mode, State};
+use super::Partition;
+use crate::error::{Error, Op, Result};
+use crate::io::{write_durable_at, AlignedBuf};
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+
+impl Partition {
+    /// Works until nothing waits. Called by one worker at a time: `scheduled` sees to that.
+    pub fn work(&self) {
+        let mut log = self.log.lock();
+        loop {
+            if log.state == State::Closed && !log.busy() {
+                break;
+            }
+            if log.root.wanted > log.root.done && self.check_root_writable(&log, Op::HardState).is_ok() {
+                let wanted = log.root.wanted;
+                drop(log);
+                // A failure has latched the partition; the waiters hear of it there.
+                let _ = self.write_root(wanted);
+                log = self.log.lock();
+                continue;
+            }
+            if log.state != State::ReadWrite && log.state != State::Closed {
+                break;
+            }
+            let Some(group) = self.take_group(&mut log) else { break };
+            drop(log);
+            let result = self.flush_group(&group);
+            log = self.log.lock();
+            self.flushed(&mut log, group, result);
+        }
+        log.scheduled = false;
+    }
+
+    /// A panic while a worker had this partition: nobody has it any more, and nothing it did is trusted.
+    pub fn worker_panicked(&self) {
+        self.latch_panic(Op::Sync);
+        let mut log = self.log.lock();
+        log.in_flight = None;
+        log.scheduled = false;
+        self.changed.notify_all();
+    }
+
+    /// The oldest group, closed and padded to the device's block: what is acknowledged never shares a block with what comes later.
+    fn take_group(&self, log: &mut Log) -> Option<Arc<Group>> {
+        let mut group = log.groups.pop_front()?;
+        let block = log.block_bytes as usize;
+        group.set_mark(log.durable.lsn);
+        let padded = group.buf.len().next_multiple_of(block);
+        group.buf.resize(padded);
+        if let Some(tail) = log.tail.as_mut().filter(|t| Arc::ptr_eq(&t.segment, &group.segment)) {
+            tail.offset = tail.offset.next_multiple_of(block as u64);
+        }
+        let group = Arc::new(group);
+        log.in_flight = Some(group.clone());
+        Some(group)
+    }
+
+    fn flush_group(&self, group: &Group) -> Result<()> {
+        if group.segment.file().is_none() {
+            self.back_segments(group.segment.sequence())?;
+        }
+        let name = group.segment.name();
+        let Some(file) = group.segment.file() else {
+            let gone = std::io::Error::from_raw_os_error(libc::ENOENT);
+            return Err(self.io_error(Op::Append, &gone, "finding the segment's file", &name));
+        };
+        write_durable_at(&*file, &group.buf, group.offset).map_err(|e| {
+            self.io_error(Op::Append, &e, "flushing entries", &name).range(group.entries.0, group.entries.1)
+        })
+    }
+
+    fn flushed(&self, log: &mut Log, group: Arc<Group>, result: Result<()>) {
+        // After a stall or a panic the late result of an abandoned group means nothing.
+        let ours = log.in_flight.as_ref().is_some_and(|g| Arc::ptr_eq(g, &group));
+        log.in_flight = None;
+        if !ours || !matches!(log.state, State::ReadWrite | State::Closed) {
+            self.keep_unflushed(log, group);
+            self.changed.notify_all();
+            return;
+        }
+        if let Err(error) = result {
+            self.fail_group(log, group, error);
+            return;
+        }
+        let extent = Extent { lsn: group.last_lsn, index: group.last.0, term: group.last.1, end: group.end };
+        log.durable = extent;
+        if self.mode == Mode::Sync {
+            log.acked = extent;
+        }
+        log.undo.retain(|u| u.lsn > extent.lsn);
+        log.counters.flushes += 1;
+        self.durable_lsn.store(extent.lsn, Ordering::Release);
+        self.changed.notify_all();
+        self.complete(&group.tokens, None);
+        // A segment that filled up is closed once its last group is on disk.
+        let tail = log.tail.as_ref().is_some_and(|t| Arc::ptr_eq(&t.segment, &group.segment));
+        if !tail && !log.groups.iter().any(|g| Arc::ptr_eq(&g.segment, &group.segment)) {
+            group.segment.seal();
+        }
+        self.remember(log, group);
+    }
+
+    fn fail_group(&self, log: &mut Log, group: Arc<Group>, error: Error) {
+        let at_stake = group.segment.file().is_some();
+        let tokens = group.tokens.clone();
+        self.keep_unflushed(log, group);
+        self.latch_io(log, error, at_stake);
+        self.complete(&tokens, log.fault.as_ref());
+    }
+
+    /// Mode interval: entries of a flush that failed are acknowledged and stay in memory, first in line for recovery.
+    fn keep_unflushed(&self, log: &mut Log, group: Arc<Group>) {
+        if self.mode == Mode::Interval {
+            if let Ok(group) = Arc::try_unwrap(group) {
+                log.groups.push_front(group);
+            }
+        }
+    }
+
+    /// Keeps a flushed group for reading: raft sends its followers what it has just written.
+    fn remember(&self, log: &mut Log, group: Arc<Group>) {
+        if group.entries.0 > group.entries.1 {
+            return;
+        }
+        let mut over = self.host.cache_taken(group.buf.capacity());
+        log.cache.push_back(group);
+        while over {
+            let Some(old) = log.cache.pop_front() else { break };
+            let bytes = old.buf.capacity();
+            over = self.host.cache_released(bytes);
+            if let Ok(group) = Arc::try_unwrap(old) {
+                log.spare_buffer.get_or_insert(group.buf);
+            }
+        }
+    }
+
+    /// A buffer for the next group.
+    pub(super) fn take_buffer(&self, log: &mut Log) -> AlignedBuf {
+        let mut buf = log.spare_buffer.take().unwrap_or_default();
+        buf.clear();
+        buf
+    }
+}

@@ -1,0 +1,285 @@
+//! Recovery by call: what failed is abandoned, a new segment takes over, and it is read back from the medium before anything is
+//! acknowledged again. The failed file is never written or synced again.
+
+use super::append::{extent, record_bytes};
+use super::log::{encode_record, Group, Live, Log, Tail};
+use super::types::{Entry, Mode, State};
+use super::{random_id, Partition};
+use crate::error::{Cause, Error, Op, Result, Status};
+use crate::format::{BeginData, RecordHeader, RecordType, BEGIN_DATA_BYTES, RECORD_HEADER_BYTES};
+use crate::io::{write_durable_at, Access, AlignedBuf};
+use crate::segment::{end_of_entry, read_records, scan, Segment};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a new segment has to hold: entries that are acknowledged and not on the medium, and what they continue.
+struct Rescue {
+    entries: Vec<Entry>,
+    first: u64,
+    end: BeginData,
+}
+
+impl Partition {
+    /// Makes a ReadOnly or Unavailable partition ReadWrite again, if the disk allows it. A partition that is ReadWrite stays so.
+    ///
+    /// Errors: `Busy` while an operation hangs in the kernel; `LostEntries` if acknowledged entries are gone (status says which; the
+    /// partition stays Unavailable until its owner resets it or opens it anew); otherwise what failed this time.
+    pub fn recover(&self) -> Result<()> {
+        let _operation = self.operation.lock();
+        let (state, loaded) = {
+            let mut log = self.log.lock();
+            if log.state == State::ReadWrite {
+                return Ok(());
+            }
+            if log.state == State::Closed {
+                return Err(self.fault_error(&log, Op::Recover));
+            }
+            let free = self.root.try_lock().is_some() && self.allocation.try_lock().is_some();
+            if log.in_flight.is_some() || !free {
+                let message = "an operation of this partition has not come back from the kernel; try again when it has";
+                return Err(Error::new(Status::Busy, Op::Recover, message).partition(self.id).at(&self.path));
+            }
+            let state = log.state;
+            self.set_state(&mut log, State::Recovering, Cause::None, Op::Recover, 0, (0, 0));
+            (state, log.loaded)
+        };
+        let result = if loaded { self.heal() } else { self.load(false).map_err(|e| e.partition(self.id)) };
+        let mut log = self.log.lock();
+        match result {
+            Ok(()) => {
+                log.fault = None;
+                self.set_state(&mut log, State::ReadWrite, Cause::None, Op::Recover, 0, (0, 0));
+                Ok(())
+            }
+            Err(error) => {
+                log.counters.errors += 1;
+                if error.status == Status::LostEntries || log.fault.is_none() {
+                    log.fault = Some(error.clone());
+                }
+                let back = if error.cause() == Cause::NoSpace { state } else { State::Unavailable };
+                self.set_state(&mut log, back, error.cause(), Op::Recover, error.errno, error.range);
+                Err(error)
+            }
+        }
+    }
+
+    fn heal(&self) -> Result<()> {
+        let rescue = self.rescue()?;
+        let need =
+            rescue.entries.iter().map(|e| record_bytes(e.data.len())).sum::<u64>() + record_bytes(BEGIN_DATA_BYTES);
+        let segment = {
+            let mut log = self.log.lock();
+            // Whatever the failed attempt had prepared is not used.
+            log.spares.clear();
+            log.unbacked.clear();
+            log.next_sequence = log.stored.last_segment + 1;
+            log.desired = log.stored;
+            let block = u64::from(log.block_bytes);
+            log.plan_segment(need + block, random_id())
+        };
+        self.root.lock().broken = true;
+        self.back_segments(segment.sequence())?;
+        let group = self.write_rescue(&segment, &rescue)?;
+        self.read_back(&segment, &group)?;
+        self.take_over(segment, rescue, &group);
+        Ok(())
+    }
+
+    /// Mode sync has nothing at risk. Mode interval has it in memory. Mode none compares the medium with what was acknowledged.
+    fn rescue(&self) -> Result<Rescue> {
+        let log = self.log.lock();
+        let nothing = Rescue { entries: Vec::new(), first: log.last.0 + 1, end: log.acked.end };
+        match self.mode {
+            Mode::Sync => Ok(nothing),
+            Mode::Interval => {
+                let entries = entries_of(&log);
+                match entries.first() {
+                    Some(first) => Ok(Rescue { first: first.index, end: log.durable.end, entries }),
+                    None => Ok(Rescue { end: log.durable.end, ..nothing }),
+                }
+            }
+            Mode::None => {
+                let (from, last, live) = (log.durable.index.max(log.compaction.0) + 1, log.last.0, log.live.clone());
+                drop(log);
+                self.rescue_from_cache(from, last, &live, nothing)
+            }
+        }
+    }
+
+    /// Reads what is not known durable from the medium. From the first entry that is not there on, the page cache may still have the
+    /// bytes: they are checked like all others, so it does not matter who kept them.
+    fn rescue_from_cache(&self, from: u64, last: u64, live: &[Live], nothing: Rescue) -> Result<Rescue> {
+        let missing = self.first_unreadable(from, last, live, Access::ReadDirect, &mut |_| {});
+        if missing > last {
+            return Ok(nothing);
+        }
+        let mut entries = Vec::new();
+        let gone = self.first_unreadable(missing, last, live, Access::Read, &mut |e| entries.push(e));
+        if gone <= last {
+            self.log.lock().lost = (gone, last);
+            let message = format!("entries {gone} to {last} were acknowledged and are neither on the disk nor in memory; reset the log or rejoin as an empty replica");
+            return Err(Error::new(Status::LostEntries, Op::Recover, message)
+                .partition(self.id)
+                .at(&self.path)
+                .range(gone, last));
+        }
+        let end = self.end_before(missing, live)?;
+        Ok(Rescue { entries, first: missing, end })
+    }
+
+    fn first_unreadable(
+        &self,
+        from: u64,
+        last: u64,
+        live: &[Live],
+        access: Access,
+        each: &mut dyn FnMut(Entry),
+    ) -> u64 {
+        let mut next = from;
+        let Ok(dir) = self.dir(Op::Recover) else { return next };
+        for part in live.iter().filter(|l| l.last >= from) {
+            let Ok(file) = dir.open(&part.segment.name(), access) else { return next };
+            let mut cursor = part.segment.cursor(&*file, part.end);
+            let place =
+                part.segment.index.lock().place(next).map_or(u64::from(part.segment.header.header_bytes), |p| p.1);
+            let whole = read_records(&mut cursor, place, next, part.last.min(last), &mut |index, term, kind, data| {
+                each(Entry { index, term, kind, data: data.to_vec() });
+                next = index + 1;
+                true
+            });
+            if whole.is_err() {
+                return next;
+            }
+        }
+        next
+    }
+
+    /// The position behind the entry before `index`.
+    fn end_before(&self, index: u64, live: &[Live]) -> Result<BeginData> {
+        let log = self.log.lock();
+        if index <= log.compaction.0 + 1 {
+            return Ok(BeginData::default());
+        }
+        drop(log);
+        let damaged = || self.fault_error(&self.log.lock(), Op::Recover);
+        let part = live.iter().rev().find(|l| l.first < index).ok_or_else(damaged)?;
+        let file = self
+            .dir(Op::Recover)?
+            .open(&part.segment.name(), Access::Read)
+            .map_err(|e| self.io_error(Op::Recover, &e, "reading a segment", &part.segment.name()))?;
+        let mut cursor = part.segment.cursor(&*file, part.end);
+        let from =
+            part.segment.index.lock().place(index - 1).map_or(u64::from(part.segment.header.header_bytes), |p| p.1);
+        let (end_offset, last_lsn) = end_of_entry(&mut cursor, from, index - 1).ok_or_else(damaged)?;
+        Ok(BeginData { segment: part.segment.sequence(), end_offset, last_lsn })
+    }
+
+    /// Writes the begin record and the rescued entries in one go and makes them durable.
+    fn write_rescue(&self, segment: &Arc<Segment>, rescue: &Rescue) -> Result<Group> {
+        let offset = u64::from(segment.header.header_bytes);
+        let begin = rescue.end.encode();
+        let mut buf = AlignedBuf::new();
+        let mut log = self.log.lock();
+        let term = rescue.entries.first().map_or(log.last.1, |e| e.term);
+        let first =
+            log.record(RecordType::Begin, 0, rescue.first, term, BEGIN_DATA_BYTES as u32, crc32fast::hash(&begin));
+        encode_record(&mut buf, offset, &segment.salt, &first, &begin);
+        let mut last = (rescue.first - 1, log.last.1);
+        for e in &rescue.entries {
+            let header =
+                log.record(RecordType::Entry, e.kind, e.index, e.term, e.data.len() as u32, crc32fast::hash(&e.data));
+            let at = encode_record(&mut buf, offset, &segment.salt, &header, &e.data);
+            segment.index.lock().note(e.index, e.term, at);
+            last = (e.index, e.term);
+        }
+        let last_lsn = log.next_lsn - 1;
+        let end = BeginData { segment: segment.sequence(), end_offset: offset + buf.len() as u64, last_lsn };
+        let block = log.block_bytes as usize;
+        drop(log);
+        buf.resize(buf.len().next_multiple_of(block));
+        let name = segment.name();
+        let file = segment.file().ok_or_else(|| {
+            self.io_error(
+                Op::Recover,
+                &std::io::Error::from_raw_os_error(libc::ENOENT),
+                "finding the new segment",
+                &name,
+            )
+        })?;
+        write_durable_at(&*file, &buf, offset)
+            .map_err(|e| self.io_error(Op::Recover, &e, "writing the new segment", &name))?;
+        Ok(Group {
+            segment: segment.clone(),
+            offset,
+            buf,
+            first,
+            last_lsn,
+            last,
+            entries: (rescue.first, last.0),
+            end,
+            tokens: Vec::new(),
+        })
+    }
+
+    /// What the medium holds, not what the cache says it holds.
+    fn read_back(&self, segment: &Segment, group: &Group) -> Result<()> {
+        let name = segment.name();
+        let fail = |e: &std::io::Error| self.io_error(Op::Recover, e, "reading the new segment back", &name);
+        let file = self.dir(Op::Recover)?.open(&name, Access::ReadDirect).map_err(|e| fail(&e))?;
+        let mut cursor = segment.cursor(&*file, group.end.end_offset);
+        let scanned = scan(&mut cursor, group.offset);
+        let whole = scanned.runs.len() == 1 && scanned.runs.first().is_some_and(|r| r.last_lsn == group.last_lsn);
+        if let Some(e) = scanned.unreadable {
+            return Err(fail(&e));
+        }
+        if whole {
+            return Ok(());
+        }
+        let message =
+            "the new segment reads back differently from what was written; the disk loses or misplaces writes";
+        Err(Error::new(Status::IoError, Op::Recover, message).partition(self.id).at(&self.path.join(&name)))
+    }
+
+    fn take_over(&self, segment: Arc<Segment>, rescue: Rescue, group: &Group) {
+        let mut log = self.log.lock();
+        let log = &mut *log;
+        log.groups.clear();
+        log.undo.clear();
+        log.sealed.clear();
+        log.cut_live(rescue.first);
+        for e in &rescue.entries {
+            log.push_entry(&segment, e.index, e.term, group.end.end_offset);
+        }
+        log.end = group.end;
+        let offset = group.offset + group.buf.len() as u64;
+        log.tail = Some(Tail { segment, offset, since: Instant::now() });
+        let extent = extent(log);
+        log.acked = extent;
+        log.durable = extent;
+        self.durable_lsn.store(extent.lsn, std::sync::atomic::Ordering::Release);
+    }
+}
+
+/// The entries of the groups in memory, as the log has them now: a later group may replace what an earlier one holds.
+fn entries_of(log: &Log) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for group in &log.groups {
+        let mut at = 0usize;
+        while let Some(header) =
+            RecordHeader::decode(group.buf.get(at..).unwrap_or(&[]), &group.segment.salt, group.offset + at as u64)
+        {
+            let data = at + RECORD_HEADER_BYTES;
+            at += header.total_bytes() as usize;
+            if header.record_type != RecordType::Entry {
+                continue;
+            }
+            let Some(bytes) = group.buf.get(data..data + header.length as usize) else { break };
+            while entries.last().is_some_and(|e| e.index >= header.index) {
+                entries.pop();
+            }
+            entries.push(Entry { index: header.index, term: header.term, kind: header.kind, data: bytes.to_vec() });
+        }
+    }
+    entries.retain(|e| e.index > log.compaction.0);
+    entries
+}

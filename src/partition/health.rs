@@ -1,0 +1,206 @@
+//! Health: what latches a partition, what it answers then, what its owner hears.
+
+use super::log::Log;
+use super::types::{Event, State};
+use super::Partition;
+use crate::error::{Cause, Error, Op, Result, Status};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+impl Partition {
+    /// The error of a failed system call on a file of this partition.
+    pub(super) fn io_error(&self, op: Op, error: &io::Error, what: &str, name: &str) -> Error {
+        Error::io(op, error, what).partition(self.id).at(&self.path.join(name))
+    }
+
+    /// Refuses an append or a change of the view with what latched the partition.
+    pub(super) fn check_writable(&self, log: &Log, op: Op) -> Result<()> {
+        match log.state {
+            State::ReadWrite if !log.exclusive => Ok(()),
+            _ => Err(self.fault_error(log, op)),
+        }
+    }
+
+    /// Votes and compaction also work without space: they overwrite blocks that are there.
+    pub(super) fn check_root_writable(&self, log: &Log, op: Op) -> Result<()> {
+        match log.state {
+            State::ReadWrite | State::ReadOnly => Ok(()),
+            _ => Err(self.fault_error(log, op)),
+        }
+    }
+
+    /// Reads work in every state in which the log is known.
+    pub(super) fn check_readable(&self, log: &Log, op: Op) -> Result<()> {
+        if log.loaded && log.state != State::Closed {
+            Ok(())
+        } else {
+            Err(self.fault_error(log, op))
+        }
+    }
+
+    /// What a call gets from a partition that does not serve it: the first fault, the same one every time.
+    pub(super) fn fault_error(&self, log: &Log, op: Op) -> Error {
+        if log.state == State::Closed {
+            return Error::new(Status::Closed, op, "the partition is closed; open it again")
+                .partition(self.id)
+                .at(&self.path);
+        }
+        match &log.fault {
+            Some(fault) => fault.clone(),
+            None => Error::new(Status::Busy, op, "the partition is recovering; wait for its event or call again")
+                .partition(self.id)
+                .at(&self.path),
+        }
+    }
+
+    /// The first fault decides; a graver one (Unavailable after ReadOnly) replaces it.
+    pub(super) fn latch(&self, log: &mut Log, error: Error, state: State) {
+        log.counters.errors += 1;
+        if matches!(log.state, State::Closed | State::Unavailable)
+            || (log.state == State::ReadOnly && state == State::ReadOnly)
+        {
+            return;
+        }
+        log.fault_count += 1;
+        let (op, errno, range, cause) = (error.op, error.errno, error.range, error.cause());
+        log.fault = Some(error);
+        self.roll_back(log);
+        self.set_state(log, state, cause, op, errno, range);
+    }
+
+    /// A failed operation on the append path or on the root. No space is the milder case only where nothing was at stake yet.
+    pub(super) fn latch_io(&self, log: &mut Log, error: Error, at_stake: bool) {
+        let mild = error.cause() == Cause::NoSpace && !at_stake;
+        self.latch(log, error, if mild { State::ReadOnly } else { State::Unavailable });
+    }
+
+    pub(super) fn latch_stalled(&self, log: &mut Log, op: Op) {
+        let message = format!(
+            "the disk did not answer within {} ms; the partition recovers when it answers again",
+            self.limits.stall_limit_ms
+        );
+        let error = Error::new(Status::Stalled, op, message)
+            .partition(self.id)
+            .at(&self.path)
+            .range(log.acked.index + 1, log.last.0);
+        self.latch(log, error, State::Unavailable);
+    }
+
+    /// For the boundary after a panic inside a call on this partition: nothing that the call left half done is trusted.
+    pub fn latch_panic(&self, op: Op) {
+        let mut log = self.log.lock();
+        let error = Error::new(
+            Status::Panic,
+            op,
+            "a panic inside the library was caught; recover the partition and report the bug",
+        );
+        self.latch(&mut log, error.partition(self.id).at(&self.path), State::Unavailable);
+    }
+
+    /// Mode sync: what was accepted and not acknowledged is gone, its callers hear so. Mode interval: it stays in memory for recovery.
+    fn roll_back(&self, log: &mut Log) {
+        if let Some(tail) = log.tail.take() {
+            tail.segment.abandon();
+        }
+        for group in log.groups.iter().map(|g| &g.segment).chain(log.in_flight.iter().map(|g| &g.segment)) {
+            group.abandon();
+        }
+        log.desired = log.stored;
+        log.root.wanted = log.root.done;
+        if self.mode != super::Mode::Sync {
+            return;
+        }
+        let mut tokens: Vec<u64> = log.in_flight.as_ref().map(|g| g.tokens.clone()).unwrap_or_default();
+        tokens.extend(log.groups.drain(..).flat_map(|g| g.tokens));
+        let durable = log.durable.lsn;
+        let undo = log.undo.drain(..).find(|u| u.lsn > durable);
+        if let Some(undo) = undo {
+            log.live = undo.live;
+        }
+        let acked = log.acked;
+        log.cut_live(acked.index + 1);
+        log.last = if acked.index > log.compaction.0 { (acked.index, acked.term) } else { log.compaction };
+        log.end = acked.end;
+        self.complete(&tokens, log.fault.as_ref());
+    }
+
+    pub(super) fn set_state(&self, log: &mut Log, to: State, cause: Cause, op: Op, errno: i32, range: (u64, u64)) {
+        let from = log.state;
+        log.state = to;
+        self.changed.notify_all();
+        let event = Event {
+            sequence: 0,
+            partition_id: self.id,
+            time_unix_ns: 0,
+            from,
+            to,
+            cause,
+            op,
+            errno,
+            merged: 0,
+            range,
+            tag: 0,
+        };
+        self.host.emit(event, &self.tag);
+    }
+
+    pub(super) fn stall_deadline(&self) -> Instant {
+        Instant::now() + Duration::from_millis(u64::from(self.limits.stall_limit_ms))
+    }
+
+    pub(super) fn complete(&self, tokens: &[u64], fault: Option<&Error>) {
+        if tokens.is_empty() {
+            return;
+        }
+        let (status, errno) = fault.map_or((Status::Ok, 0), |e| (e.status, e.errno));
+        let tag = self.tag();
+        let done: Vec<_> = tokens.iter().map(|token| super::Completion { token: *token, status, errno, tag }).collect();
+        self.host.complete(&done);
+    }
+
+    /// Gives the partition to a worker, unless one has it already.
+    pub(super) fn schedule(&self, log: &mut Log) {
+        if !log.scheduled {
+            if let Some(me) = self.me.upgrade() {
+                log.scheduled = true;
+                self.host.flush_soon(me);
+            }
+        }
+    }
+
+    /// Mode interval: a worker gets the partition when the interval is over.
+    pub(super) fn schedule_later(&self, log: &mut Log) {
+        if log.pending_bytes() > super::FLUSH_EARLY_BYTES {
+            return self.schedule(log);
+        }
+        if !log.scheduled && !log.flush_planned {
+            if let Some(me) = self.me.upgrade() {
+                log.flush_planned = true;
+                self.host.flush_later(me);
+            }
+        }
+    }
+
+    /// Mode interval: the interval is over.
+    pub fn interval_elapsed(&self) {
+        let mut log = self.log.lock();
+        log.flush_planned = false;
+        if log.busy() {
+            self.schedule(&mut log);
+        }
+    }
+
+    pub(super) fn maintain_soon(&self) {
+        if let Some(me) = self.me.upgrade() {
+            self.host.maintain_soon(me);
+        }
+    }
+
+    pub(super) fn dir(&self, op: Op) -> Result<Arc<dyn crate::io::Dir>> {
+        let dir = self.dir.lock().clone();
+        dir.ok_or_else(|| {
+            Error::new(Status::Closed, op, "the partition is closed; open it again").partition(self.id).at(&self.path)
+        })
+    }
+}

@@ -1,0 +1,60 @@
+//! `kept/`: what recovery cuts off is copied there before it can go, up to a bound.
+
+use super::recovery::Found;
+use super::Partition;
+use crate::error::{Error, Op, Result};
+use crate::io::{read_full_at, write_all_at, Access, Dir};
+use crate::segment::Segment;
+use std::io;
+
+/// Most bytes in `kept/`; the rest of a larger cut stays in its segment until compaction removes that.
+const KEPT_MAX_BYTES: u64 = 64 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
+
+impl Partition {
+    /// Copies the records behind the log's end, if there are any. Returns the bytes in `kept/`.
+    pub(super) fn keep_cut(&self, dir: &dyn Dir, found: &Found) -> Result<u64> {
+        let Some((segment, from, to)) = found.cut else { return Ok(0) };
+        match self.copy_cut(dir, segment, from, to) {
+            // A full disk must not keep a partition from opening; the bytes stay where they are until compaction.
+            Err(e) if crate::error::Cause::of_errno(crate::error::errno_of(&e)) == crate::error::Cause::NoSpace => {
+                Ok(0)
+            }
+            other => other.map_err(|e| Error::io(Op::Open, &e, "keeping what recovery cuts off")),
+        }
+    }
+
+    fn copy_cut(&self, dir: &dyn Dir, segment: u64, from: u64, to: u64) -> io::Result<u64> {
+        match dir.mkdir("kept") {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => dir.sync()?,
+        }
+        let kept = dir.subdir("kept")?;
+        let mut total = 0;
+        let mut names = kept.list()?;
+        names.sort();
+        for name in &names {
+            total += kept.open(name, Access::Read)?.len()?;
+        }
+        let name = format!("cut-{segment:016x}-{from:016x}");
+        let length = to.saturating_sub(from);
+        if names.contains(&name) || total + length > KEPT_MAX_BYTES {
+            return Ok(total);
+        }
+        let source = dir.open(&Segment::name_of(segment), Access::Read)?;
+        let copy = kept.create(&name, Access::Buffered)?;
+        let mut chunk = vec![0u8; CHUNK_BYTES];
+        let mut at = from;
+        while at < to {
+            let n = (to - at).min(CHUNK_BYTES as u64) as usize;
+            let Some(part) = chunk.get_mut(..n) else { break };
+            let got = read_full_at(&*source, part, at)?;
+            let Some(part) = part.get(..got).filter(|p| !p.is_empty()) else { break };
+            write_all_at(&*copy, &[part], at - from)?;
+            at += got as u64;
+        }
+        copy.sync()?;
+        kept.sync()?;
+        Ok(total + length)
+    }
+}

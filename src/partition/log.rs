@@ -1,0 +1,342 @@
+//! What memory knows of a partition's log. Changed only under the partition's lock; no I/O here.
+
+use super::types::{Counters, Mode, State};
+use crate::error::Error;
+use crate::format::{BeginData, RecordHeader, RecordType, Root, SegmentHeader, SegmentSalt};
+use crate::io::AlignedBuf;
+use crate::segment::Segment;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The part of a segment that counts: entries `first ..= last`, none if `first > last`.
+#[derive(Clone)]
+pub(super) struct Live {
+    pub segment: Arc<Segment>,
+    pub first: u64,
+    pub last: u64,
+    /// Where its records end in the file.
+    pub end: u64,
+}
+
+/// The segment that appends go to.
+pub(super) struct Tail {
+    pub segment: Arc<Segment>,
+    /// Where the next record goes.
+    pub offset: u64,
+    pub since: Instant,
+}
+
+/// Records that one flush makes durable.
+pub(super) struct Group {
+    pub segment: Arc<Segment>,
+    pub offset: u64,
+    pub buf: AlignedBuf,
+    pub first: RecordHeader,
+    /// After this group: last record, last entry.
+    pub last_lsn: u64,
+    pub last: (u64, u64),
+    /// Entries in it; none if `entries.0 > entries.1`.
+    pub entries: (u64, u64),
+    pub end: BeginData,
+    pub tokens: Vec<u64>,
+}
+
+impl Group {
+    /// Writes the first record's header again with what is durable by now.
+    pub fn set_mark(&mut self, mark: u64) {
+        self.first.mark = mark;
+        let header = self.first.encode(&self.segment.salt, self.offset);
+        if let Some(place) = self.buf.get_mut(..header.len()) {
+            place.copy_from_slice(&header);
+        }
+    }
+}
+
+/// What to go back to if a suffix replacement is not made durable.
+pub(super) struct Undo {
+    pub lsn: u64,
+    pub live: Vec<Live>,
+}
+
+/// How much of the log is acknowledged or durable.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Extent {
+    pub lsn: u64,
+    pub index: u64,
+    pub term: u64,
+    /// The position behind the last record, as a begin record names it.
+    pub end: BeginData,
+}
+
+/// A segment that mode none has filled and housekeeping is to sync.
+pub(super) struct Sealed {
+    pub segment: Arc<Segment>,
+    pub extent: Extent,
+}
+
+/// A change that the next root write makes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct RootVersions {
+    pub wanted: u64,
+    pub done: u64,
+}
+
+pub(super) struct Log {
+    pub state: State,
+    pub fault: Option<Error>,
+    /// Counts faults, so that a waiter or a late operation knows that its world has ended.
+    pub fault_count: u64,
+    /// False if open could not read the directory: nothing below is known then.
+    pub loaded: bool,
+    /// A reset or recovery is changing the log as a whole: appends wait for its end.
+    pub exclusive: bool,
+
+    pub compaction: (u64, u64),
+    /// Last accepted entry (index, term); the compaction point if the log is empty.
+    pub last: (u64, u64),
+    /// Acknowledged in mode sync; what a fault rolls back to.
+    pub acked: Extent,
+    /// Known durable.
+    pub durable: Extent,
+    pub commit: u64,
+    pub next_lsn: u64,
+    /// Position behind the last accepted record.
+    pub end: BeginData,
+    /// What the last record written says, and the lsn of the last record that is not a mark: for the mark of an idle log.
+    pub logged_mark: u64,
+    pub logged_commit: u64,
+    pub last_entry_lsn: u64,
+    pub last_append: Instant,
+
+    /// Ascending, by index and by sequence.
+    pub live: Vec<Live>,
+    pub tail: Option<Tail>,
+    pub undo: Vec<Undo>,
+    pub groups: VecDeque<Group>,
+    pub in_flight: Option<Arc<Group>>,
+    /// Flushed groups kept for reading, oldest first.
+    pub cache: VecDeque<Arc<Group>>,
+    /// Memory of a group that is not needed any more.
+    pub spare_buffer: Option<AlignedBuf>,
+    /// A worker has this partition or will get it.
+    pub scheduled: bool,
+    /// Mode interval: a flush comes when the interval is over.
+    pub flush_planned: bool,
+
+    /// As the newest root on disk says.
+    pub stored: Root,
+    /// As the next root write will say.
+    pub desired: Root,
+    pub root: RootVersions,
+    /// Segments created and named, not begun.
+    pub spares: VecDeque<Arc<Segment>>,
+    /// Segments with a number and no file yet, in order.
+    pub unbacked: VecDeque<Arc<Segment>>,
+    pub next_sequence: u64,
+    /// Bytes of the next segment.
+    pub segment_bytes: u64,
+    /// How many spares the rate asks for.
+    pub spare_target: usize,
+    pub sealed: Vec<Sealed>,
+    /// Files that nothing needs any more: (name, bytes) to reuse, names to remove.
+    pub recyclable: Vec<(String, u64)>,
+    pub trash: Vec<String>,
+    /// Segments below this were handed to `recyclable` or `trash`.
+    pub released: u64,
+    /// Segment files below this are leftovers of earlier openings, still to be removed; 0 once they were.
+    pub sweep_below: u64,
+    pub block_bytes: u32,
+
+    pub damaged: (u64, u64, u64),
+    pub lost: (u64, u64),
+    pub maybe_acknowledged: (u64, u64),
+    pub unsynced: (u64, u64),
+    pub kept_bytes: u64,
+    pub counters: Counters,
+}
+
+impl Log {
+    pub fn new() -> Log {
+        let now = Instant::now();
+        Log {
+            state: State::Recovering,
+            fault: None,
+            fault_count: 0,
+            loaded: false,
+            exclusive: false,
+            released: 0,
+            sweep_below: 0,
+            compaction: (0, 0),
+            last: (0, 0),
+            acked: Extent::default(),
+            durable: Extent::default(),
+            commit: 0,
+            next_lsn: 1,
+            end: BeginData::default(),
+            logged_mark: 0,
+            logged_commit: 0,
+            last_entry_lsn: 0,
+            last_append: now,
+            live: Vec::new(),
+            tail: None,
+            undo: Vec::new(),
+            groups: VecDeque::new(),
+            in_flight: None,
+            cache: VecDeque::new(),
+            spare_buffer: None,
+            scheduled: false,
+            flush_planned: false,
+            stored: Root::default(),
+            desired: Root::default(),
+            root: RootVersions::default(),
+            spares: VecDeque::new(),
+            unbacked: VecDeque::new(),
+            next_sequence: 1,
+            segment_bytes: 0,
+            spare_target: 1,
+            sealed: Vec::new(),
+            recyclable: Vec::new(),
+            trash: Vec::new(),
+            block_bytes: 4096,
+            damaged: (0, 0, 0),
+            lost: (0, 0),
+            maybe_acknowledged: (0, 0),
+            unsynced: (0, 0),
+            kept_bytes: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// The next record's header; takes an lsn.
+    pub fn record(
+        &mut self,
+        record_type: RecordType,
+        kind: u8,
+        index: u64,
+        term: u64,
+        length: u32,
+        data_crc: u32,
+    ) -> RecordHeader {
+        let lsn = self.next_lsn;
+        self.next_lsn += 1;
+        self.logged_mark = self.durable.lsn;
+        self.logged_commit = self.commit;
+        if record_type != RecordType::Mark {
+            self.last_entry_lsn = lsn;
+        }
+        RecordHeader {
+            record_type,
+            kind,
+            length,
+            data_crc,
+            lsn,
+            index,
+            term,
+            mark: self.durable.lsn,
+            commit: self.commit,
+        }
+    }
+
+    /// Forgets entries from `index` on. What is on disk stays until a later segment begins there.
+    pub fn cut_live(&mut self, index: u64) {
+        for live in &mut self.live {
+            live.last = live.last.min(index.saturating_sub(1));
+        }
+        self.live.retain(|l| l.first <= l.last);
+    }
+
+    /// The live part that holds `index`.
+    pub fn locate(&self, index: u64) -> Option<&Live> {
+        let after = self.live.partition_point(|l| l.first <= index);
+        after.checked_sub(1).and_then(|i| self.live.get(i)).filter(|l| index <= l.last)
+    }
+
+    /// Extends the newest live part by one entry, starting a part for a segment that has none.
+    pub fn push_entry(&mut self, segment: &Arc<Segment>, index: u64, term: u64, end: u64) {
+        match self.live.last_mut() {
+            Some(live) if Arc::ptr_eq(&live.segment, segment) => {
+                live.last = index;
+                live.end = end;
+            }
+            _ => self.live.push(Live { segment: segment.clone(), first: index, last: index, end }),
+        }
+        self.last = (index, term);
+    }
+
+    /// The group that further records of `tail` may join.
+    pub fn open_group(&mut self) -> Option<&mut Group> {
+        let tail = self.tail.as_ref()?;
+        self.groups.back_mut().filter(|g| Arc::ptr_eq(&g.segment, &tail.segment))
+    }
+
+    /// A segment to begin at: a spare that is large enough, or a new number without a file yet.
+    pub fn take_segment(&mut self, need: u64, mode: Mode, new_salt: crate::format::Id) -> Arc<Segment> {
+        while let Some(spare) = self.spares.pop_front() {
+            // In mode none the capacity is only a rule for when to rotate.
+            if spare.capacity >= need || mode == Mode::None {
+                return spare;
+            }
+        }
+        let planned = self.unbacked.back().filter(|s| s.capacity >= need && !self.is_used(s)).cloned();
+        planned.unwrap_or_else(|| self.plan_segment(need, new_salt))
+    }
+
+    pub fn is_used(&self, segment: &Arc<Segment>) -> bool {
+        let used = |s: &Arc<Segment>| Arc::ptr_eq(s, segment);
+        self.tail.as_ref().is_some_and(|t| used(&t.segment))
+            || self.groups.iter().any(|g| used(&g.segment))
+            || self.live.iter().any(|l| used(&l.segment))
+    }
+
+    /// Gives a new segment its number; its file is created later, in the order of numbers.
+    pub fn plan_segment(&mut self, need: u64, salt: crate::format::Id) -> Arc<Segment> {
+        let block = u64::from(self.block_bytes);
+        let header_bytes = block.max(4096);
+        let capacity = self.segment_bytes.max(need.saturating_add(header_bytes)).next_multiple_of(block);
+        let header = SegmentHeader {
+            header_bytes: header_bytes as u32,
+            partition_id: self.desired.partition_id,
+            incarnation: self.desired.incarnation,
+            epoch: self.desired.epoch,
+            salt,
+            sequence: self.next_sequence,
+            block_bytes: self.block_bytes,
+        };
+        self.next_sequence += 1;
+        let segment = Arc::new(Segment::new(header, capacity));
+        segment.index.lock().mark_complete();
+        self.unbacked.push_back(segment.clone());
+        segment
+    }
+
+    /// Accepted records and bytes that are not durable yet and wait in memory.
+    pub fn pending_bytes(&self) -> usize {
+        self.groups.iter().map(|g| g.buf.len()).sum::<usize>() + self.in_flight.as_ref().map_or(0, |g| g.buf.len())
+    }
+
+    pub fn busy(&self) -> bool {
+        !self.groups.is_empty() || self.in_flight.is_some()
+    }
+
+    /// Hard state as the caller stored it last.
+    pub fn hard_state(&self) -> super::HardState {
+        super::HardState { term: self.stored.term, vote: self.stored.vote, commit: self.commit }
+    }
+}
+
+/// Appends one record to a buffer that will lie at `base` in the file.
+pub(super) fn encode_record(
+    buf: &mut AlignedBuf,
+    base: u64,
+    salt: &SegmentSalt,
+    header: &RecordHeader,
+    data: &[u8],
+) -> u64 {
+    let offset = base + buf.len() as u64;
+    buf.reserve(header.total_bytes() as usize);
+    buf.extend_from_slice(&header.encode(salt, offset));
+    buf.extend_from_slice(data);
+    buf.resize((buf.len() + 7) & !7);
+    offset
+}

@@ -1,0 +1,110 @@
+//! One partition: a log with its hard state, in one directory. Everything that can go wrong with it stays in here.
+
+mod append;
+mod close;
+mod compact;
+mod flush;
+mod hard_state;
+mod heal;
+mod health;
+mod kept;
+mod log;
+mod maintain;
+mod open;
+mod read;
+mod recovery;
+mod root;
+mod status;
+mod types;
+mod unsynced;
+mod verify;
+
+pub use open::open_dir;
+pub use types::{
+    Completion, Counters, Disposition, EngineConfig, Entry, EntryRef, Event, HardState, Mode, PartitionConfig,
+    PartitionStatus, State, VerifyReport,
+};
+
+use crate::format::Id;
+use crate::io::Dir;
+use log::Log;
+use parking_lot::{Condvar, Mutex};
+use root::RootWriter;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+/// Mode interval: this much unflushed data is flushed before the interval is over.
+const FLUSH_EARLY_BYTES: usize = 1 << 20;
+
+/// What a partition needs of the engine that runs it.
+pub trait Host: Send + Sync {
+    /// A worker is to call `Partition::work`.
+    fn flush_soon(&self, partition: Arc<Partition>);
+    /// When the interval is over, `Partition::interval_elapsed` is to be called.
+    fn flush_later(&self, partition: Arc<Partition>);
+    /// Housekeeping is to call `Partition::maintain`.
+    fn maintain_soon(&self, partition: Arc<Partition>);
+    /// `tag` is read when the event is handed to the owner.
+    fn emit(&self, event: Event, tag: &Arc<AtomicU64>);
+    fn complete(&self, completions: &[Completion]);
+    /// Accounts for cached bytes; true if the engine holds more than its budget.
+    fn cache_taken(&self, bytes: usize) -> bool;
+    fn cache_released(&self, bytes: usize) -> bool;
+    /// Waits a moment for `done`, without sleeping, if that is worthwhile now.
+    fn spin(&self, done: &dyn Fn() -> bool) -> bool;
+}
+
+/// An open partition. Thread-safe. Dropping it closes it.
+pub struct Partition {
+    id: u64,
+    mode: Mode,
+    path: PathBuf,
+    known_index: u64,
+    limits: EngineConfig,
+    host: Arc<dyn Host>,
+    me: Weak<Partition>,
+    tag: Arc<AtomicU64>,
+    /// The directory, locked against other processes while it is here.
+    dir: Mutex<Option<Arc<dyn Dir>>>,
+    log: Mutex<Log>,
+    /// Something in `log` changed that calls wait for.
+    changed: Condvar,
+    /// A copy of `log.durable.lsn` to look at without the lock.
+    durable_lsn: AtomicU64,
+    root: Mutex<RootWriter>,
+    /// Segments are created one at a time, in order.
+    allocation: Mutex<()>,
+    /// Held by whoever changes the log as a whole: compact, reset, recover, close.
+    operation: Mutex<()>,
+    /// Held by housekeeping while it touches files.
+    maintenance: Mutex<()>,
+}
+
+impl Partition {
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// A number that comes back in this partition's events and completions.
+    pub fn set_tag(&self, tag: u64) {
+        self.tag.store(tag, Ordering::Relaxed);
+    }
+
+    pub fn tag(&self) -> u64 {
+        self.tag.load(Ordering::Relaxed)
+    }
+}
+
+/// A random id. Without the kernel's random numbers a process-wide one that differs from call to call is still better than none.
+fn random_id() -> Id {
+    crate::io::real::random_id().unwrap_or_else(|_| {
+        use std::hash::{BuildHasher, Hasher};
+        let mut id = Id::default();
+        for half in id.chunks_mut(8) {
+            let n = std::collections::hash_map::RandomState::new().build_hasher().finish();
+            half.copy_from_slice(&n.to_le_bytes());
+        }
+        id
+    })
+}

@@ -1,0 +1,209 @@
+//! Open: find or make the directory, lock it, recover what is in it.
+
+use super::log::{Extent, Live, Log};
+use super::recovery::{read_root, Found, Recovery};
+use super::root::RootWriter;
+use super::types::{EngineConfig, PartitionConfig, State};
+use super::{random_id, Disposition, Host, Partition};
+use crate::error::{Cause, Error, Op, Result, Status};
+use crate::format::Root;
+use crate::io::{Access, Dir, Storage};
+use parking_lot::{Condvar, Mutex};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
+
+/// Creates the directory if the disposition says so, opens and locks it.
+pub fn open_dir(storage: &dyn Storage, config: &PartitionConfig) -> Result<(Arc<dyn Dir>, bool)> {
+    let path = config.path.as_path();
+    let fail = |e: &io::Error| path_error(path, e).partition(config.partition_id);
+    let mut created = false;
+    let dir = match (storage.open_dir(path), config.disposition) {
+        (Ok(_), Disposition::CreateNew) => {
+            let message = "the directory exists already; open it, or choose another path";
+            return Err(Error::new(Status::AlreadyExists, Op::Open, message).at(path).partition(config.partition_id));
+        }
+        (Err(e), Disposition::OpenOrCreate | Disposition::CreateNew) if e.kind() == io::ErrorKind::NotFound => {
+            storage.create_dir(path).map_err(|e| fail(&e))?;
+            created = true;
+            storage.open_dir(path).map_err(|e| fail(&e))?
+        }
+        (other, _) => other.map_err(|e| fail(&e))?,
+    };
+    dir.lock().map_err(|e| match e.raw_os_error() {
+        Some(libc::EWOULDBLOCK) => {
+            let message = "another process or engine has this directory open; close it there first";
+            Error::new(Status::Locked, Op::Open, message).at(path).partition(config.partition_id)
+        }
+        _ => Error::io(Op::Open, &e, "locking the directory").at(path).partition(config.partition_id),
+    })?;
+    Ok((dir, created))
+}
+
+fn path_error(path: &Path, e: &io::Error) -> Error {
+    let (status, message) = match e.raw_os_error() {
+        Some(libc::ENOENT) => (
+            Status::NotFound,
+            "the directory, or the one it is to be made in, does not exist; only the last path component is made",
+        ),
+        // O_NOFOLLOW with O_DIRECTORY reports a symbolic link as ENOTDIR.
+        Some(libc::ENOTDIR) if path.symlink_metadata().is_ok_and(|m| m.file_type().is_symlink()) => {
+            (Status::Symlink, "the path is a symbolic link; give the directory it points to")
+        }
+        Some(libc::ELOOP) => (Status::Symlink, "the path is a symbolic link; give the directory it points to"),
+        Some(libc::ENOTDIR) => (Status::NotADirectory, "the path is not a directory"),
+        Some(libc::EACCES | libc::EPERM) => {
+            (Status::PermissionDenied, "no permission; the directory must be readable and writable by this process")
+        }
+        _ => return Error::io(Op::Open, e, "opening the directory").at(path),
+    };
+    let mut error = Error::new(status, Op::Open, message).at(path);
+    error.errno = e.raw_os_error().unwrap_or(0);
+    error
+}
+
+/// Errors that are the caller's to mend: the open fails and there is no partition. All others leave one that is Unavailable.
+fn is_refusal(status: Status) -> bool {
+    matches!(status, Status::Foreign | Status::VersionTooNew | Status::WrongPartition | Status::PermissionDenied)
+}
+
+impl Partition {
+    /// Opens the partition in a locked directory. I/O errors and damage make it Unavailable with its cause, not fail.
+    pub fn open(
+        dir: Arc<dyn Dir>,
+        config: &PartitionConfig,
+        limits: &EngineConfig,
+        host: Arc<dyn Host>,
+        created: bool,
+    ) -> Result<Arc<Partition>> {
+        let partition = Arc::new_cyclic(|me| Partition {
+            id: config.partition_id,
+            mode: config.mode,
+            path: config.path.clone(),
+            known_index: config.known_index,
+            limits: limits.clone(),
+            host,
+            me: me.clone(),
+            tag: Arc::new(AtomicU64::new(0)),
+            dir: Mutex::new(Some(dir)),
+            log: Mutex::new(Log::new()),
+            changed: Condvar::new(),
+            durable_lsn: AtomicU64::new(0),
+            root: Mutex::new(RootWriter::default()),
+            allocation: Mutex::new(()),
+            operation: Mutex::new(()),
+            maintenance: Mutex::new(()),
+        });
+        if let Err(error) = partition.load(created) {
+            let error = error.partition(partition.id);
+            let error = if error.path.as_os_str().is_empty() { error.at(&partition.path) } else { error };
+            if is_refusal(error.status) {
+                partition.log.lock().state = State::Closed;
+                return Err(error);
+            }
+            partition.latch(&mut partition.log.lock(), error, State::Unavailable);
+        }
+        Ok(partition)
+    }
+
+    /// Reads the directory into memory. Also the first half of a recovery when an earlier load failed.
+    pub(super) fn load(&self, created: bool) -> Result<()> {
+        let dir = self.dir(Op::Open)?;
+        let root = match if created { None } else { read_root(&*dir)? } {
+            Some(root) => root,
+            None => self.initialise(&*dir)?,
+        };
+        if root.partition_id != self.id {
+            let message = format!(
+                "the directory belongs to partition {}, not {}; give that id or another path",
+                root.partition_id, self.id
+            );
+            return Err(Error::new(Status::WrongPartition, Op::Open, message));
+        }
+        let recovery = Recovery { dir: &*dir, root: &root, access: Access::ReadDirect, known_index: self.known_index };
+        let found = recovery.run()?;
+        self.adopt(&*dir, root, found)
+    }
+
+    /// Makes a fresh directory a partition. A crash on the way leaves one that is fresh still.
+    fn initialise(&self, dir: &dyn Dir) -> Result<Root> {
+        // CubeFS's own WAL opens a file META in its directory; a directory of that name makes it refuse ours.
+        match dir.mkdir("META") {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(Error::io(Op::Open, &e, "creating META")),
+            _ => {}
+        }
+        let mut root = Root {
+            partition_id: self.id,
+            incarnation: random_id(),
+            epoch: random_id(),
+            first_segment: 1,
+            lsn_limit: 1,
+            mode: self.mode as u32,
+            clean: Some(Default::default()),
+            ..Root::default()
+        };
+        self.root.lock().replace(dir, &mut root).map_err(|e| Error::io(Op::Open, &e, "creating the root"))?;
+        Ok(root)
+    }
+
+    fn adopt(&self, dir: &dyn Dir, root: Root, found: Found) -> Result<()> {
+        let kept_bytes = self.keep_cut(dir, &found)?;
+        let device = dir.device();
+        self.root.lock().generation = root.generation;
+        let mut log = self.log.lock();
+        let log = &mut *log;
+        log.stored = root;
+        log.desired = Root { epoch: random_id(), clean: None, ..root };
+        log.compaction = (root.compaction_index, root.compaction_term);
+        log.last = found.last;
+        log.commit = found.commit;
+        log.end = found.end;
+        // Above everything that was ever used: a record that a crash left behind can never be taken for a new one.
+        log.next_lsn = found.max_lsn.max(found.end.last_lsn + 1).max(1);
+        let extent = Extent { lsn: log.next_lsn - 1, index: found.last.0, term: found.last.1, end: found.end };
+        log.acked = extent;
+        log.durable = extent;
+        log.logged_mark = extent.lsn;
+        log.logged_commit = found.commit;
+        self.durable_lsn.store(extent.lsn, std::sync::atomic::Ordering::Release);
+        log.live = live_parts(&found);
+        log.next_sequence = root.last_segment + 1;
+        log.segment_bytes = u64::from(self.limits.segment_min_bytes);
+        log.block_bytes = device.block_bytes;
+        log.damaged = found.damaged;
+        log.maybe_acknowledged = found.maybe_acknowledged;
+        log.unsynced = found.unsynced;
+        log.kept_bytes = kept_bytes;
+        log.released = root.first_segment;
+        log.sweep_below = root.first_segment;
+        log.loaded = true;
+        log.fault = None;
+        log.state = State::ReadWrite;
+        Ok(())
+    }
+
+    /// Events of an open that went well but has something to tell.
+    pub fn announce(&self) {
+        let mut log = self.log.lock();
+        if log.state == State::ReadWrite && log.damaged.2 > 0 {
+            let range = (log.damaged.0, log.damaged.1);
+            self.set_state(&mut log, State::ReadWrite, Cause::Damage, Op::Open, 0, range);
+        }
+    }
+}
+
+/// The chain as the view of the log: every part ends before the next newer one begins.
+fn live_parts(found: &Found) -> Vec<Live> {
+    let mut parts: Vec<Live> = Vec::new();
+    let mut upper = found.last.0;
+    for link in found.chain.iter().rev() {
+        let last = upper.min(link.last);
+        if link.first <= last {
+            parts.push(Live { segment: link.segment.clone(), first: link.first, last, end: link.end });
+        }
+        upper = upper.min(link.first.saturating_sub(1));
+    }
+    parts.reverse();
+    parts
+}

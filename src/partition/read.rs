@@ -1,0 +1,292 @@
+//! Reads: from memory where the entry was written a moment ago, else from its segment. Every entry is checked.
+
+use super::log::{Group, Live, Log};
+use super::types::{Entry, Mode};
+use super::Partition;
+use crate::error::{Error, Op, Result, Status};
+use crate::format::{RecordHeader, RecordType, RECORD_HEADER_BYTES};
+use crate::io::{Access, File};
+use crate::segment::{read_records, scan, ReadError};
+use std::sync::Arc;
+
+/// What `read_into` hands on: index, term, kind, data; false stops.
+pub type Take<'a> = dyn FnMut(u64, u64, u8, &[u8]) -> bool + 'a;
+
+/// Where the next entry of a read comes from.
+enum Source {
+    Memory(Arc<Group>),
+    /// Copied out of a group that may still grow.
+    Copied(Vec<Entry>),
+    Segment(Live),
+}
+
+impl Partition {
+    /// First index (the compaction point plus one) and last index (of the last accepted entry, or the compaction point).
+    pub fn bounds(&self) -> Result<(u64, u64)> {
+        let log = self.log.lock();
+        self.check_readable(&log, Op::Read)?;
+        Ok((log.compaction.0 + 1, log.last.0))
+    }
+
+    /// The term of an entry, or of the compaction point. Errors: `Compacted` below it, `OutOfRange` beyond the last entry; damage and
+    /// I/O errors of this read alone.
+    pub fn term(&self, index: u64) -> Result<u64> {
+        let live = {
+            let log = self.log.lock();
+            self.check_readable(&log, Op::Read)?;
+            self.check_index(&log, index, index)?;
+            if let Some(term) = self.term_in_memory(&log, index) {
+                return Ok(term);
+            }
+            log.locate(index).cloned()
+        };
+        let Some(live) = live else { return Err(self.damage_at(index)) };
+        self.index_segment(&live)?;
+        let log = self.log.lock();
+        let term = if is_damaged(&log, index) { None } else { live.segment.index.lock().term(index) };
+        term.ok_or_else(|| self.damage_at(index))
+    }
+
+    fn term_in_memory(&self, log: &Log, index: u64) -> Option<u64> {
+        if index == log.compaction.0 {
+            return Some(log.compaction.1);
+        }
+        if index == log.last.0 {
+            return Some(log.last.1);
+        }
+        let live = log.locate(index).filter(|_| !is_damaged(log, index))?;
+        let known = live.segment.index.lock();
+        known.is_complete().then(|| known.term(index)).flatten()
+    }
+
+    /// `term` for callers that hold the lock; reads the segment under it in the rare case that it was never indexed.
+    pub(super) fn term_locked(&self, log: &Log, index: u64) -> Result<u64> {
+        if let Some(term) = self.term_in_memory(log, index) {
+            return Ok(term);
+        }
+        let Some(live) = log.locate(index) else { return Err(self.damage_at(index)) };
+        self.index_segment(live)?;
+        let term = live.segment.index.lock().term(index);
+        term.ok_or_else(|| self.damage_at(index))
+    }
+
+    /// Entries `lo .. hi`. Stops after the entry that takes the data over `max_bytes`; at least one entry. A `hi` beyond the last
+    /// entry is cut. Errors: `Compacted` for lo at or below the compaction point, `OutOfRange` for lo beyond the last entry.
+    pub fn read(&self, lo: u64, hi: u64, max_bytes: u64) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        self.read_into(lo, hi, max_bytes, &mut |index, term, kind, data| {
+            entries.push(Entry { index, term, kind, data: data.to_vec() });
+            true
+        })?;
+        Ok(entries)
+    }
+
+    /// `read` without copies: hands every entry to `take` until that returns false. `take` must not call this partition.
+    pub fn read_into(&self, lo: u64, hi: u64, max_bytes: u64, take: &mut Take<'_>) -> Result<()> {
+        let mut reading = Reading { next: lo, end: hi, bytes: 0, max_bytes, stopped: false, take };
+        let mut failed_at = None;
+        while !reading.stopped {
+            let source = {
+                let log = self.log.lock();
+                self.check_readable(&log, Op::Read)?;
+                if reading.next == lo {
+                    self.check_index(&log, lo, log.compaction.0 + 1)?;
+                }
+                if reading.next >= hi.min(log.last.0 + 1) {
+                    return Ok(());
+                }
+                // Up to where this part of the log counts: behind it a later segment has replaced what memory or file still hold.
+                reading.end = log.locate(reading.next).map_or(0, |live| hi.min(live.last + 1));
+                source(&log, reading.next, reading.end)
+            };
+            let result = match source {
+                Some(Source::Memory(group)) => read_group(&group, &mut reading),
+                Some(Source::Copied(entries)) => {
+                    entries.iter().all(|e| reading.give(e.index, e.term, e.kind, &e.data));
+                    Ok(())
+                }
+                Some(Source::Segment(live)) => self.read_segment(&live, &mut reading),
+                None => Err(ReadError::Damaged(reading.next)),
+            };
+            if let Err(error) = result {
+                // The entry may have been compacted, or its file reused, while it was read: look again, once for each entry.
+                if failed_at == Some(reading.next) {
+                    return Err(self.read_failed(error, reading.next));
+                }
+                failed_at = Some(reading.next);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_index(&self, log: &Log, index: u64, lowest: u64) -> Result<()> {
+        let error = if index < log.compaction.0 || index < lowest {
+            let message = format!("entry {index} is compacted; the first entry is {}", log.compaction.0 + 1);
+            Error::new(Status::Compacted, Op::Read, message)
+        } else if index > log.last.0 {
+            Error::new(Status::OutOfRange, Op::Read, format!("entry {index} is beyond the last entry {}", log.last.0))
+        } else {
+            return Ok(());
+        };
+        Err(error.partition(self.id).at(&self.path).range(index, index))
+    }
+
+    fn read_segment(&self, live: &Live, reading: &mut Reading<'_, '_>) -> std::result::Result<(), ReadError> {
+        let place = live.segment.index.lock().place(reading.next);
+        let place = match place {
+            Some(place) => Some(place),
+            None => {
+                self.index_segment(live).map_err(|_| ReadError::Damaged(reading.next))?;
+                live.segment.index.lock().place(reading.next)
+            }
+        };
+        let from = place.map_or(u64::from(live.segment.header.header_bytes), |(_, offset)| offset);
+        let file = self.open_for_reading(live).map_err(ReadError::Io)?;
+        let mut cursor = live.segment.cursor(&*file, live.end);
+        cursor.expect(reading.max_bytes);
+        let (lo, hi) = (reading.next, live.last.min(reading.end.saturating_sub(1)));
+        read_records(&mut cursor, from, lo, hi, &mut |index, term, kind, data| reading.give(index, term, kind, data))
+            .map(|_| ())
+    }
+
+    fn open_for_reading(&self, live: &Live) -> std::io::Result<Arc<dyn File>> {
+        if self.mode == Mode::None {
+            if let Some(file) = live.segment.file() {
+                return Ok(file);
+            }
+        }
+        let dir = self.dir.lock().clone().ok_or_else(|| std::io::Error::from_raw_os_error(libc::EBADF))?;
+        dir.open(&live.segment.name(), Access::Read)
+    }
+
+    /// Reads a sealed segment once to know where its entries are.
+    pub(super) fn index_segment(&self, live: &Live) -> Result<()> {
+        if live.segment.index.lock().is_complete() {
+            return Ok(());
+        }
+        let fail = |e: &std::io::Error| self.io_error(Op::Read, e, "reading a segment", &live.segment.name());
+        let file = self.open_for_reading(live).map_err(|e| fail(&e))?;
+        let mut cursor = live.segment.cursor(&*file, live.end);
+        let scanned = scan(&mut cursor, u64::from(live.segment.header.header_bytes));
+        match scanned.unreadable {
+            Some(e) if scanned.runs.is_empty() => Err(fail(&e)),
+            _ => {
+                *live.segment.index.lock() = scanned.index;
+                Ok(())
+            }
+        }
+    }
+
+    /// A read that failed fails alone: the partition goes on, its owner and its operator are told.
+    fn read_failed(&self, error: ReadError, index: u64) -> Error {
+        let mut log = self.log.lock();
+        if let Err(compacted) = self.check_index(&log, index, log.compaction.0 + 1) {
+            return compacted;
+        }
+        log.counters.errors += 1;
+        let error = match error {
+            ReadError::Io(e) => {
+                Error::io(Op::Read, &e, "reading an entry").partition(self.id).at(&self.path).range(index, index)
+            }
+            ReadError::Damaged(at) => {
+                note_damage(&mut log, at);
+                self.damage_at(at)
+            }
+        };
+        let state = log.state;
+        self.set_state(&mut log, state, error.cause(), Op::Read, error.errno, error.range);
+        error
+    }
+
+    fn damage_at(&self, index: u64) -> Error {
+        let message = format!("entry {index} is damaged on disk; fetch it from another replica, or compact past it");
+        Error::new(Status::Damaged, Op::Read, message).partition(self.id).at(&self.path).range(index, index)
+    }
+}
+
+/// Where a read stands.
+struct Reading<'t, 'f> {
+    next: u64,
+    /// Behind the last index wanted from the source at hand.
+    end: u64,
+    bytes: u64,
+    max_bytes: u64,
+    stopped: bool,
+    take: &'t mut Take<'f>,
+}
+
+impl Reading<'_, '_> {
+    /// True if the read goes on.
+    fn give(&mut self, index: u64, term: u64, kind: u8, data: &[u8]) -> bool {
+        if self.stopped || index >= self.end {
+            return false;
+        }
+        if !(self.take)(index, term, kind, data) {
+            self.stopped = true;
+            return false;
+        }
+        self.next = index + 1;
+        self.bytes = self.bytes.saturating_add(data.len() as u64);
+        self.stopped = self.bytes > self.max_bytes;
+        !self.stopped
+    }
+}
+
+/// Where entry `index` is. Memory first: what raft reads is mostly what it has just written.
+fn source(log: &Log, index: u64, end: u64) -> Option<Source> {
+    let live = log.locate(index)?;
+    let holds = |g: &Group| g.entries.0 <= index && index <= g.entries.1 && Arc::ptr_eq(&g.segment, &live.segment);
+    if let Some(group) = log.groups.iter().rev().find(|g| holds(g)) {
+        let mut entries = Vec::new();
+        let mut copy = |i: u64, term: u64, kind: u8, data: &[u8]| {
+            entries.push(Entry { index: i, term, kind, data: data.to_vec() });
+            true
+        };
+        let mut reading = Reading { next: index, end, bytes: 0, max_bytes: u64::MAX, stopped: false, take: &mut copy };
+        return read_group(group, &mut reading).ok().map(|()| Source::Copied(entries));
+    }
+    if let Some(group) = log.in_flight.as_ref().filter(|g| holds(g)) {
+        return Some(Source::Memory(group.clone()));
+    }
+    let after = log.cache.partition_point(|g| g.entries.0 <= index);
+    let cached = after.checked_sub(1).and_then(|i| log.cache.get(i)).filter(|g| holds(g));
+    if let Some(group) = cached {
+        return Some(Source::Memory(group.clone()));
+    }
+    Some(Source::Segment(live.clone()))
+}
+
+/// Reads a group's buffer, with the same checks as a file.
+fn read_group(group: &Group, reading: &mut Reading<'_, '_>) -> std::result::Result<(), ReadError> {
+    let mut at = 0usize;
+    while reading.next < reading.end && reading.next <= group.entries.1 {
+        let bytes = group.buf.get(at..).unwrap_or(&[]);
+        let Some(header) = RecordHeader::decode(bytes, &group.segment.salt, group.offset + at as u64) else {
+            return Err(ReadError::Damaged(reading.next));
+        };
+        at += header.total_bytes() as usize;
+        if header.record_type != RecordType::Entry || header.index < reading.next {
+            continue;
+        }
+        let data = bytes.get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + header.length as usize).unwrap_or(&[]);
+        if !header.data_matches(data) {
+            return Err(ReadError::Damaged(reading.next));
+        }
+        if !reading.give(header.index, header.term, header.kind, data) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn is_damaged(log: &Log, index: u64) -> bool {
+    log.damaged.2 > 0 && (log.damaged.0..=log.damaged.1).contains(&index)
+}
+
+pub(super) fn note_damage(log: &mut Log, index: u64) {
+    if is_damaged(log, index) {
+        return;
+    }
+    let (first, last, count) = log.damaged;
+    log.damaged = if count == 0 { (index, index, 1) } else { (first.min(index), last.max(index), count + 1) };
+}

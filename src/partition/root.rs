@@ -1,0 +1,184 @@
+//! The root file on disk: written as pairs of slots, replaced after a failure, never written again then.
+
+use super::types::{Mode, State};
+use super::{Log, Partition};
+use crate::error::{Error, Op, Result};
+use crate::format::Root;
+use crate::io::{write_durable_at, Access, AlignedBuf, Dir};
+use crate::segment::remove_if_there;
+use std::io;
+
+pub(super) const ROOT_NAME: &str = "root";
+pub(super) const NEW_ROOT_NAME: &str = "root.new";
+/// lsns that may be used until the root is written again: more than a segment holds records, and the root is written for each segment.
+const LSN_AHEAD: u64 = 1 << 32;
+
+/// Writes roots, one at a time.
+#[derive(Default)]
+pub(super) struct RootWriter {
+    pub generation: u64,
+    /// An operation on the file failed or has not ended: the next write makes a new file.
+    pub broken: bool,
+    buf: AlignedBuf,
+}
+
+impl RootWriter {
+    /// Makes `root` durable.
+    fn write(&mut self, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
+        self.generation += 1;
+        root.generation = self.generation;
+        if self.broken {
+            return self.replace(dir, root);
+        }
+        // Broken until proven otherwise: a panic in here counts as a failure, too.
+        self.broken = true;
+        let (bytes, offset) = root.encode_pair();
+        self.buf.clear();
+        self.buf.extend_from_slice(&bytes);
+        let file = dir.open(ROOT_NAME, Access::Durable)?;
+        write_durable_at(&*file, &self.buf, offset)?;
+        self.broken = false;
+        Ok(())
+    }
+
+    /// A new file takes the place of the old one.
+    pub fn replace(&mut self, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
+        self.broken = true;
+        // Both pairs of a new file are written: one of them as the generation before.
+        self.generation += 1;
+        root.generation = self.generation;
+        remove_if_there(dir, NEW_ROOT_NAME)?;
+        let file = dir.create(NEW_ROOT_NAME, Access::Durable)?;
+        self.buf.clear();
+        self.buf.extend_from_slice(&root.encode_file());
+        write_durable_at(&*file, &self.buf, 0)?;
+        dir.rename(NEW_ROOT_NAME, ROOT_NAME)?;
+        dir.sync()?;
+        self.broken = false;
+        Ok(())
+    }
+}
+
+impl Partition {
+    /// Plans a root write that `change` describes. Returns the version to wait for.
+    pub(super) fn want_root(&self, log: &mut Log, change: impl FnOnce(&mut Root)) -> u64 {
+        change(&mut log.desired);
+        log.root.wanted += 1;
+        log.root.wanted
+    }
+
+    /// Waits until the root of `version` is durable; in mode none on this thread, else on a worker and for a limited time.
+    pub(super) fn store_root(&self, version: u64, op: Op) -> Result<()> {
+        if self.mode == Mode::None {
+            return self.write_root(version);
+        }
+        let mut log = self.log.lock();
+        let faults = log.fault_count;
+        self.schedule(&mut log);
+        let deadline = self.stall_deadline();
+        loop {
+            if log.root.done >= version {
+                return Ok(());
+            }
+            if log.fault_count != faults || self.check_root_writable(&log, op).is_err() {
+                return Err(self.fault_error(&log, op));
+            }
+            if self.changed.wait_until(&mut log, deadline).timed_out()
+                && log.root.done < version
+                && log.fault_count == faults
+            {
+                self.latch_stalled(&mut log, op);
+            }
+        }
+    }
+
+    /// Writes the root as wanted by now. A failure latches the partition.
+    pub(super) fn write_root(&self, version: u64) -> Result<()> {
+        let mut writer = self.root.lock();
+        let (mut root, writing, faults) = {
+            let log = self.log.lock();
+            if log.root.done >= version {
+                return Ok(());
+            }
+            (self.root_now(&log), log.root.wanted, log.fault_count)
+        };
+        let dir = self.dir(Op::HardState)?;
+        let result = writer.write(&*dir, &mut root);
+        let mut log = self.log.lock();
+        if log.fault_count != faults && log.state != State::Recovering {
+            // Abandoned while it was in the kernel: whatever it did, the next write makes a new file.
+            writer.broken = true;
+            return Err(self.fault_error(&log, Op::HardState));
+        }
+        if let Err(e) = result {
+            let error = self.io_error(Op::HardState, &e, "writing the root", ROOT_NAME);
+            self.latch(&mut log, error.clone(), State::Unavailable);
+            return Err(error);
+        }
+        log.stored = root;
+        log.root.done = log.root.done.max(writing);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// The root that says what is true now. Its commit never exceeds what is durable.
+    fn root_now(&self, log: &Log) -> Root {
+        let known_durable = if self.mode == Mode::Sync { log.acked.index } else { log.durable.index };
+        let commit =
+            log.commit.min(known_durable).max(log.stored.commit.min(log.commit)).max(log.desired.compaction_index);
+        Root { commit, lsn_limit: log.next_lsn.saturating_add(LSN_AHEAD), mode: self.mode as u32, ..log.desired }
+    }
+
+    /// Creates and names the planned segments up to `sequence`, in order: the root's range never has a number without a file.
+    pub(super) fn back_segments(&self, sequence: u64) -> Result<()> {
+        let _one_at_a_time = self.allocation.lock();
+        loop {
+            let (segment, recycled, faults) = {
+                let mut log = self.log.lock();
+                let Some(segment) = log.unbacked.front().filter(|s| s.sequence() <= sequence).cloned() else {
+                    return Ok(());
+                };
+                let recycled = self.take_recycled(&mut log, segment.capacity);
+                (segment, recycled, log.fault_count)
+            };
+            let dir = self.dir(Op::Allocate)?;
+            let access = if self.mode == Mode::None { Access::Buffered } else { Access::Durable };
+            if let Err(e) = segment.create(&*dir, access, recycled.as_deref()) {
+                return Err(self.io_error(Op::Allocate, &e, "creating a segment", &segment.name()));
+            }
+            let version = {
+                let mut log = self.log.lock();
+                if log.fault_count != faults {
+                    return Err(self.fault_error(&log, Op::Allocate));
+                }
+                log.unbacked.pop_front();
+                let epoch = segment.header.epoch;
+                self.want_root(&mut log, |root| {
+                    root.last_segment = segment.sequence();
+                    root.epoch = epoch;
+                    root.clean = None;
+                })
+            };
+            self.write_root(version)?;
+            let mut log = self.log.lock();
+            if !log.is_used(&segment) && log.fault_count == faults {
+                log.spares.push_back(segment);
+            }
+        }
+    }
+
+    fn take_recycled(&self, log: &mut Log, capacity: u64) -> Option<String> {
+        let fit = log.recyclable.iter().position(|(_, bytes)| *bytes >= capacity)?;
+        Some(log.recyclable.swap_remove(fit).0)
+    }
+}
+
+/// The error of a root that cannot be read as one.
+pub(super) fn root_error(error: &crate::format::RootError, op: Op) -> Error {
+    use crate::error::Status;
+    let (status, advice) = match error {
+        crate::format::RootError::VersionTooNew(_) => (Status::VersionTooNew, "use a newer library"),
+        _ => (Status::Damaged, "restore the replica from its peers or a backup; the vote it cast may be lost"),
+    };
+    Error::new(status, op, format!("{error}; {advice}"))
+}

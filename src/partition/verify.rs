@@ -1,0 +1,65 @@
+//! Verify: reads every live entry from the medium and checks it.
+
+use super::read::note_damage;
+use super::types::VerifyReport;
+use super::Partition;
+use crate::error::{Cause, Op, Result};
+use crate::io::Access;
+use crate::segment::{read_records, ReadError};
+
+impl Partition {
+    /// Reads all entries past the page cache and checks them. Damage is reported, latches nothing, and shows in `status`.
+    /// Appends go on meanwhile; entries that come later are not covered.
+    pub fn verify(&self) -> Result<VerifyReport> {
+        let (mut parts, compaction) = {
+            let mut log = self.log.lock();
+            self.check_readable(&log, Op::Verify)?;
+            self.wait_idle(&mut log, Op::Verify)?;
+            self.check_readable(&log, Op::Verify)?;
+            (log.live.clone(), log.compaction.0)
+        };
+        let mut report = VerifyReport::default();
+        let dir = self.dir(Op::Verify)?;
+        parts.retain(|p| p.last > compaction);
+        for part in &parts {
+            report.segments += 1;
+            let name = part.segment.name();
+            let file = dir
+                .open(&name, Access::ReadDirect)
+                .map_err(|e| self.io_error(Op::Verify, &e, "opening a segment", &name))?;
+            let mut next = part.first.max(compaction + 1);
+            while next <= part.last {
+                let mut cursor = part.segment.cursor(&*file, part.end);
+                let from =
+                    part.segment.index.lock().place(next).map_or(u64::from(part.segment.header.header_bytes), |p| p.1);
+                let result = read_records(&mut cursor, from, next, part.last, &mut |index, _, _, data| {
+                    report.entries += 1;
+                    report.bytes += data.len() as u64;
+                    next = index + 1;
+                    true
+                });
+                match result {
+                    Ok(_) => break,
+                    Err(ReadError::Damaged(at)) => next = at,
+                    Err(ReadError::Io(_)) => {}
+                }
+                self.note_bad(&mut report, next);
+                next += 1;
+            }
+        }
+        Ok(report)
+    }
+
+    fn note_bad(&self, report: &mut VerifyReport, index: u64) {
+        let mut log = self.log.lock();
+        // An entry that was compacted while it was read is not bad.
+        if index <= log.compaction.0 {
+            return;
+        }
+        report.bad_records += 1;
+        report.bad = (if report.bad.0 == 0 { index } else { report.bad.0 }, index);
+        note_damage(&mut log, index);
+        let state = log.state;
+        self.set_state(&mut log, state, Cause::Damage, Op::Verify, 0, (index, index));
+    }
+}

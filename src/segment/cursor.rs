@@ -1,0 +1,132 @@
+//! A window over a segment file that finds records in it. Never trusts a length before its checksum.
+
+use crate::format::{RecordHeader, SegmentSalt, RECORD_HEADER_BYTES};
+use crate::io::{read_full_at, AlignedBuf, File};
+use std::io;
+
+/// Most bytes read at a time; a record larger than this is read alone.
+const WINDOW_BYTES: usize = 128 << 10;
+/// Least, and what a place in the index may lie before its entry.
+const WINDOW_MIN_BYTES: u64 = 20 << 10;
+/// Windows start and end at multiples of this, as O_DIRECT asks for.
+const BLOCK: u64 = 4096;
+
+pub struct Cursor<'a> {
+    file: &'a dyn File,
+    salt: &'a SegmentSalt,
+    block_bytes: u64,
+    /// Nothing at or behind this offset is read: the file's end, or where the segment ends.
+    limit: u64,
+    window: AlignedBuf,
+    start: u64,
+    wanted: usize,
+    /// The first read error met; the blocks it hit count as bad bytes.
+    pub unreadable: Option<io::Error>,
+}
+
+impl<'a> Cursor<'a> {
+    pub fn new(file: &'a dyn File, salt: &'a SegmentSalt, block_bytes: u32, limit: u64) -> Cursor<'a> {
+        Cursor {
+            file,
+            salt,
+            block_bytes: u64::from(block_bytes.max(8)),
+            limit,
+            window: AlignedBuf::new(),
+            start: 0,
+            wanted: WINDOW_BYTES,
+            unreadable: None,
+        }
+    }
+
+    /// The caller wants about this many bytes: a small read stays small.
+    pub fn expect(&mut self, bytes: u64) {
+        self.wanted = bytes.saturating_add(WINDOW_MIN_BYTES).min(WINDOW_BYTES as u64) as usize;
+    }
+
+    pub fn block_bytes(&self) -> u64 {
+        self.block_bytes
+    }
+
+    /// Up to `len` bytes at `offset`; fewer at the limit.
+    pub fn bytes(&mut self, offset: u64, len: usize) -> &[u8] {
+        let end = offset.saturating_add(len as u64).min(self.limit);
+        if offset >= end {
+            return &[];
+        }
+        if offset < self.start || end > self.start + self.window.len() as u64 {
+            self.fill(offset, (end - offset) as usize);
+        }
+        let from = (offset - self.start) as usize;
+        let to = ((end - self.start) as usize).min(self.window.len());
+        self.window.get(from..to).unwrap_or(&[])
+    }
+
+    fn fill(&mut self, offset: u64, len: usize) {
+        let start = offset / BLOCK * BLOCK;
+        let want = (offset - start) as usize + len.max(self.wanted);
+        let want = want.next_multiple_of(BLOCK as usize);
+        let rest = (self.limit - start).next_multiple_of(BLOCK) as usize;
+        self.start = start;
+        self.window.resize(want.min(rest));
+        match read_full_at(self.file, &mut self.window, start) {
+            Ok(n) => self.window.resize(n),
+            Err(_) => self.fill_by_block(),
+        }
+    }
+
+    /// After a failed read: block by block, so that one bad sector costs only itself.
+    fn fill_by_block(&mut self) {
+        for (i, block) in self.window.chunks_mut(BLOCK as usize).enumerate() {
+            let at = self.start + i as u64 * BLOCK;
+            match read_full_at(self.file, block, at) {
+                Ok(n) => block[n..].fill(0),
+                Err(e) => {
+                    block.fill(0);
+                    self.unreadable.get_or_insert(e);
+                }
+            }
+        }
+    }
+
+    /// The record whose header is at `offset`, if header and length are sound. Its data is not checked yet.
+    pub fn header_at(&mut self, offset: u64) -> Option<RecordHeader> {
+        let salt = self.salt;
+        let header = RecordHeader::decode(self.bytes(offset, RECORD_HEADER_BYTES), salt, offset)?;
+        let end = offset + RECORD_HEADER_BYTES as u64 + u64::from(header.length);
+        (end <= self.limit).then_some(header)
+    }
+
+    /// The record that follows one ending at `offset`, at either place that rule R2 allows, whatever its lsn.
+    pub fn header_after(&mut self, offset: u64) -> Option<(u64, RecordHeader)> {
+        for at in [offset, offset.next_multiple_of(self.block_bytes)] {
+            if let Some(header) = self.header_at(at) {
+                return Some((at, header));
+            }
+        }
+        None
+    }
+
+    /// The data of the record at `offset`, if its checksum matches.
+    pub fn data(&mut self, offset: u64, header: &RecordHeader) -> Option<&[u8]> {
+        let bytes = self.bytes(offset + RECORD_HEADER_BYTES as u64, header.length as usize);
+        header.data_matches(bytes).then_some(bytes)
+    }
+
+    /// The next sound header from `offset` on with an lsn above `lsn`: what lies behind a hole.
+    pub fn search(&mut self, offset: u64, lsn: u64) -> Option<(u64, RecordHeader)> {
+        let mut at = offset.next_multiple_of(8);
+        while at + RECORD_HEADER_BYTES as u64 <= self.limit {
+            let ahead = self.bytes(at, BLOCK as usize);
+            if ahead.len() >= BLOCK as usize && ahead.iter().all(|b| *b == 0) {
+                // Records do not start with a zero type, so none starts in here but for the last header's length.
+                at += (BLOCK as usize - RECORD_HEADER_BYTES).next_multiple_of(8) as u64;
+                continue;
+            }
+            match self.header_at(at) {
+                Some(header) if header.lsn > lsn => return Some((at, header)),
+                _ => at += 8,
+            }
+        }
+        None
+    }
+}

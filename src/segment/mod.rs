@@ -1,0 +1,164 @@
+//! One segment file: create it, find records in it, read entries from it.
+
+mod cursor;
+mod index;
+mod read;
+mod scan;
+
+pub use cursor::Cursor;
+pub use index::SegmentIndex;
+pub use read::{end_of_entry, read_records, ReadError};
+pub use scan::{scan, Scan};
+
+use crate::format::{SegmentHeader, SegmentSalt, SEGMENT_HEADER_BYTES};
+use crate::io::{write_durable_at, Access, AlignedBuf, Dir, File};
+use parking_lot::Mutex;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+/// One write while a new segment is filled with zeros.
+const ZERO_CHUNK_BYTES: usize = 1 << 20;
+
+/// A segment: planned (no file yet), open for writing, or sealed.
+pub struct Segment {
+    pub header: SegmentHeader,
+    pub salt: SegmentSalt,
+    /// Most bytes the file may take. In mode sync they are written in advance.
+    pub capacity: u64,
+    file: Mutex<Option<Arc<dyn File>>>,
+    abandoned: AtomicBool,
+    pub index: Mutex<SegmentIndex>,
+}
+
+impl Segment {
+    pub fn new(header: SegmentHeader, capacity: u64) -> Segment {
+        Segment {
+            salt: SegmentSalt::new(header.salt),
+            header,
+            capacity,
+            file: Mutex::new(None),
+            abandoned: AtomicBool::new(false),
+            index: Mutex::default(),
+        }
+    }
+
+    pub fn name_of(sequence: u64) -> String {
+        format!("seg-{sequence:016x}")
+    }
+
+    /// The sequence of a segment's file name.
+    pub fn parse_name(name: &str) -> Option<u64> {
+        let hex = name.strip_prefix("seg-")?;
+        let lower = hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        (hex.len() == 16 && lower).then(|| u64::from_str_radix(hex, 16).ok()).flatten()
+    }
+
+    pub fn sequence(&self) -> u64 {
+        self.header.sequence
+    }
+
+    pub fn name(&self) -> String {
+        Segment::name_of(self.sequence())
+    }
+
+    /// The file open for writing, if there is one.
+    pub fn file(&self) -> Option<Arc<dyn File>> {
+        self.file.lock().clone()
+    }
+
+    /// A write to it failed or did not end: nothing is written to it again, and its file is never used again.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+        self.seal();
+    }
+
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Closes the file once nobody writes to it any more.
+    pub fn seal(&self) {
+        *self.file.lock() = None;
+    }
+
+    /// Creates the file, durable with its directory entry, and keeps it open for writing. `recycled` names a file that is not needed
+    /// any more and has at least `capacity` written bytes.
+    ///
+    /// A file of this name can only be a leftover of a creation that failed: the root never named it. It is removed, not written to.
+    pub fn create(&self, dir: &dyn Dir, access: Access, recycled: Option<&str>) -> io::Result<()> {
+        let name = self.name();
+        let file = match recycled {
+            Some(old) => {
+                dir.rename(old, &name)?;
+                dir.open(&name, access)?
+            }
+            None => {
+                remove_if_there(dir, &name)?;
+                dir.create(&name, access)?
+            }
+        };
+        if access == Access::Durable {
+            self.fill(&*file, recycled.is_some())?;
+        } else {
+            write_durable_at(&*file, &self.header_block(), 0)?;
+        }
+        dir.sync()?;
+        *self.file.lock() = Some(file);
+        Ok(())
+    }
+
+    /// Writes header and zeros: overwriting written blocks costs half of what growing a file does per flush.
+    fn fill(&self, file: &dyn File, written: bool) -> io::Result<()> {
+        let header = self.header_block();
+        if written {
+            return write_durable_at(file, &header, 0);
+        }
+        match crate::io::retry_interrupted(|| file.allocate(self.capacity)) {
+            Err(e) if e.raw_os_error() != Some(libc::EOPNOTSUPP) => return Err(e),
+            _ => {}
+        }
+        let zeros = AlignedBuf::zeroed(ZERO_CHUNK_BYTES.min(self.capacity as usize));
+        let mut at = header.len() as u64;
+        while at < self.capacity {
+            let n = (self.capacity - at).min(zeros.len() as u64) as usize;
+            crate::io::write_all_at(file, &[&zeros[..n]], at)?;
+            at += n as u64;
+        }
+        // Last, so that one flush makes all of it durable where writes alone do not.
+        write_durable_at(file, &header, 0)
+    }
+
+    fn header_block(&self) -> AlignedBuf {
+        let mut block = AlignedBuf::zeroed(self.header.header_bytes as usize);
+        block[..SEGMENT_HEADER_BYTES].copy_from_slice(&self.header.encode());
+        block
+    }
+}
+
+pub fn remove_if_there(dir: &dyn Dir, name: &str) -> io::Result<()> {
+    match dir.unlink(name) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_not_those_of_a_cubefs_log() {
+        assert_eq!(Segment::name_of(31), "seg-000000000000001f");
+        assert_eq!(Segment::parse_name("seg-000000000000001f"), Some(31));
+        for bad in [
+            "seg-1f",
+            "seg-000000000000001F",
+            "seg-000000000000001f.log",
+            "0000000000000001-0000000000000001.log",
+            "seg-+00000000000001f",
+        ] {
+            assert_eq!(Segment::parse_name(bad), None, "{bad}");
+        }
+    }
+}

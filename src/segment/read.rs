@@ -1,0 +1,75 @@
+//! Reads entries of one segment, every one checked.
+
+use super::{Cursor, Segment};
+use crate::format::RecordType;
+use std::io;
+
+/// Why a read stopped short.
+#[derive(Debug)]
+pub enum ReadError {
+    Io(io::Error),
+    /// The entry of this index is damaged or not there.
+    Damaged(u64),
+}
+
+/// Hands entries `lo ..= hi` to `take` in order until it returns false. Starts at `from`, a place at or before `lo`.
+pub fn read_records(
+    cursor: &mut Cursor<'_>,
+    from: u64,
+    lo: u64,
+    hi: u64,
+    take: &mut dyn FnMut(u64, u64, u8, &[u8]) -> bool,
+) -> Result<bool, ReadError> {
+    let mut at = from;
+    let mut lsn = 0;
+    let mut wanted = lo;
+    while wanted <= hi {
+        let next = cursor.header_after(at).filter(|(_, h)| lsn == 0 || h.lsn == lsn + 1);
+        // Behind damage the log may go on: an entry after it is still good.
+        let next = match next {
+            Some(found) => Some(found),
+            None => cursor.search(at, lsn),
+        };
+        let Some((offset, header)) = next else { return Err(failure(cursor, wanted)) };
+        at = offset + header.total_bytes();
+        lsn = header.lsn;
+        if header.record_type != RecordType::Entry || header.index < wanted {
+            continue;
+        }
+        if header.index > wanted {
+            return Err(failure(cursor, wanted));
+        }
+        let Some(data) = cursor.data(offset, &header) else { return Err(failure(cursor, wanted)) };
+        if !take(header.index, header.term, header.kind, data) {
+            return Ok(false);
+        }
+        wanted += 1;
+    }
+    Ok(true)
+}
+
+fn failure(cursor: &mut Cursor<'_>, index: u64) -> ReadError {
+    match cursor.unreadable.take() {
+        Some(e) => ReadError::Io(e),
+        None => ReadError::Damaged(index),
+    }
+}
+
+impl Segment {
+    /// A cursor over this segment's file up to `limit`.
+    pub fn cursor<'a>(&'a self, file: &'a dyn crate::io::File, limit: u64) -> Cursor<'a> {
+        Cursor::new(file, &self.salt, self.header.block_bytes, limit)
+    }
+}
+
+/// Where entry `index` ends and its lsn, looking from `from` on. What a begin record needs to continue behind it.
+pub fn end_of_entry(cursor: &mut Cursor<'_>, from: u64, index: u64) -> Option<(u64, u64)> {
+    let mut at = from;
+    loop {
+        let (offset, header) = cursor.header_after(at)?;
+        at = offset + header.total_bytes();
+        if header.record_type == RecordType::Entry && header.index == index {
+            return Some((at, header.lsn));
+        }
+    }
+}

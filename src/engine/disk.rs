@@ -71,10 +71,20 @@ impl Disk {
 
     /// Ends the threads. One that hangs in the kernel is left behind: it ends when the kernel lets go.
     pub fn stop(&self) {
-        self.work.lock().stop = true;
+        // The queues hold partitions, and those hold this disk.
+        let work = {
+            let mut work = self.work.lock();
+            work.stop = true;
+            std::mem::take(&mut work.ready)
+        };
         self.work_waits.notify_all();
-        self.chores.lock().stop = true;
+        let chores = {
+            let mut chores = self.chores.lock();
+            chores.stop = true;
+            (std::mem::take(&mut chores.maintain), std::mem::take(&mut chores.later))
+        };
         self.chores_wait.notify_all();
+        drop((work, chores));
         let threads = std::mem::take(&mut *self.threads.lock());
         let deadline = Instant::now() + Duration::from_millis(u64::from(self.shared.config.stall_limit_ms));
         for thread in threads {

@@ -3,7 +3,7 @@
 use super::boundary::boundary;
 use super::codes::bulkhead_status;
 use super::handles;
-use super::memory::{Out, OutSlice, OutStruct};
+use super::memory::{invalid, Out, OutSlice, OutStruct};
 use super::reports::bulkhead_read_result;
 use super::types::{bulkhead_entry_header, bulkhead_error, bulkhead_partition};
 use crate::partition::Partition;
@@ -20,7 +20,7 @@ use crate::{Error, Op, Result, Status};
 /// result: receives count and bytes. When the call fails, result is not written (BULKHEAD_BUFFER_TOO_SMALL aside)
 /// and the content of headers and data is undefined.
 ///
-/// Errors: BULKHEAD_INVALID_ARGUMENT (also if hi is not above lo), BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED,
+/// Errors: BULKHEAD_INVALID_ARGUMENT (also if hi is below lo), BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED,
 /// BULKHEAD_COMPACTED (lo at or below the compaction point), BULKHEAD_OUT_OF_RANGE (lo beyond the last entry),
 /// BULKHEAD_BUFFER_TOO_SMALL, BULKHEAD_DAMAGED (first_index and last_index say which entries; those before and
 /// behind can be read), BULKHEAD_IO_ERROR, BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC.
@@ -47,6 +47,11 @@ pub unsafe extern "C" fn bulkhead_read(
                 OutSlice::new(data, data_capacity, "data")?,
             )
         };
+        if hi < lo {
+            return Err(invalid(format!(
+                "hi is {hi}, below lo, which is {lo}; hi is the index behind the last one to read"
+            )));
+        }
         let mut filled = Filled { headers, data, count: 0, used: 0, needed: None };
         filled.read(partition, lo, hi, max_bytes)?;
         let needed = filled.needed.filter(|_| filled.count == 0);

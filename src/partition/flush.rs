@@ -13,9 +13,6 @@ impl Partition {
     pub fn work(&self) {
         let mut log = self.log.lock();
         loop {
-            if log.state == State::Closed && !log.busy() {
-                break;
-            }
             if log.root.wanted > log.root.done && self.check_root_writable(&log, Op::HardState).is_ok() {
                 let wanted = log.root.wanted;
                 drop(log);
@@ -24,7 +21,7 @@ impl Partition {
                 log = self.log.lock();
                 continue;
             }
-            if log.state != State::ReadWrite && log.state != State::Closed {
+            if log.state != State::ReadWrite {
                 break;
             }
             let Some(group) = self.take_group(&mut log) else { break };
@@ -78,7 +75,7 @@ impl Partition {
         // After a stall or a panic the late result of an abandoned group means nothing.
         let ours = log.in_flight.as_ref().is_some_and(|g| Arc::ptr_eq(g, &group));
         log.in_flight = None;
-        if !ours || !matches!(log.state, State::ReadWrite | State::Closed) {
+        if !ours || log.state != State::ReadWrite {
             self.keep_unflushed(log, group);
             self.changed.notify_all();
             return;

@@ -9,6 +9,7 @@ use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, RecordHeader, RecordType, BEGIN_DATA_BYTES, RECORD_HEADER_BYTES};
 use crate::io::{write_durable_at, Access, AlignedBuf};
 use crate::segment::{end_of_entry, read_records, scan, Segment};
+use parking_lot::MutexGuard;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,11 +35,7 @@ impl Partition {
             if log.state == State::Closed {
                 return Err(self.fault_error(&log, Op::Recover));
             }
-            let free = self.root.try_lock().is_some() && self.allocation.try_lock().is_some();
-            if log.in_flight.is_some() || !free {
-                let message = "an operation of this partition has not come back from the kernel; try again when it has";
-                return Err(Error::new(Status::Busy, Op::Recover, message).partition(self.id).at(&self.path));
-            }
+            self.wait_for_kernel(&mut log)?;
             let state = log.state;
             self.set_state(&mut log, State::Recovering, Cause::None, Op::Recover, 0, (0, 0));
             (state, log.loaded)
@@ -61,6 +58,20 @@ impl Partition {
                 Err(error)
             }
         }
+    }
+
+    /// Waits until no operation of this partition is in the kernel: there is never a second attempt beside the first.
+    fn wait_for_kernel(&self, log: &mut MutexGuard<'_, Log>) -> Result<()> {
+        let deadline = self.stall_deadline();
+        while log.in_flight.is_some() && !self.changed.wait_until(log, deadline).timed_out() {}
+        let free = MutexGuard::unlocked(log, || {
+            self.root.try_lock_until(deadline).is_some() && self.allocation.try_lock_until(deadline).is_some()
+        });
+        if free && log.in_flight.is_none() {
+            return Ok(());
+        }
+        let message = "an operation of this partition has not come back from the kernel; try again when it has";
+        Err(Error::new(Status::Busy, Op::Recover, message).partition(self.id).at(&self.path))
     }
 
     fn heal(&self) -> Result<()> {

@@ -61,6 +61,7 @@ pub struct Partition {
     mode: Mode,
     path: PathBuf,
     known_index: u64,
+    must_exist: bool,
     limits: EngineConfig,
     host: Arc<dyn Host>,
     me: Weak<Partition>,

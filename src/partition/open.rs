@@ -65,7 +65,10 @@ fn path_error(path: &Path, e: &io::Error) -> Error {
 
 /// Errors that are the caller's to mend: the open fails and there is no partition. All others leave one that is Unavailable.
 fn is_refusal(status: Status) -> bool {
-    matches!(status, Status::Foreign | Status::VersionTooNew | Status::WrongPartition | Status::PermissionDenied)
+    matches!(
+        status,
+        Status::Foreign | Status::NotFound | Status::VersionTooNew | Status::WrongPartition | Status::PermissionDenied
+    )
 }
 
 impl Partition {
@@ -82,6 +85,7 @@ impl Partition {
             mode: config.mode,
             path: config.path.clone(),
             known_index: config.known_index,
+            must_exist: config.disposition == Disposition::OpenExisting,
             limits: limits.clone(),
             host,
             me: me.clone(),
@@ -112,6 +116,10 @@ impl Partition {
         let dir = self.dir(Op::Open)?;
         let root = match if created { None } else { read_root(&*dir)? } {
             Some(root) => root,
+            None if self.must_exist => {
+                let message = "the directory holds no log; create it with another disposition if a new one is meant";
+                return Err(Error::new(Status::NotFound, Op::Open, message));
+            }
             None => self.initialise(&*dir)?,
         };
         if root.partition_id != self.id {

@@ -143,15 +143,14 @@ impl Partition {
             };
             let dir = self.dir(Op::Allocate)?;
             let access = if self.mode == Mode::None { Access::Buffered } else { Access::Durable };
-            if let Err(e) = segment.create(&*dir, access, recycled.as_deref()) {
-                return Err(self.io_error(Op::Allocate, &e, "creating a segment", &segment.name()));
-            }
+            let file = segment
+                .create(&*dir, access, recycled.as_deref())
+                .map_err(|e| self.io_error(Op::Allocate, &e, "creating a segment", &segment.name()))?;
             let version = {
                 let mut log = self.log.lock();
                 if log.fault_count != faults {
                     return Err(self.fault_error(&log, Op::Allocate));
                 }
-                log.unbacked.pop_front();
                 let epoch = segment.header.epoch;
                 self.want_root(&mut log, |root| {
                     root.last_segment = segment.sequence();
@@ -161,7 +160,12 @@ impl Partition {
             };
             self.write_root(version)?;
             let mut log = self.log.lock();
-            if !log.is_used(&segment) && log.fault_count == faults {
+            if log.fault_count != faults {
+                return Err(self.fault_error(&log, Op::Allocate));
+            }
+            log.unbacked.pop_front();
+            segment.publish(file);
+            if !log.is_used(&segment) {
                 log.spares.push_back(segment);
             }
         }

@@ -62,7 +62,7 @@ impl Segment {
         Segment::name_of(self.sequence())
     }
 
-    /// The file open for writing, if there is one.
+    /// The file open for writing: none before the root names the segment, and after it was sealed.
     pub fn file(&self) -> Option<Arc<dyn File>> {
         self.file.lock().clone()
     }
@@ -82,11 +82,11 @@ impl Segment {
         *self.file.lock() = None;
     }
 
-    /// Creates the file, durable with its directory entry, and keeps it open for writing. `recycled` names a file that is not needed
+    /// Creates the file, durable with its directory entry. `recycled` names a file that is not needed
     /// any more and has at least `capacity` written bytes.
     ///
     /// A file of this name can only be a leftover of a creation that failed: the root never named it. It is removed, not written to.
-    pub fn create(&self, dir: &dyn Dir, access: Access, recycled: Option<&str>) -> io::Result<()> {
+    pub fn create(&self, dir: &dyn Dir, access: Access, recycled: Option<&str>) -> io::Result<Arc<dyn File>> {
         let name = self.name();
         let file = match recycled {
             Some(old) => {
@@ -104,8 +104,12 @@ impl Segment {
             write_durable_at(&*file, &self.header_block(), 0)?;
         }
         dir.sync()?;
+        Ok(file)
+    }
+
+    /// From now on the segment is written to: the root names it.
+    pub fn publish(&self, file: Arc<dyn File>) {
         *self.file.lock() = Some(file);
-        Ok(())
     }
 
     /// Writes header and zeros: overwriting written blocks costs half of what growing a file does per flush.

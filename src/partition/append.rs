@@ -210,6 +210,8 @@ impl Partition {
             if self.mode == Mode::None {
                 let extent = extent(log);
                 log.sealed.push(Sealed { segment: tail.segment, extent });
+            } else if !log.is_flushing(&tail.segment) {
+                tail.segment.seal();
             }
         }
         let block = u64::from(log.block_bytes);

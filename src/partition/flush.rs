@@ -37,7 +37,9 @@ impl Partition {
     pub fn worker_panicked(&self) {
         self.latch_panic(Op::Sync);
         let mut log = self.log.lock();
-        log.in_flight = None;
+        if let Some(group) = log.in_flight.take() {
+            self.keep_unflushed(&mut log, group);
+        }
         log.scheduled = false;
         self.changed.notify_all();
     }
@@ -96,7 +98,7 @@ impl Partition {
         self.complete(&group.tokens, None);
         // A segment that filled up is closed once its last group is on disk.
         let tail = log.tail.as_ref().is_some_and(|t| Arc::ptr_eq(&t.segment, &group.segment));
-        if !tail && !log.groups.iter().any(|g| Arc::ptr_eq(&g.segment, &group.segment)) {
+        if !tail && !log.is_flushing(&group.segment) {
             group.segment.seal();
         }
         self.remember(log, group);
@@ -113,9 +115,8 @@ impl Partition {
     /// Mode interval: entries of a flush that failed are acknowledged and stay in memory, first in line for recovery.
     fn keep_unflushed(&self, log: &mut Log, group: Arc<Group>) {
         if self.mode == Mode::Interval {
-            if let Ok(group) = Arc::try_unwrap(group) {
-                log.groups.push_front(group);
-            }
+            // A reader may hold it at this moment.
+            log.groups.push_front(Arc::try_unwrap(group).unwrap_or_else(|group| (*group).clone()));
         }
     }
 

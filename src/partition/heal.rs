@@ -8,7 +8,7 @@ use super::{random_id, Partition};
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, RecordHeader, RecordType, BEGIN_DATA_BYTES, RECORD_HEADER_BYTES};
 use crate::io::{write_durable_at, Access, AlignedBuf};
-use crate::segment::{end_of_entry, read_records, scan, Segment};
+use crate::segment::{read_records, scan, Segment};
 use parking_lot::MutexGuard;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,7 +27,7 @@ impl Partition {
     /// partition stays Unavailable until its owner resets it or opens it anew); otherwise what failed this time.
     pub fn recover(&self) -> Result<()> {
         let _operation = self.operation.lock();
-        let (state, loaded) = {
+        let (state, sound) = {
             let mut log = self.log.lock();
             if log.state == State::ReadWrite {
                 return Ok(());
@@ -38,9 +38,9 @@ impl Partition {
             self.wait_for_kernel(&mut log)?;
             let state = log.state;
             self.set_state(&mut log, State::Recovering, Cause::None, Op::Recover, 0, (0, 0));
-            (state, log.loaded)
+            (state, log.sound)
         };
-        let result = if loaded { self.heal() } else { self.load(false).map_err(|e| e.partition(self.id)) };
+        let result = if sound { self.heal() } else { self.load(false).map_err(|e| e.partition(self.id)) };
         let mut log = self.log.lock();
         match result {
             Ok(()) => {
@@ -111,78 +111,58 @@ impl Partition {
             }
             Mode::None => {
                 let (from, last, live) = (log.durable.index.max(log.compaction.0) + 1, log.last.0, log.live.clone());
+                let end = log.durable.end;
                 drop(log);
-                self.rescue_from_cache(from, last, &live, nothing)
+                self.rescue_unsynced(from, last, &live, end)
             }
         }
     }
 
-    /// Reads what is not known durable from the medium. From the first entry that is not there on, the page cache may still have the
-    /// bytes: they are checked like all others, so it does not matter who kept them.
-    fn rescue_from_cache(&self, from: u64, last: u64, live: &[Live], nothing: Rescue) -> Result<Rescue> {
-        let missing = self.first_unreadable(from, last, live, Access::ReadDirect, &mut |_| {});
-        if missing > last {
-            return Ok(nothing);
+    /// Everything that was never synced is written anew: a file on which an operation failed is not synced again, so nothing in it becomes
+    /// durable. It is read from the medium, or, where the medium has not got it, from the page cache: every entry is checked, so it does
+    /// not matter who kept the bytes.
+    fn rescue_unsynced(&self, from: u64, last: u64, live: &[Live], end: BeginData) -> Result<Rescue> {
+        let mut entries: Vec<Entry> = Vec::new();
+        for access in [Access::ReadDirect, Access::Read] {
+            let next = from + entries.len() as u64;
+            self.read_rest(next, last, live, access, &mut entries);
         }
-        let mut entries = Vec::new();
-        let gone = self.first_unreadable(missing, last, live, Access::Read, &mut |e| entries.push(e));
+        let gone = from + entries.len() as u64;
         if gone <= last {
             self.log.lock().lost = (gone, last);
-            let message = format!("entries {gone} to {last} were acknowledged and are neither on the disk nor in memory; reset the log or rejoin as an empty replica");
-            return Err(Error::new(Status::LostEntries, Op::Recover, message)
-                .partition(self.id)
-                .at(&self.path)
-                .range(gone, last));
+            let message = format!(
+                "entries {gone} to {last} were acknowledged and are neither on the disk nor in memory; reset the log or rejoin as an empty replica"
+            );
+            let error = Error::new(Status::LostEntries, Op::Recover, message);
+            return Err(error.partition(self.id).at(&self.path).range(gone, last));
         }
-        let end = self.end_before(missing, live)?;
-        Ok(Rescue { entries, first: missing, end })
+        Ok(Rescue { entries, first: from, end })
     }
 
-    fn first_unreadable(
-        &self,
-        from: u64,
-        last: u64,
-        live: &[Live],
-        access: Access,
-        each: &mut dyn FnMut(Entry),
-    ) -> u64 {
-        let mut next = from;
-        let Ok(dir) = self.dir(Op::Recover) else { return next };
-        for part in live.iter().filter(|l| l.last >= from) {
-            let Ok(file) = dir.open(&part.segment.name(), access) else { return next };
+    /// Adds entries from `next` on, up to the first that cannot be read.
+    fn read_rest(&self, next: u64, last: u64, live: &[Live], access: Access, entries: &mut Vec<Entry>) {
+        let mut next = next;
+        let Ok(dir) = self.dir(Op::Recover) else { return };
+        for part in live {
+            if part.last < next {
+                continue;
+            }
+            if next > last || part.first > next {
+                return;
+            }
+            let Ok(file) = dir.open(&part.segment.name(), access) else { return };
             let mut cursor = part.segment.cursor(&*file, part.end);
-            let place =
-                part.segment.index.lock().place(next).map_or(u64::from(part.segment.header.header_bytes), |p| p.1);
-            let whole = read_records(&mut cursor, place, next, part.last.min(last), &mut |index, term, kind, data| {
-                each(Entry { index, term, kind, data: data.to_vec() });
+            let start = u64::from(part.segment.header.header_bytes);
+            let place = part.segment.index.lock().place(next).map_or(start, |p| p.1);
+            let read = read_records(&mut cursor, place, next, part.last.min(last), &mut |index, term, kind, data| {
+                entries.push(Entry { index, term, kind, data: data.to_vec() });
                 next = index + 1;
                 true
             });
-            if whole.is_err() {
-                return next;
+            if read.is_err() {
+                return;
             }
         }
-        next
-    }
-
-    /// The position behind the entry before `index`.
-    fn end_before(&self, index: u64, live: &[Live]) -> Result<BeginData> {
-        let log = self.log.lock();
-        if index <= log.compaction.0 + 1 {
-            return Ok(BeginData::default());
-        }
-        drop(log);
-        let damaged = || self.fault_error(&self.log.lock(), Op::Recover);
-        let part = live.iter().rev().find(|l| l.first < index).ok_or_else(damaged)?;
-        let file = self
-            .dir(Op::Recover)?
-            .open(&part.segment.name(), Access::Read)
-            .map_err(|e| self.io_error(Op::Recover, &e, "reading a segment", &part.segment.name()))?;
-        let mut cursor = part.segment.cursor(&*file, part.end);
-        let from =
-            part.segment.index.lock().place(index - 1).map_or(u64::from(part.segment.header.header_bytes), |p| p.1);
-        let (end_offset, last_lsn) = end_of_entry(&mut cursor, from, index - 1).ok_or_else(damaged)?;
-        Ok(BeginData { segment: part.segment.sequence(), end_offset, last_lsn })
     }
 
     /// Writes the begin record and the rescued entries in one go and makes them durable.

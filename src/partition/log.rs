@@ -42,6 +42,14 @@ pub(super) struct Group {
     pub tokens: Vec<u64>,
 }
 
+impl Clone for Group {
+    fn clone(&self) -> Group {
+        let mut buf = AlignedBuf::new();
+        buf.extend_from_slice(&self.buf);
+        Group { segment: self.segment.clone(), buf, tokens: self.tokens.clone(), ..*self }
+    }
+}
+
 impl Group {
     /// Writes the first record's header again with what is durable by now.
     pub fn set_mark(&mut self, mark: u64) {
@@ -89,6 +97,8 @@ pub(super) struct Log {
     pub fault_count: u64,
     /// False if open could not read the directory: nothing below is known then.
     pub loaded: bool,
+    /// False if open found damage that keeps the log from being written: recovery reads the directory anew then.
+    pub sound: bool,
     /// A reset or recovery is changing the log as a whole: appends wait for its end.
     pub exclusive: bool,
 
@@ -164,6 +174,7 @@ impl Log {
             fault: None,
             fault_count: 0,
             loaded: false,
+            sound: false,
             exclusive: false,
             released: 0,
             sweep_below: 0,
@@ -287,6 +298,12 @@ impl Log {
         self.tail.as_ref().is_some_and(|t| used(&t.segment))
             || self.groups.iter().any(|g| used(&g.segment))
             || self.live.iter().any(|l| used(&l.segment))
+    }
+
+    /// Records of this segment wait for a flush, or are in one.
+    pub fn is_flushing(&self, segment: &Arc<Segment>) -> bool {
+        let flushing = |g: &Group| Arc::ptr_eq(&g.segment, segment);
+        self.groups.iter().any(flushing) || self.in_flight.as_ref().is_some_and(|g| flushing(g))
     }
 
     /// Gives a new segment its number; its file is created later, in the order of numbers.

@@ -8,6 +8,7 @@ use super::{random_id, Disposition, Host, Partition};
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::Root;
 use crate::io::{Access, Dir, Storage};
+use crate::segment::Segment;
 use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::path::Path;
@@ -100,7 +101,12 @@ impl Partition {
             maintenance: Mutex::new(()),
         });
         if let Err(error) = partition.load(created) {
-            let error = error.partition(partition.id);
+            let mut error = error.partition(partition.id);
+            if matches!(error.errno, libc::EACCES | libc::EPERM) {
+                error.status = Status::PermissionDenied;
+                error.message =
+                    "no permission; the directory and its files must be readable and writable by this process".into();
+            }
             let error = if error.path.as_os_str().is_empty() { error.at(&partition.path) } else { error };
             if is_refusal(error.status) {
                 partition.log.lock().state = State::Closed;
@@ -130,8 +136,13 @@ impl Partition {
             return Err(Error::new(Status::WrongPartition, Op::Open, message));
         }
         let recovery = Recovery { dir: &*dir, root: &root, access: Access::ReadDirect, known_index: self.known_index };
-        let found = recovery.run()?;
-        self.adopt(&*dir, root, found)
+        let mut found = recovery.run();
+        let fault = found.fault.take();
+        if fault.is_none() && root.clean.is_none() {
+            self.sync_found(&*dir, &found)?;
+        }
+        self.adopt(&*dir, root, found, fault.is_none())?;
+        fault.map_or(Ok(()), Err)
     }
 
     /// Makes a fresh directory a partition. A crash on the way leaves one that is fresh still.
@@ -155,8 +166,19 @@ impl Partition {
         Ok(root)
     }
 
-    fn adopt(&self, dir: &dyn Dir, root: Root, found: Found) -> Result<()> {
-        let kept_bytes = self.keep_cut(dir, &found)?;
+    /// What an unclean open finds may be in the page cache only. It is synced before anyone, this log's marks included, relies on it.
+    fn sync_found(&self, dir: &dyn Dir, found: &Found) -> Result<()> {
+        for sequence in found.to_sync.iter().rev() {
+            let name = Segment::name_of(*sequence);
+            let synced = dir.open(&name, Access::Buffered).and_then(|file| file.sync());
+            synced.map_err(|e| self.io_error(Op::Open, &e, "syncing what the last opening left", &name))?;
+        }
+        Ok(())
+    }
+
+    /// Takes what was found into memory. Of a log that is not `sound` it can be read what is there.
+    fn adopt(&self, dir: &dyn Dir, root: Root, found: Found, sound: bool) -> Result<()> {
+        let kept_bytes = if sound { self.keep_cut(dir, &found)? } else { 0 };
         let device = dir.device();
         self.root.lock().generation = root.generation;
         let mut log = self.log.lock();
@@ -186,6 +208,7 @@ impl Partition {
         log.released = root.first_segment;
         log.sweep_below = root.first_segment;
         log.loaded = true;
+        log.sound = sound;
         log.fault = None;
         log.state = State::ReadWrite;
         Ok(())

@@ -7,7 +7,7 @@ use crate::format::{
     BeginData, LogEnd, RecordType, Root, RootError, SegmentHeader, SegmentHeaderError, ROOT_BYTES, SEGMENT_HEADER_BYTES,
 };
 use crate::io::{read_full_at, Access, AlignedBuf, Dir, File};
-use crate::segment::{scan, Scan, Segment};
+use crate::segment::{scan, Run, Scan, Segment};
 use std::io;
 use std::sync::Arc;
 
@@ -37,8 +37,10 @@ pub(super) struct Found {
     pub unsynced: (u64, u64),
     /// Cut records that go to `kept/`: (segment, from, to).
     pub cut: Option<(u64, u64, u64)>,
-    /// Segments behind a cut that do not count any more.
-    pub dropped: Vec<u64>,
+    /// Segments with records above the mark: they count, and are to be synced before anyone relies on them.
+    pub to_sync: Vec<u64>,
+    /// Damage that keeps the partition from being written; what was found is there to be read.
+    pub fault: Option<Error>,
 }
 
 /// The root, or `None` for a directory that holds nothing yet.
@@ -96,6 +98,20 @@ fn no_root(dir: &dyn Dir) -> Result<Option<Root>> {
     }
 }
 
+/// What scanning one segment says about the end of the log.
+#[derive(Default)]
+struct Verdict {
+    /// What the segment continues; none if nothing in it counts.
+    begin: Option<BeginData>,
+    first: u64,
+    end: BeginData,
+    last: (u64, u64),
+    commit: u64,
+    damaged: (u64, u64, u64),
+    maybe_acknowledged: (u64, u64),
+    cut: Option<(u64, u64, u64)>,
+}
+
 pub(super) struct Recovery<'a> {
     pub dir: &'a dyn Dir,
     pub root: &'a Root,
@@ -109,11 +125,13 @@ fn damaged(message: String) -> Error {
 }
 
 impl Recovery<'_> {
-    pub fn run(&self) -> Result<Found> {
-        let mut found = Found { max_lsn: self.root.lsn_limit, ..Found::default() };
+    pub fn run(&self) -> Found {
+        let compaction = (self.root.compaction_index, self.root.compaction_term);
+        let mut found =
+            Found { max_lsn: self.root.lsn_limit, last: compaction, commit: self.root.commit, ..Found::default() };
         let mut links = match self.root.clean {
-            Some(end) => self.clean_end(end, &mut found)?,
-            None => self.unclean_end(&mut found)?,
+            Some(end) => self.clean_end(end, &mut found),
+            None => self.unclean_end(&mut found),
         };
         links.reverse();
         self.finish(links, found)
@@ -149,200 +167,247 @@ impl Recovery<'_> {
     }
 
     /// After a clean close the root knows the end: nothing is scanned.
-    fn clean_end(&self, end: LogEnd, found: &mut Found) -> Result<Vec<Link>> {
+    fn clean_end(&self, end: LogEnd, found: &mut Found) -> Vec<Link> {
         found.last = (end.index, end.term);
-        found.commit = self.root.commit;
         found.mark = end.lsn;
         if end.segment == 0 {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         found.end = BeginData { segment: end.segment, end_offset: end.offset, last_lsn: end.lsn };
-        self.walk(BeginData { segment: end.segment, end_offset: end.offset, last_lsn: end.lsn }, Vec::new())
+        let mut links = Vec::new();
+        self.walk(found.end, &mut links, found);
+        links
     }
 
-    /// Follows the chain from `next` on, newest to oldest.
-    fn walk(&self, mut next: BeginData, mut links: Vec<Link>) -> Result<Vec<Link>> {
-        while next.segment != 0 && next.segment >= self.root.first_segment {
-            if links.last().is_some_and(|l: &Link| l.segment.sequence() <= next.segment)
-                || next.segment > self.root.last_segment
-            {
-                return Err(damaged(format!("segment {} is named out of order", next.segment)));
+    fn in_chain(&self, next: &BeginData) -> bool {
+        next.segment != 0 && next.segment >= self.root.first_segment
+    }
+
+    /// Follows the chain from `next` on, newest to oldest, as far as it is sound.
+    fn walk(&self, mut next: BeginData, links: &mut Vec<Link>, found: &mut Found) {
+        while self.in_chain(&next) {
+            match self.sealed_link(&next, links.last()) {
+                Ok((link, older)) => {
+                    links.push(link);
+                    next = older;
+                }
+                Err(error) => {
+                    found.fault = Some(error);
+                    return;
+                }
             }
-            let (segment, file, len) = self.open_segment(next.segment, Access::Read)?;
-            if len < next.end_offset {
-                return Err(damaged(format!("{} ends at {len}, it should reach {}", segment.name(), next.end_offset)));
-            }
-            let start = u64::from(segment.header.header_bytes);
-            let mut cursor = segment.cursor(&*file, next.end_offset);
-            let begin = cursor.header_at(start).filter(|h| h.record_type == RecordType::Begin);
-            let data = begin.and_then(|h| cursor.data(start, &h).and_then(BeginData::decode));
-            let (Some(begin), Some(data)) = (begin, data) else {
-                let message = format!("{}: the begin record is damaged", segment.name());
-                return Err(cursor
-                    .unreadable
-                    .take()
-                    .map_or_else(|| damaged(message), |e| Error::io(Op::Open, &e, "reading a begin record")));
-            };
-            links.push(Link { segment, first: begin.index, last: u64::MAX, end: next.end_offset });
-            next = data;
         }
-        Ok(links)
     }
 
-    /// Finds the newest begun segment and its end by scanning.
-    fn unclean_end(&self, found: &mut Found) -> Result<Vec<Link>> {
-        found.commit = self.root.commit;
-        found.last = (self.root.compaction_index, self.root.compaction_term);
+    /// A segment whose end the next one names: only its begin is read now.
+    fn sealed_link(&self, next: &BeginData, newer: Option<&Link>) -> Result<(Link, BeginData)> {
+        if newer.is_some_and(|l| l.segment.sequence() <= next.segment) || next.segment > self.root.last_segment {
+            return Err(damaged(format!("segment {} is named out of order", next.segment)));
+        }
+        let (segment, file, len) = self.open_segment(next.segment, Access::Read)?;
+        if len < next.end_offset {
+            return Err(damaged(format!("{} ends at {len}, it should reach {}", segment.name(), next.end_offset)));
+        }
+        let start = u64::from(segment.header.header_bytes);
+        let mut cursor = segment.cursor(&*file, next.end_offset);
+        let begin = cursor.header_at(start).filter(|h| h.record_type == RecordType::Begin);
+        let data = begin.and_then(|h| cursor.data(start, &h).and_then(BeginData::decode));
+        let (Some(begin), Some(data)) = (begin, data) else {
+            let message = format!("{}: the begin record is damaged", segment.name());
+            let unreadable = cursor.unreadable.take();
+            return Err(
+                unreadable.map_or_else(|| damaged(message), |e| Error::io(Op::Open, &e, "reading a begin record"))
+            );
+        };
+        Ok((Link { segment, first: begin.index, last: u64::MAX, end: next.end_offset }, data))
+    }
+
+    /// Finds the newest begun segment and its end by scanning, then the chain below it.
+    fn unclean_end(&self, found: &mut Found) -> Vec<Link> {
+        let mut links = Vec::new();
         let mut sequence = self.root.last_segment;
         while sequence >= self.root.first_segment && sequence != 0 {
-            let (segment, file, len) = self.open_segment(sequence, self.access)?;
-            let mut cursor = segment.cursor(&*file, len);
-            let scanned = scan(&mut cursor, u64::from(segment.header.header_bytes));
-            found.mark = found.mark.max(scanned.mark());
-            found.max_lsn = found.max_lsn.max(scanned.runs.last().map_or(0, |r| r.last_lsn + 1));
-            if let Some(data) = self.judge(&segment, &scanned, found)? {
-                return self.chain_from(segment, scanned, data, found);
-            }
-            sequence -= 1;
-        }
-        Ok(Vec::new())
-    }
-
-    /// The chain below the newest segment; parts above all marks are checked, since a power cut may have taken them.
-    fn chain_from(
-        &self,
-        segment: Arc<Segment>,
-        scanned: Scan,
-        begin: BeginData,
-        found: &mut Found,
-    ) -> Result<Vec<Link>> {
-        let mut newest = self.newest_link(segment, &scanned, found);
-        let mut begin = begin;
-        while Mode::from_u32(self.root.mode) != Mode::Sync
-            && begin.segment >= self.root.first_segment
-            && begin.segment != 0
-            && begin.last_lsn > found.mark
-        {
-            let (older, file, len) = self.open_segment(begin.segment, self.access)?;
-            let mut cursor = older.cursor(&*file, len.min(begin.end_offset));
-            let scanned = scan(&mut cursor, u64::from(older.header.header_bytes));
-            found.mark = found.mark.max(scanned.mark());
-            let whole = scanned.leading.is_none()
-                && scanned.runs.len() == 1
-                && scanned.runs.first().is_some_and(|r| r.last_lsn == begin.last_lsn);
-            let Some(data) = self.judge_unless_whole(&older, &scanned, whole, found)? else {
-                return Err(damaged(format!("{}: the begin record is damaged", older.name())));
+            let verdict = self
+                .scan_segment(sequence, u64::MAX, found)
+                .and_then(|(segment, scanned)| Ok((self.judge(&segment, &scanned, found.mark)?, segment, scanned)));
+            let (verdict, segment, scanned) = match verdict {
+                Ok(judged) => judged,
+                Err(error) => {
+                    found.fault = Some(error);
+                    return links;
+                }
             };
-            if whole {
-                let below = self.walk(
-                    data,
-                    vec![Link {
-                        segment: older,
-                        first: scanned.begin.map_or(0, |b| b.0.index),
-                        last: u64::MAX,
-                        end: begin.end_offset,
-                    }],
-                )?;
-                return Ok(std::iter::once(newest).chain(below).collect());
+            let begin = self.apply(verdict, &segment, &scanned, found, &mut links);
+            match begin.and_then(|begin| self.below(begin, &mut links, found)) {
+                None if !links.is_empty() || found.fault.is_some() => return links,
+                // The cut took a begin record: what is below it is found by looking.
+                Some(lost) => sequence = lost - 1,
+                None => sequence -= 1,
             }
-            found.dropped.push(newest.segment.sequence());
-            newest = self.newest_link(older, &scanned, found);
-            begin = data;
         }
-        self.walk(begin, vec![newest])
+        links
     }
 
-    fn judge_unless_whole(
+    fn scan_segment(&self, sequence: u64, limit: u64, found: &mut Found) -> Result<(Arc<Segment>, Scan)> {
+        let (segment, file, len) = self.open_segment(sequence, self.access)?;
+        let scanned = scan(&mut segment.cursor(&*file, len.min(limit)), u64::from(segment.header.header_bytes));
+        found.mark = found.mark.max(scanned.mark());
+        found.max_lsn = found.max_lsn.max(scanned.runs.last().map_or(0, |r| r.last_lsn + 1));
+        Ok((segment, scanned))
+    }
+
+    /// The chain below the newest segment. Parts above all marks are scanned: a power cut may have taken them, and then the log ends
+    /// there. Returns the number of a segment that lost its begin record that way.
+    fn below(&self, begin: BeginData, links: &mut Vec<Link>, found: &mut Found) -> Option<u64> {
+        let mut next = begin;
+        while self.in_chain(&next) && self.mode() != Mode::Sync && next.last_lsn > found.mark {
+            let judged = self
+                .scan_segment(next.segment, next.end_offset, found)
+                .and_then(|(segment, scanned)| Ok((self.judge(&segment, &scanned, found.mark)?, segment, scanned)));
+            let (verdict, segment, scanned) = match judged {
+                Ok(judged) => judged,
+                Err(error) => {
+                    found.fault = Some(error);
+                    return None;
+                }
+            };
+            let whole = verdict.end.last_lsn == next.last_lsn;
+            if let (true, Some(begin)) = (whole, verdict.begin) {
+                add_damaged(found, verdict.damaged);
+                found.to_sync.push(next.segment);
+                *segment.index.lock() = scanned.index;
+                links.push(Link { segment, first: verdict.first, last: u64::MAX, end: next.end_offset });
+                next = begin;
+                continue;
+            }
+            // What is newer hangs in the air.
+            links.clear();
+            found.to_sync.clear();
+            found.last = (self.root.compaction_index, self.root.compaction_term);
+            found.end = BeginData::default();
+            found.commit = self.root.commit;
+            found.damaged = (0, 0, 0);
+            match self.apply(verdict, &segment, &scanned, found, links) {
+                Some(begin) => next = begin,
+                None => return Some(segment.sequence()),
+            }
+        }
+        self.walk(next, links, found);
+        None
+    }
+
+    /// Takes a verdict over: the log ends in this segment. Returns what the segment continues, if it counts at all.
+    fn apply(
         &self,
+        verdict: Verdict,
         segment: &Arc<Segment>,
         scanned: &Scan,
-        whole: bool,
         found: &mut Found,
-    ) -> Result<Option<BeginData>> {
-        match (whole, scanned.begin) {
-            (true, Some((_, data))) => Ok(Some(data)),
-            _ => self.judge(segment, scanned, found),
+        links: &mut Vec<Link>,
+    ) -> Option<BeginData> {
+        if verdict.cut.is_some() {
+            found.cut = verdict.cut;
         }
-    }
-
-    fn newest_link(&self, segment: Arc<Segment>, scanned: &Scan, found: &mut Found) -> Link {
-        let (first, term) = scanned.begin.map_or((0, 0), |(h, _)| (h.index, h.term));
-        let accepted: Vec<_> = scanned.runs.iter().take_while(|r| r.last_lsn <= found.end.last_lsn).collect();
-        let last = accepted.last().map_or(first.saturating_sub(1), |r| r.last_index);
-        found.last = (last, accepted.last().map_or(term, |r| r.last_term));
-        found.commit = accepted.iter().map(|r| r.commit).max().unwrap_or(0).max(self.root.commit);
+        if verdict.maybe_acknowledged != (0, 0) {
+            found.maybe_acknowledged = verdict.maybe_acknowledged;
+        }
+        let begin = verdict.begin?;
+        found.end = verdict.end;
+        found.last = verdict.last;
+        found.commit = found.commit.max(verdict.commit);
+        add_damaged(found, verdict.damaged);
+        found.to_sync.push(segment.sequence());
+        if self.mode() != Mode::Sync && verdict.end.last_lsn > found.mark {
+            // Each lsn is at most one entry.
+            let unsynced = verdict.end.last_lsn - found.mark;
+            found.unsynced = ((verdict.last.0 + 1).saturating_sub(unsynced).max(1), verdict.last.0);
+        }
         *segment.index.lock() = scanned.index.clone();
-        Link { segment, first, last, end: found.end.end_offset }
+        links.push(Link {
+            segment: segment.clone(),
+            first: verdict.first,
+            last: verdict.last.0,
+            end: verdict.end.end_offset,
+        });
+        Some(begin)
     }
 
-    /// Judges the holes of the newest segment (rule R5). `None`: nothing in it counts. Sets the end of the log.
-    fn judge(&self, segment: &Arc<Segment>, scanned: &Scan, found: &mut Found) -> Result<Option<BeginData>> {
+    fn mode(&self) -> Mode {
+        Mode::from_u32(self.root.mode)
+    }
+
+    /// Judges the holes of a segment (rule R5).
+    fn judge(&self, segment: &Arc<Segment>, scanned: &Scan, mark: u64) -> Result<Verdict> {
         let name = segment.name();
         let known = self.known();
-        let Some((_, begin)) = scanned.begin else {
+        let mut verdict = Verdict::default();
+        let Some((header, begin)) = scanned.begin else {
             let behind = scanned.runs.first().map_or(0, |r| r.first_lsn);
-            if behind > 0 && found.mark >= behind - 1 {
+            if behind > 0 && mark >= behind - 1 {
                 return Err(damaged(format!("{name}: the begin record is damaged, records behind it are not"))
                     .range(0, scanned.last_index_seen()));
             }
             if let (Some(e), true) = (&scanned.unreadable, behind > 0 || scanned.leading.is_some_and(|h| h.written)) {
                 return Err(Error::io(Op::Open, e, &format!("reading segment {name}")));
             }
-            self.note_cut(segment, scanned, 0, 0, found);
-            return Ok(None);
+            self.note_cut(segment, scanned, 0, 0, &mut verdict);
+            return Ok(verdict);
         };
         let mut end = 0;
-        found.damaged = (0, 0, 0);
         for (i, run) in scanned.runs.iter().enumerate() {
             end = i;
             let Some(next) = scanned.runs.get(i + 1) else { break };
             let first_bad = run.last_lsn + 1;
-            if first_bad > found.mark && run.last_index >= known {
+            if first_bad > mark && run.last_index >= known {
                 break;
             }
-            // Damage. With the entries around it contiguous only the bad ones are lost, and only to those who read them.
-            let bad = (run.last_index + 1, next.first_index.saturating_sub(1));
-            let (missing, entries) = (next.first_lsn - first_bad, next.first_index.checked_sub(bad.0));
-            if entries.map_or(true, |n| n > missing) {
-                return Err(damaged(format!(
-                    "{name}: records between entries {} and {} are damaged",
-                    run.last_index, next.first_index
-                ))
-                .range(bad.0, bad.1));
-            }
-            if entries != Some(0) {
-                note_damaged(found, bad);
-            }
+            verdict.damaged = sum_damaged(verdict.damaged, self.damage_between(run, next, &name)?);
         }
-        let Some(run) = scanned.runs.get(end) else { return Ok(None) };
-        found.end = BeginData { segment: segment.sequence(), end_offset: run.end, last_lsn: run.last_lsn };
+        let Some(run) = scanned.runs.get(end) else { return Ok(verdict) };
         if let (Some(e), true) = (&scanned.unreadable, end + 1 == scanned.runs.len() && run.last_index < known) {
             return Err(Error::io(Op::Open, e, &format!("reading segment {name}")));
         }
-        self.note_cut(segment, scanned, end, run.last_index, found);
-        self.note_unsynced(run.last_index, run.last_lsn, found);
-        Ok(Some(begin))
+        verdict.begin = Some(begin);
+        verdict.first = header.index;
+        verdict.end = BeginData { segment: segment.sequence(), end_offset: run.end, last_lsn: run.last_lsn };
+        verdict.last = (run.last_index, run.last_term);
+        verdict.commit = scanned.runs.iter().take(end + 1).map(|r| r.commit).max().unwrap_or(0);
+        self.note_cut(segment, scanned, end, run.last_index, &mut verdict);
+        Ok(verdict)
+    }
+
+    /// Damage between two sound runs. With the entries around it contiguous only the bad ones are lost, and only to those who read them.
+    fn damage_between(&self, run: &Run, next: &Run, name: &str) -> Result<(u64, u64, u64)> {
+        let first = run.last_index + 1;
+        let missing = next.first_lsn - (run.last_lsn + 1);
+        match next.first_index.checked_sub(first) {
+            // A mark, or entries that are compacted: nobody reads them.
+            Some(0) => Ok((0, 0, 0)),
+            _ if next.first_index <= self.root.compaction_index + 1 => Ok((0, 0, 0)),
+            Some(entries) if entries <= missing => {
+                let first = first.max(self.root.compaction_index + 1);
+                Ok((first, next.first_index - 1, next.first_index - first))
+            }
+            _ => {
+                let (a, b) = (run.last_index, next.first_index);
+                let error = damaged(format!("{name}: records between entries {a} and {b} are damaged"));
+                Err(error.range(first, next.first_index.saturating_sub(1)))
+            }
+        }
     }
 
     /// What the end leaves behind: reported if it may have been acknowledged, and kept.
-    fn note_cut(&self, segment: &Segment, scanned: &Scan, end: usize, last: u64, found: &mut Found) {
+    fn note_cut(&self, segment: &Segment, scanned: &Scan, end: usize, last: u64, verdict: &mut Verdict) {
         let hole = if scanned.begin.is_some() { scanned.holes.get(end) } else { scanned.leading.as_ref() };
         let Some(hole) = hole else { return };
         let behind = scanned.runs.iter().skip(if scanned.begin.is_some() { end + 1 } else { 0 });
         let to = behind.clone().map(|r| r.end).max().unwrap_or(0);
         if to > 0 {
-            found.cut = Some((segment.sequence(), hole.offset, to));
+            verdict.cut = Some((segment.sequence(), hole.offset, to));
         }
-        if Mode::from_u32(self.root.mode) == Mode::Sync && (hole.written || to > 0) {
+        if self.mode() == Mode::Sync && (hole.written || to > 0) {
             let last_seen = behind.map(|r| r.last_index).max().unwrap_or(0);
-            found.maybe_acknowledged = (last + 1, last_seen.max(last + 1));
-        }
-    }
-
-    fn note_unsynced(&self, last: u64, last_lsn: u64, found: &mut Found) {
-        if Mode::from_u32(self.root.mode) != Mode::Sync && last_lsn > found.mark {
-            // Each lsn is at most one entry.
-            found.unsynced = ((last + 1).saturating_sub(last_lsn - found.mark).max(1), last);
+            verdict.maybe_acknowledged = (last + 1, last_seen.max(last + 1));
         }
     }
 
@@ -351,30 +416,40 @@ impl Recovery<'_> {
         self.root.commit.max(self.known_index)
     }
 
-    fn finish(&self, links: Vec<Link>, mut found: Found) -> Result<Found> {
+    fn finish(&self, links: Vec<Link>, mut found: Found) -> Found {
         let compaction = (self.root.compaction_index, self.root.compaction_term);
-        if let Some(oldest) = links.first() {
-            if oldest.first > compaction.0 + 1 {
-                return Err(damaged(format!("entries {} to {} are missing", compaction.0 + 1, oldest.first - 1))
-                    .range(compaction.0 + 1, oldest.first - 1));
-            }
-        }
-        if found.last.0 < compaction.0 || (links.is_empty() && self.root.clean.is_none()) {
+        if found.last.0 < compaction.0 {
             found.last = compaction;
         }
         let known = self.known();
-        if found.last.0 < known {
-            let message =
-                format!("the log ends at entry {} although entry {known} is known to have been in it", found.last.0);
-            return Err(damaged(message).range(found.last.0 + 1, known));
+        let gap = links.first().map(|l| l.first).filter(|first| *first > compaction.0 + 1);
+        if found.fault.is_none() {
+            if let Some(first) = gap {
+                let message = format!("entries {} to {} are missing", compaction.0 + 1, first - 1);
+                found.fault = Some(damaged(message).range(compaction.0 + 1, first - 1));
+            } else if found.last.0 < known {
+                let message = format!(
+                    "the log ends at entry {} although entry {known} is known to have been in it",
+                    found.last.0
+                );
+                found.fault = Some(damaged(message).range(found.last.0 + 1, known));
+            }
         }
         found.commit = found.commit.max(compaction.0).min(found.last.0);
         found.chain = links;
-        Ok(found)
+        found
     }
 }
 
-fn note_damaged(found: &mut Found, bad: (u64, u64)) {
-    let first = if found.damaged.2 == 0 { bad.0 } else { found.damaged.0 };
-    found.damaged = (first, bad.1, found.damaged.2 + (bad.1 - bad.0 + 1));
+fn add_damaged(found: &mut Found, more: (u64, u64, u64)) {
+    found.damaged = sum_damaged(found.damaged, more);
+}
+
+/// Ranges of damaged entries as one: first, last, how many.
+fn sum_damaged(a: (u64, u64, u64), b: (u64, u64, u64)) -> (u64, u64, u64) {
+    match (a.2, b.2) {
+        (0, _) => b,
+        (_, 0) => a,
+        _ => (a.0.min(b.0), a.1.max(b.1), a.2 + b.2),
+    }
 }

@@ -3,11 +3,12 @@
 use super::append::{extent, fits, record_bytes, Checksums};
 use super::log::Log;
 use super::types::EntryRef;
-use super::Partition;
-use crate::error::{Cause, Error, Op, Result};
+use super::{random_id, Partition};
+use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, RecordHeader, RecordType, RECORD_HEADER_BYTES};
 use crate::io::{write_all_at, File};
 use crate::segment::Segment;
+use parking_lot::MutexGuard;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,18 +27,23 @@ struct Piece<'a> {
 impl Partition {
     pub(super) fn append_unsynced(&self, entries: &[EntryRef<'_>], sums: &Checksums) -> Result<()> {
         let mut log = self.log.lock();
-        self.check_entries(&log, entries)?;
         let need = entries.iter().map(|e| record_bytes(e.data.len())).sum::<u64>();
         let first = entries.first().map_or(0, |e| e.index);
+        loop {
+            self.check_entries(&log, entries)?;
+            if first > log.last.0 && fits(&log, need) || !log.spares.is_empty() {
+                break;
+            }
+            // The lock is free meanwhile: whatever was true is checked again.
+            self.make_spare(&mut log)?;
+        }
         let replaces = self.replace_suffix(&mut log, first);
         if replaces || !fits(&log, need) {
             self.switch_segment(&mut log, need, !replaces);
         }
-        let Some(tail) = log.tail.as_ref() else { return self.check_writable(&log, Op::Append) };
-        let segment = tail.segment.clone();
-        let file = match self.file_for_append(&mut log, &segment) {
-            Ok(file) => file,
-            Err(error) => return Err(self.undo_unsynced(&mut log, error)),
+        let Some((segment, file)) = log.tail.as_ref().and_then(|t| Some((t.segment.clone(), t.segment.file()?))) else {
+            let error = Error::new(Status::Panic, Op::Append, "the tail has no file; this is a bug of the library");
+            return Err(self.undo_unsynced(&mut log, error.partition(self.id)));
         };
         let result = self.write_unsynced(&mut log, &segment, &*file, entries, sums, first);
         if let Err(e) = result {
@@ -54,24 +60,18 @@ impl Partition {
         Ok(())
     }
 
-    /// The tail's file. Housekeeping has usually made it; else it is made here.
-    fn file_for_append(
-        &self,
-        log: &mut parking_lot::MutexGuard<'_, Log>,
-        segment: &Arc<Segment>,
-    ) -> Result<Arc<dyn File>> {
-        if let Some(file) = segment.file() {
-            return Ok(file);
-        }
+    /// Housekeeping has usually made a spare segment; else it is made here.
+    fn make_spare(&self, log: &mut MutexGuard<'_, Log>) -> Result<()> {
+        let sequence = match log.unbacked.back() {
+            Some(planned) => planned.sequence(),
+            None => log.plan_segment(0, random_id()).sequence(),
+        };
         let faults = log.fault_count;
-        let made = parking_lot::MutexGuard::unlocked(log, || self.back_segments(segment.sequence()));
-        made?;
-        if log.fault_count != faults {
-            return Err(self.fault_error(log, Op::Append));
+        let made = MutexGuard::unlocked(log, || self.back_segments(sequence));
+        if let (Err(error), true) = (&made, log.fault_count == faults) {
+            self.latch_io(log, error.clone(), false);
         }
-        segment.file().ok_or_else(|| {
-            Error::new(crate::Status::Closed, Op::Append, "the partition was closed meanwhile").partition(self.id)
-        })
+        made
     }
 
     fn write_unsynced(

@@ -7,8 +7,8 @@ mod scan;
 
 pub use cursor::Cursor;
 pub use index::SegmentIndex;
-pub use read::{end_of_entry, read_records, ReadError};
-pub use scan::{scan, Scan};
+pub use read::{read_records, ReadError};
+pub use scan::{scan, Run, Scan};
 
 use crate::format::{SegmentHeader, SegmentSalt, SEGMENT_HEADER_BYTES};
 use crate::io::{write_durable_at, Access, AlignedBuf, Dir, File};

@@ -61,15 +61,3 @@ impl Segment {
         Cursor::new(file, &self.salt, self.header.block_bytes, limit)
     }
 }
-
-/// Where entry `index` ends and its lsn, looking from `from` on. What a begin record needs to continue behind it.
-pub fn end_of_entry(cursor: &mut Cursor<'_>, from: u64, index: u64) -> Option<(u64, u64)> {
-    let mut at = from;
-    loop {
-        let (offset, header) = cursor.header_after(at)?;
-        at = offset + header.total_bytes();
-        if header.record_type == RecordType::Entry && header.index == index {
-            return Some((at, header.lsn));
-        }
-    }
-}

@@ -31,6 +31,7 @@ impl SimDisk {
         drop(old);
         next.dead = false;
         next.crash_at = None;
+        next.paused = false;
         next.rules.clear();
         next.hung = 0;
         next.crashes += 1;
@@ -48,6 +49,7 @@ impl SimDisk {
         let mut next = self.shared.state.lock().clone();
         next.rules.clear();
         next.crash_at = None;
+        next.paused = false;
         next.dead = false;
         next.hung = 0;
         next.settle();

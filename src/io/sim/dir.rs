@@ -149,7 +149,7 @@ impl Dir for SimDir {
         let full = verdict.effect == Effect::Full;
         if full || (verdict.crashed && verdict.happens()) {
             state.commit_dir(self.handle.inode);
-        } else if !verdict.crashed && state.config.failed_syncs_forget {
+        } else if !verdict.crashed && state.config.failed_dir_syncs_forget {
             state.forget_dir(self.handle.inode);
         }
         verdict.result(())

@@ -45,6 +45,9 @@ pub struct SimConfig {
     pub direct_reads_write_back: bool,
     /// A failed sync marks what it could not write as clean: the next sync succeeds, cache and medium differ. False: they stay dirty.
     pub failed_syncs_forget: bool,
+    /// A failed sync of a directory loses what it was to make durable: no later sync covers it. Linux's journals do not behave so: they
+    /// abort, or the next commit covers everything before it.
+    pub failed_dir_syncs_forget: bool,
     /// Directory changes become durable in their order, as in one journal. False: each directory for itself, and a crash keeps any subset.
     pub journalled: bool,
     /// False: `allocate` gives EOPNOTSUPP.
@@ -61,6 +64,7 @@ impl Default for SimConfig {
             direct_io: true,
             direct_reads_write_back: true,
             failed_syncs_forget: true,
+            failed_dir_syncs_forget: false,
             journalled: true,
             can_allocate: true,
             full_errno: libc::ENOSPC,
@@ -91,6 +95,11 @@ impl SimDisk {
     /// Forgets all rules; operations that hang go on hanging.
     pub fn clear_faults(&self) {
         self.shared.state.lock().rules.clear();
+    }
+
+    /// While true no rule applies and no planned crash happens: for looking at the log through its own calls.
+    pub fn pause_faults(&self, pause: bool) {
+        self.shared.state.lock().paused = pause;
     }
 
     /// How often the rules have hit so far.

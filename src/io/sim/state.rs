@@ -72,6 +72,7 @@ pub struct State {
     pub log: VecDeque<OpRecord>,
     /// The operation at which the power goes.
     pub crash_at: Option<u64>,
+    pub paused: bool,
     /// After a crash: every operation through the old handles fails with EIO and changes nothing.
     pub dead: bool,
     pub hung: u64,
@@ -96,6 +97,7 @@ impl State {
             rules: Vec::new(),
             log: VecDeque::new(),
             crash_at: None,
+            paused: false,
             dead: false,
             hung: 0,
             releases: 0,
@@ -114,8 +116,10 @@ impl State {
         let nth = self.per_path.entry(name).or_default();
         *nth += 1;
         let key = mix(&[self.seed, name, kind as u64, *nth]);
-        let crashed = self.crash_at.is_some_and(|at| number >= at);
-        let fault = self.rules.iter_mut().find_map(|r| r.matches(number, kind, path).then(|| r.fault.clone()));
+        let active = !self.paused;
+        let crashed = active && self.crash_at.is_some_and(|at| number >= at);
+        let mut hit = |r: &mut Rule| (active && r.matches(number, kind, path)).then(|| r.fault.clone());
+        let fault = self.rules.iter_mut().find_map(&mut hit);
         let injected = match (&fault, crashed) {
             (_, true) => "crash".to_string(),
             (Some(f), _) => format!("{f:?}"),

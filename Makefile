@@ -1,0 +1,53 @@
+# The commands of the project. `make` lists them.
+
+CARGO ?= cargo
+GO ?= go
+export CARGO_TERM_COLOR ?= auto
+GO_MODULES = go go/cubefs tests/demo tests/bench/driver tests/bench/go/others tests/bench/go/bulkhead
+
+.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench check clean
+
+help:
+	@echo 'make test         set up what is missing and run all tests: Rust, C, Go with the race detector'
+	@echo 'make demo         CubeFS raft groups, a disk that dies under one of them: CubeFS'"'"'s own WAL, then Bulkhead'
+	@echo 'make bench-quick  rows B1 and B4 in under a minute (after the build)'
+	@echo 'make bench        the same rows, longer'
+	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'
+	@echo 'make lib          the static and the shared library in target/release'
+	@echo 'make clean        remove what was built'
+
+tools:
+	@sh tests/tools.sh
+
+lib: tools
+	$(CARGO) build --release
+
+test: test-rust test-c test-go
+	@echo 'make test: Rust, C and Go tests passed'
+
+test-rust: tools
+	$(CARGO) test --features testing
+
+test-c: lib
+	sh tests/c/run.sh
+
+test-go: lib
+	sh tests/go.sh
+
+demo: tools
+	bash tests/demo/run.sh
+
+bench-quick: tools
+	tests/bench/run quick
+
+bench: tools
+	tests/bench/run full
+
+check: lib
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --features testing -- -D warnings
+	sh tests/c/symbols.sh
+	sh tests/go_check.sh
+
+clean:
+	$(CARGO) clean

@@ -1,6 +1,7 @@
 //! A disk: one failure domain with its own threads. Workers flush partitions, a housekeeper prepares and tidies up.
 
 use super::shared::Shared;
+use crate::io::real::block_file_size_signal;
 use crate::partition::{Completion, Event, Host, Partition};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -113,6 +114,7 @@ impl Disk {
     }
 
     fn flush_partitions(&self) {
+        block_file_size_signal();
         loop {
             let partition = {
                 let mut work = self.work.lock();
@@ -135,6 +137,7 @@ impl Disk {
     }
 
     fn keep_house(&self) {
+        block_file_size_signal();
         let mut next_tick = Instant::now() + TICK;
         loop {
             let (maintain, elapsed) = {

@@ -49,11 +49,11 @@ pub const BULKHEAD_NOT_A_DIRECTORY: bulkhead_status = 16;
 pub const BULKHEAD_SYMLINK: bulkhead_status = 17;
 /// The process may not read or write the directory.
 pub const BULKHEAD_PERMISSION_DENIED: bulkhead_status = 18;
-/// The directory is open in this process already.
+/// The engine has the directory open already.
 pub const BULKHEAD_ALREADY_OPEN: bulkhead_status = 19;
-/// Another process has the directory open.
+/// Another process, or another engine, has the directory open.
 pub const BULKHEAD_LOCKED: bulkhead_status = 20;
-/// BULKHEAD_CREATE_NEW, and there is a log already.
+/// BULKHEAD_CREATE_NEW, and the directory exists.
 pub const BULKHEAD_ALREADY_EXISTS: bulkhead_status = 21;
 /// The directory holds something that is not a Bulkhead log.
 pub const BULKHEAD_FOREIGN: bulkhead_status = 22;
@@ -93,7 +93,7 @@ pub const BULKHEAD_MODE_INTERVAL: u32 = 3;
 pub const BULKHEAD_OPEN_OR_CREATE: u32 = 0;
 /// Opens a log that must exist.
 pub const BULKHEAD_OPEN_EXISTING: u32 = 1;
-/// Creates a log that must not exist.
+/// Creates a directory that must not exist.
 pub const BULKHEAD_CREATE_NEW: u32 = 2;
 
 /// Appends and reads work.

@@ -68,13 +68,13 @@ impl OpenEngine {
         }
     }
 
-    /// Ends the life of all handles of its partitions. The partitions themselves are closed by the engine.
-    fn end_handles(&self) {
+    /// Ends the life of all handles of its partitions. They live on in what is returned, so that the engine closes
+    /// them and not their destructor, which could not report.
+    #[must_use]
+    fn end_handles(&self) -> Vec<Arc<OpenPartition>> {
         let handles = self.partitions.lock().take().unwrap_or_default();
-        for handle in handles.into_keys() {
-            // Another thread may be closing the same handle: then it is gone already.
-            drop(handles::take_partition(handle));
-        }
+        // Another thread may be closing the same handle: then it is gone already.
+        handles.into_keys().filter_map(|handle| handles::take_partition(handle).ok()).collect()
     }
 }
 
@@ -106,8 +106,9 @@ pub unsafe extern "C" fn bulkhead_engine_open(
 /// Closes an engine and all its partitions, and joins its threads.
 ///
 /// The handles of the engine and of its partitions are closed when this returns, whatever it returns. Calls that
-/// are inside a partition meanwhile end with their result or with BULKHEAD_CLOSED. The event and completion
-/// descriptors are closed: stop polling them first.
+/// are inside a partition meanwhile end with their result or with BULKHEAD_CLOSED. Events and completions that were
+/// not fetched are gone, and the event and completion descriptors are closed: stop polling them first. To have
+/// every completion, close the partitions and fetch before closing the engine.
 ///
 /// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (an operation still hangs in the kernel: its
 /// partition's directory is not free yet), the first error of a partition whose last flush failed, BULKHEAD_PANIC.
@@ -116,7 +117,7 @@ pub unsafe extern "C" fn bulkhead_engine_open(
 #[no_mangle]
 pub unsafe extern "C" fn bulkhead_engine_close(engine: bulkhead_engine, err: *mut bulkhead_error) -> bulkhead_status {
     boundary!(engine(handles::take_engine(engine)), Op::Close, err, |open| {
-        open.end_handles();
+        let _partitions = open.end_handles();
         open.engine.close()
     })
 }

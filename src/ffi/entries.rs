@@ -18,8 +18,8 @@ const COUNT_LIMIT: usize = 1 << 20;
 /// Appends entries: all or none. Returns when they are durable in the partition's mode.
 ///
 /// The first index may be at most last + 1. At or below last it replaces the log's suffix from there on.
-/// entries: count of them, 1 to 1,048,576, with consecutive indexes and terms that do not fall; borrowed for the
-/// call together with their payloads, which must not change meanwhile.
+/// entries: count of them, 1 to 1,048,576 and up to 64 MiB of payloads together, with consecutive indexes and terms
+/// that do not fall; borrowed for the call together with their payloads, which must not change meanwhile.
 ///
 /// Errors, all with the log as it was: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED,
 /// BULKHEAD_NO_ENTRIES, BULKHEAD_OUT_OF_ORDER, BULKHEAD_GAP, BULKHEAD_COMPACTED, BULKHEAD_COMMIT_OUT_OF_RANGE (it

@@ -9,12 +9,11 @@ use crate::Op;
 /// Drops the entries up to and including index. At or below the compaction point it does nothing and returns
 /// BULKHEAD_OK. Also works without space.
 ///
-/// Durable when it returns. Space is given back in the background.
+/// A commit below index becomes index. Durable when it returns; space is given back in the background.
 ///
-/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_OUT_OF_RANGE (index beyond the last entry),
-/// BULKHEAD_COMMIT_OUT_OF_RANGE (index beyond the commit), the partition's fault if it is Unavailable,
-/// BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED, BULKHEAD_PANIC; these latch the partition as
-/// an append does.
+/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_OUT_OF_RANGE (index beyond the last entry), the
+/// partition's fault if it is Unavailable, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED,
+/// BULKHEAD_PANIC; these latch the partition as an append does.
 /// Thread safety: any thread.
 #[no_mangle]
 pub unsafe extern "C" fn bulkhead_compact(
@@ -31,9 +30,10 @@ pub unsafe extern "C" fn bulkhead_compact(
 /// Commit becomes index; term and vote of the hard state stay. Durable when it returns. In modes sync and interval
 /// it returns within stall_limit_ms.
 ///
-/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_TERM_REGRESSION, BULKHEAD_COMPACTED, the partition's
-/// fault if it is not ReadWrite, BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM,
-/// BULKHEAD_STALLED, BULKHEAD_PANIC; the last six latch the partition as an append does.
+/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_COMPACTED (index below the compaction point),
+/// BULKHEAD_TERM_REGRESSION (term below the compaction point's), the partition's fault if it is Unavailable,
+/// BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED, BULKHEAD_PANIC; the last
+/// six latch the partition as an append does.
 /// Thread safety: any thread.
 #[no_mangle]
 pub unsafe extern "C" fn bulkhead_reset(

@@ -81,9 +81,9 @@ fn take(handle: bulkhead_partition) -> Result<std::sync::Arc<handles::OpenPartit
 /// ReadWrite partition it does nothing.
 ///
 /// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (an operation is still in the kernel; try
-/// later), BULKHEAD_LOST_ENTRIES (acknowledged entries are missing; see lost_first of the status),
-/// BULKHEAD_DAMAGED, BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED,
-/// BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC.
+/// later), BULKHEAD_LOST_ENTRIES (acknowledged entries are missing; see lost_first of the status; it stays
+/// Unavailable until it is reset), BULKHEAD_DAMAGED, BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR,
+/// BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED, BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC.
 /// Thread safety: any thread.
 #[no_mangle]
 pub unsafe extern "C" fn bulkhead_recover(partition: bulkhead_partition, err: *mut bulkhead_error) -> bulkhead_status {

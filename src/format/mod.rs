@@ -35,6 +35,7 @@
 //!
 //! ## Rules
 //! R1. A record is valid if its type is known, its length is at most 64 MiB and fits the file, and both CRCs match.
+//!     In every struct, indexes, lsns, sequences, generations, offsets and the lsn limit are below 2^62; else it is not valid.
 //! R2. A record starts at a multiple of 8: where the one before it ended, rounded up to 8, or at the next multiple of `block bytes`.
 //! R3. In one segment lsns grow by one from record to record; the first record is a begin. An lsn is never used twice in a partition.
 //! R4. A segment counts if the root's range `first segment ..= last segment` has it and the chain reaches it: the newest begun
@@ -57,6 +58,9 @@ pub use segment_header::{SegmentHeader, SegmentHeaderError, SEGMENT_HEADER_BYTES
 
 /// The version this code writes, and the newest it reads.
 pub const VERSION: u32 = 1;
+
+/// Indexes, lsns, sequences, generations and offsets are below this, so that adding to one cannot overflow.
+pub const MAX_COUNTER: u64 = 1 << 62;
 
 /// A 128-bit random name: incarnation, epoch, salt.
 pub type Id = [u8; 16];

@@ -1,6 +1,6 @@
 //! Records: header, checksums, the begin record's data.
 
-use super::{get_u32, get_u64, Id};
+use super::{get_u32, get_u64, Id, MAX_COUNTER};
 
 pub const RECORD_HEADER_BYTES: usize = 56;
 pub const BEGIN_DATA_BYTES: usize = 24;
@@ -89,7 +89,7 @@ impl RecordHeader {
         if length > MAX_DATA_BYTES || b[14..16] != [0, 0] || get_u32(b, 0) != salt.header_crc(offset, &b[4..]) {
             return None;
         }
-        Some(RecordHeader {
+        let header = RecordHeader {
             record_type,
             kind: b[13],
             length,
@@ -99,7 +99,9 @@ impl RecordHeader {
             term: get_u64(b, 32),
             mark: get_u64(b, 40),
             commit: get_u64(b, 48),
-        })
+        };
+        let counters = [header.lsn, header.index, header.mark, header.commit];
+        counters.iter().all(|n| *n < MAX_COUNTER).then_some(header)
     }
 
     /// True if the bytes look like the record expected here with some bits changed: a record that was written, not stale or empty space.
@@ -141,11 +143,9 @@ impl BeginData {
     }
 
     pub fn decode(b: &[u8]) -> Option<BeginData> {
-        (b.len() == BEGIN_DATA_BYTES).then(|| BeginData {
-            segment: get_u64(b, 0),
-            end_offset: get_u64(b, 8),
-            last_lsn: get_u64(b, 16),
-        })
+        let words = [get_u64(b, 0), get_u64(b, 8), get_u64(b, 16)];
+        let sound = b.len() == BEGIN_DATA_BYTES && words.iter().all(|n| *n < MAX_COUNTER);
+        sound.then(|| BeginData { segment: words[0], end_offset: words[1], last_lsn: words[2] })
     }
 }
 

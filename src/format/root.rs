@@ -1,6 +1,6 @@
 //! The root: a partition's state, in four checksummed slots.
 
-use super::{get_id, get_u32, get_u64, Id, VERSION};
+use super::{get_id, get_u32, get_u64, Id, MAX_COUNTER, VERSION};
 
 pub const ROOT_BYTES: usize = 4 * SLOT_SPACING;
 /// Two slots, written together with one flush.
@@ -161,7 +161,7 @@ fn decode_slot(slot: usize, b: &[u8]) -> Result<Option<Root>, RootError> {
         index: get_u64(b, 176),
         term: get_u64(b, 184),
     };
-    Ok(Some(Root {
+    let root = Root {
         generation: get_u64(b, 16),
         partition_id: get_u64(b, 24),
         incarnation: get_id(b, 32),
@@ -177,7 +177,11 @@ fn decode_slot(slot: usize, b: &[u8]) -> Result<Option<Root>, RootError> {
         journal: get_id(b, 128),
         mode: get_u32(b, 144),
         clean: (get_u32(b, 148) & FLAG_CLEAN != 0).then_some(end),
-    }))
+    };
+    let counters =
+        [root.generation, root.commit, root.compaction_index, root.first_segment, root.last_segment, root.lsn_limit];
+    let ends = [end.segment, end.offset, end.lsn, end.index];
+    Ok(counters.iter().chain(&ends).all(|n| *n < MAX_COUNTER).then_some(root))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The header of a segment file.
 
-use super::{get_id, get_u32, get_u64, Id, VERSION};
+use super::{get_id, get_u32, get_u64, Id, MAX_COUNTER, VERSION};
 
 pub const SEGMENT_HEADER_BYTES: usize = 96;
 const MAGIC: &[u8; 8] = b"BLKHSEGM";
@@ -64,7 +64,8 @@ impl SegmentHeader {
         let sane = header.block_bytes.is_power_of_two()
             && (512..=65_536).contains(&header.block_bytes)
             && (SEGMENT_HEADER_BYTES as u32..=65_536).contains(&header.header_bytes)
-            && header.header_bytes % header.block_bytes == 0;
+            && header.header_bytes % header.block_bytes == 0
+            && header.sequence < MAX_COUNTER;
         if sane {
             Ok(header)
         } else {

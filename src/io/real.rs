@@ -155,6 +155,17 @@ fn set_nocow(fd: RawFd) {
     }
 }
 
+/// Blocks SIGXFSZ on this thread: a write beyond RLIMIT_FSIZE is then EFBIG and not the end of the process.
+pub fn block_file_size_signal() {
+    // SAFETY: the set is initialised by sigemptyset before it is used; the mask is this thread's own.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGXFSZ);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+    }
+}
+
 /// 16 random bytes from the kernel.
 pub fn random_id() -> io::Result<[u8; 16]> {
     let mut id = [0u8; 16];

@@ -4,7 +4,9 @@ use super::log::{encode_record, Group, Log, Sealed, Tail, Undo};
 use super::types::{EntryRef, Mode, State};
 use super::{random_id, Partition};
 use crate::error::{Error, Op, Result, Status};
-use crate::format::{BeginData, RecordHeader, RecordType, BEGIN_DATA_BYTES, MAX_DATA_BYTES, RECORD_HEADER_BYTES};
+use crate::format::{
+    BeginData, RecordHeader, RecordType, BEGIN_DATA_BYTES, MAX_COUNTER, MAX_DATA_BYTES, RECORD_HEADER_BYTES,
+};
 use std::time::{Duration, Instant};
 
 /// Space a begin record takes.
@@ -46,7 +48,8 @@ impl Partition {
     /// A first index at or below the last entry replaces the suffix from there on. In modes sync and interval the call waits at most
     /// `stall_limit_ms`. Thread-safe; entries of concurrent calls must still arrive in order.
     ///
-    /// Errors: `NoEntries`, `OutOfOrder`, `Gap`, `Compacted`, `TermRegression`, `EntryTooLarge`, `BatchTooLarge`: nothing changed.
+    /// Errors: `NoEntries`, `OutOfOrder`, `Gap`, `Compacted`, `CommitOutOfRange` (it would replace committed entries), `TermRegression`,
+    /// `EntryTooLarge`, `BatchTooLarge`: nothing changed.
     /// Otherwise the fault that latched the partition, the same one every time until it has recovered.
     pub fn append(&self, entries: &[EntryRef<'_>]) -> Result<()> {
         self.check_sizes(entries)?;
@@ -135,10 +138,17 @@ impl Partition {
             );
             return Err(self.refuse(Status::Gap, message).range(log.last.0 + 1, first.index - 1));
         }
+        if first.index <= log.commit {
+            let message = format!(
+                "entry {} is committed (commit is {}); committed entries are never replaced",
+                first.index, log.commit
+            );
+            return Err(self.refuse(Status::CommitOutOfRange, message).range(first.index, log.commit));
+        }
         let mut term = if first.index - 1 == log.last.0 { log.last.1 } else { self.term_locked(log, first.index - 1)? };
         let mut index = first.index - 1;
         for e in entries {
-            if e.index == u64::MAX || Some(e.index) != index.checked_add(1) {
+            if e.index >= MAX_COUNTER || e.index != index + 1 {
                 let message =
                     format!("entry {} follows entry {index} in the batch; indexes must go up by one", e.index);
                 return Err(self.refuse(Status::OutOfOrder, message).range(e.index, e.index));

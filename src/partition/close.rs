@@ -7,11 +7,14 @@ use crate::error::{Error, Op, Result, Status};
 use crate::format::LogEnd;
 use std::time::Duration;
 
+/// How long the close of a faulted partition waits for housekeeping: well below one raft tick.
+const FAULTED_PATIENCE: Duration = Duration::from_millis(50);
+
 impl Partition {
     /// Closes the partition. A healthy one is flushed in every mode; a faulted one is closed at once. Afterwards the directory may be
     /// renamed, copied or deleted, and every call answers `Closed`. Closing again is fine.
     ///
-    /// Errors: what failed while flushing; `Busy` if an operation still hangs in the kernel and may touch the directory later. The
+    /// Errors: what failed while flushing, also earlier if acknowledged entries of mode interval wait in memory and go with it; `Busy` if an operation still hangs in the kernel and may touch the directory later. The
     /// partition is closed in any case.
     pub fn close(&self) -> Result<()> {
         self.shut(false)
@@ -38,7 +41,7 @@ impl Partition {
             self.forget_cache(&mut log);
             (healthy, log.in_flight.is_some())
         };
-        let wait = if healthy { patience } else { Duration::from_millis(1) };
+        let wait = if healthy { patience } else { FAULTED_PATIENCE };
         let quiet = self.maintenance.try_lock_for(wait).is_some()
             && self.allocation.try_lock_for(wait).is_some()
             && self.root.try_lock_for(wait).is_some();
@@ -54,7 +57,8 @@ impl Partition {
         {
             let mut log = self.log.lock();
             if log.state != State::ReadWrite {
-                return Ok(());
+                let unflushed = self.mode == Mode::Interval && log.busy();
+                return if unflushed { Err(self.fault_error(&log, Op::Close)) } else { Ok(()) };
             }
             if on_this_thread {
                 drop(log);
@@ -66,6 +70,8 @@ impl Partition {
         if self.mode == Mode::None {
             self.sync_all(Op::Close)?;
         }
+        // A segment that is being made right now would take the clean mark off again.
+        let _made = self.allocation.try_lock_until(self.stall_deadline());
         let version = {
             let mut log = self.log.lock();
             if log.state != State::ReadWrite {

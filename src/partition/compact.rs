@@ -4,7 +4,7 @@ use super::log::{Extent, Live, Log};
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};
-use crate::format::BeginData;
+use crate::format::{BeginData, MAX_COUNTER};
 use crate::segment::Segment;
 
 /// Files of a partition that wait to be used again.
@@ -63,7 +63,7 @@ impl Partition {
             self.check_root_writable(&log, Op::Reset)?;
             let refuse =
                 |status, message: String| Err(Error::new(status, Op::Reset, message).partition(self.id).at(&self.path));
-            if index < log.compaction.0 || index == u64::MAX {
+            if index < log.compaction.0 || index >= MAX_COUNTER {
                 return refuse(
                     Status::Compacted,
                     format!("index {index} is below the compaction point {}", log.compaction.0),

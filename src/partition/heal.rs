@@ -83,7 +83,9 @@ impl Partition {
             // Whatever the failed attempt had prepared is not used.
             log.spares.clear();
             log.unbacked.clear();
-            log.next_sequence = log.stored.last_segment + 1;
+            log.newest_begun =
+                log.stored.last_segment.max(log.tried_sequence).max(log.stored.first_segment.saturating_sub(1));
+            log.next_sequence = log.newest_begun + 1;
             log.desired = log.stored;
             let block = u64::from(log.block_bytes);
             log.plan_segment(need + block, random_id())
@@ -243,6 +245,8 @@ impl Partition {
         }
         log.end = group.end;
         let offset = group.offset + group.buf.len() as u64;
+        log.newest_begun = segment.sequence();
+        log.spares.retain(|s| s.sequence() > segment.sequence());
         log.tail = Some(Tail { segment, offset, since: Instant::now() });
         let extent = extent(log);
         log.acked = extent;

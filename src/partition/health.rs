@@ -55,7 +55,7 @@ impl Partition {
     }
 
     /// The first fault decides; a graver one (Unavailable after ReadOnly) replaces it.
-    pub(super) fn latch(&self, log: &mut Log, error: Error, state: State) {
+    pub(super) fn latch(&self, log: &mut Log, mut error: Error, state: State) {
         log.counters.errors += 1;
         if matches!(log.state, State::Closed | State::Unavailable)
             || (log.state == State::ReadOnly && state == State::ReadOnly)
@@ -63,6 +63,14 @@ impl Partition {
             return;
         }
         log.fault_count += 1;
+        let advice = match error.cause() {
+            Cause::NoSpace => "; free space, then recover the partition",
+            Cause::IoError | Cause::ReadOnlyFilesystem | Cause::Resource => {
+                "; no writes until the partition is recovered or opened again"
+            }
+            _ => "",
+        };
+        error.message.push_str(advice);
         let (op, errno, range, cause) = (error.op, error.errno, error.range, error.cause());
         log.fault = Some(error);
         self.roll_back(log);

@@ -144,6 +144,10 @@ pub(super) struct Log {
     /// Segments with a number and no file yet, in order.
     pub unbacked: VecDeque<Arc<Segment>>,
     pub next_sequence: u64,
+    /// The highest number that a root write tried to name: a write that failed may have reached the disk, so it is not used again.
+    pub tried_sequence: u64,
+    /// The highest number that a begin record was written for.
+    pub newest_begun: u64,
     /// Bytes of the next segment.
     pub segment_bytes: u64,
     /// How many spares the rate asks for.
@@ -204,6 +208,8 @@ impl Log {
             spares: VecDeque::new(),
             unbacked: VecDeque::new(),
             next_sequence: 1,
+            tried_sequence: 0,
+            newest_begun: 0,
             segment_bytes: 0,
             spare_target: 1,
             sealed: Vec::new(),
@@ -281,23 +287,21 @@ impl Log {
         self.groups.back_mut().filter(|g| Arc::ptr_eq(&g.segment, &tail.segment))
     }
 
-    /// A segment to begin at: a spare that is large enough, or a new number without a file yet.
+    /// A segment to begin at: a spare that is large enough, or a number without a file yet. Segments begin in the order of numbers.
     pub fn take_segment(&mut self, need: u64, mode: Mode, new_salt: crate::format::Id) -> Arc<Segment> {
-        while let Some(spare) = self.spares.pop_front() {
-            // In mode none the capacity is only a rule for when to rotate.
-            if spare.capacity >= need || mode == Mode::None {
-                return spare;
-            }
-        }
-        let planned = self.unbacked.back().filter(|s| s.capacity >= need && !self.is_used(s)).cloned();
-        planned.unwrap_or_else(|| self.plan_segment(need, new_salt))
+        let newest = self.newest_begun;
+        // In mode none the capacity is only a rule for when to rotate.
+        let fit = |s: &Arc<Segment>| s.sequence() > newest && (s.capacity >= need || mode == Mode::None);
+        let ready = self.spares.iter().chain(self.unbacked.iter()).find(|s| fit(s)).cloned();
+        let segment = ready.unwrap_or_else(|| self.plan_segment(need, new_salt));
+        self.newest_begun = segment.sequence();
+        self.spares.retain(|s| s.sequence() > segment.sequence());
+        segment
     }
 
-    pub fn is_used(&self, segment: &Arc<Segment>) -> bool {
-        let used = |s: &Arc<Segment>| Arc::ptr_eq(s, segment);
-        self.tail.as_ref().is_some_and(|t| used(&t.segment))
-            || self.groups.iter().any(|g| used(&g.segment))
-            || self.live.iter().any(|l| used(&l.segment))
+    /// Numbers that nobody begun yet, with a file or without.
+    pub fn ahead(&self) -> usize {
+        self.spares.len() + self.unbacked.iter().filter(|s| s.sequence() > self.newest_begun).count()
     }
 
     /// Records of this segment wait for a flush, or are in one.

@@ -90,17 +90,16 @@ impl Partition {
         loop {
             let sequence = {
                 let mut log = self.log.lock();
-                let ahead = log.spares.len() + log.unbacked.iter().filter(|s| !log.is_used(s)).count();
-                if log.state != State::ReadWrite || log.tail.is_none() || log.spares.len() >= log.spare_target {
+                if log.state != State::ReadWrite
+                    || log.exclusive
+                    || log.tail.is_none()
+                    || log.spares.len() >= log.spare_target
+                {
                     return;
                 }
-                if ahead >= log.spare_target {
-                    match log.unbacked.back() {
-                        Some(segment) => segment.sequence(),
-                        None => return,
-                    }
-                } else {
-                    log.plan_segment(0, random_id()).sequence()
+                match log.unbacked.back() {
+                    Some(planned) if log.ahead() >= log.spare_target => planned.sequence(),
+                    _ => log.plan_segment(0, random_id()).sequence(),
                 }
             };
             if let Err(error) = self.back_segments(sequence) {

@@ -2,7 +2,7 @@
 
 use super::log::{Extent, Live, Log};
 use super::recovery::{read_root, Found, Recovery};
-use super::root::RootWriter;
+use super::root::{RootWriter, ROOT_NAME};
 use super::types::{EngineConfig, PartitionConfig, State};
 use super::{random_id, Disposition, Host, Partition};
 use crate::error::{Cause, Error, Op, Result, Status};
@@ -168,8 +168,8 @@ impl Partition {
 
     /// What an unclean open finds may be in the page cache only. It is synced before anyone, this log's marks included, relies on it.
     fn sync_found(&self, dir: &dyn Dir, found: &Found) -> Result<()> {
-        for sequence in found.to_sync.iter().rev() {
-            let name = Segment::name_of(*sequence);
+        let segments = found.to_sync.iter().rev().map(|sequence| Segment::name_of(*sequence));
+        for name in segments.chain([ROOT_NAME.to_string()]) {
             let synced = dir.open(&name, Access::Buffered).and_then(|file| file.sync());
             synced.map_err(|e| self.io_error(Op::Open, &e, "syncing what the last opening left", &name))?;
         }
@@ -198,7 +198,9 @@ impl Partition {
         log.logged_commit = found.commit;
         self.durable_lsn.store(extent.lsn, std::sync::atomic::Ordering::Release);
         log.live = live_parts(&found);
-        log.next_sequence = root.last_segment + 1;
+        // A reset may have moved the first number beyond the last that was named.
+        log.newest_begun = root.last_segment.max(root.first_segment.saturating_sub(1));
+        log.next_sequence = log.newest_begun + 1;
         log.segment_bytes = u64::from(self.limits.segment_min_bytes);
         log.block_bytes = device.block_bytes;
         log.damaged = found.damaged;

@@ -99,6 +99,7 @@ impl Partition {
                 reading.end = log.locate(reading.next).map_or(0, |live| hi.min(live.last + 1));
                 source(&log, reading.next, reading.end)
             };
+            let before = reading.next;
             let result = match source {
                 Some(Source::Memory(group)) => read_group(&group, &mut reading),
                 Some(Source::Copied(entries)) => {
@@ -106,9 +107,11 @@ impl Partition {
                     Ok(())
                 }
                 Some(Source::Segment(live)) => self.read_segment(&live, &mut reading),
-                None => Err(ReadError::Damaged(reading.next)),
+                None => Err(damage(reading.next)),
             };
-            if let Err(error) = result {
+            // A source that has nothing of what it should hold is damaged, too: a read always ends.
+            let stuck = result.is_ok() && reading.next == before && !reading.stopped;
+            if let Err(error) = if stuck { Err(damage(before)) } else { result } {
                 // The entry may have been compacted, or its file reused, while it was read: look again, once for each entry.
                 if failed_at == Some(reading.next) {
                     return Err(self.read_failed(error, reading.next));
@@ -136,7 +139,7 @@ impl Partition {
         let place = match place {
             Some(place) => Some(place),
             None => {
-                self.index_segment(live).map_err(|_| ReadError::Damaged(reading.next))?;
+                self.scan_index(live).map_err(ReadError::Io)?;
                 live.segment.index.lock().place(reading.next)
             }
         };
@@ -159,17 +162,20 @@ impl Partition {
         dir.open(&live.segment.name(), Access::Read)
     }
 
-    /// Reads a sealed segment once to know where its entries are.
     pub(super) fn index_segment(&self, live: &Live) -> Result<()> {
+        self.scan_index(live).map_err(|e| self.io_error(Op::Read, &e, "reading a segment", &live.segment.name()))
+    }
+
+    /// Reads a sealed segment once to know where its entries are.
+    fn scan_index(&self, live: &Live) -> std::io::Result<()> {
         if live.segment.index.lock().is_complete() {
             return Ok(());
         }
-        let fail = |e: &std::io::Error| self.io_error(Op::Read, e, "reading a segment", &live.segment.name());
-        let file = self.open_for_reading(live).map_err(|e| fail(&e))?;
+        let file = self.open_for_reading(live)?;
         let mut cursor = live.segment.cursor(&*file, live.end);
         let scanned = scan(&mut cursor, u64::from(live.segment.header.header_bytes));
         match scanned.unreadable {
-            Some(e) if scanned.runs.is_empty() => Err(fail(&e)),
+            Some(e) if scanned.runs.is_empty() => Err(e),
             _ => {
                 *live.segment.index.lock() = scanned.index;
                 Ok(())
@@ -188,9 +194,9 @@ impl Partition {
             ReadError::Io(e) => {
                 Error::io(Op::Read, &e, "reading an entry").partition(self.id).at(&self.path).range(index, index)
             }
-            ReadError::Damaged(at) => {
-                note_damage(&mut log, at);
-                self.damage_at(at)
+            ReadError::Damaged { first, .. } => {
+                note_damage(&mut log, (first, first));
+                self.damage_at(first)
             }
         };
         let state = log.state;
@@ -262,7 +268,7 @@ fn read_group(group: &Group, reading: &mut Reading<'_, '_>) -> std::result::Resu
     while reading.next < reading.end && reading.next <= group.entries.1 {
         let bytes = group.buf.get(at..).unwrap_or(&[]);
         let Some(header) = RecordHeader::decode(bytes, &group.segment.salt, group.offset + at as u64) else {
-            return Err(ReadError::Damaged(reading.next));
+            return Err(damage(reading.next));
         };
         at += header.total_bytes() as usize;
         if header.record_type != RecordType::Entry || header.index < reading.next {
@@ -270,7 +276,7 @@ fn read_group(group: &Group, reading: &mut Reading<'_, '_>) -> std::result::Resu
         }
         let data = bytes.get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + header.length as usize).unwrap_or(&[]);
         if !header.data_matches(data) {
-            return Err(ReadError::Damaged(reading.next));
+            return Err(damage(reading.next));
         }
         if !reading.give(header.index, header.term, header.kind, data) {
             break;
@@ -283,10 +289,15 @@ fn is_damaged(log: &Log, index: u64) -> bool {
     log.damaged.2 > 0 && (log.damaged.0..=log.damaged.1).contains(&index)
 }
 
-pub(super) fn note_damage(log: &mut Log, index: u64) {
-    if is_damaged(log, index) {
+fn damage(index: u64) -> ReadError {
+    ReadError::Damaged { first: index, next: None }
+}
+
+pub(super) fn note_damage(log: &mut Log, bad: (u64, u64)) {
+    if is_damaged(log, bad.0) {
         return;
     }
     let (first, last, count) = log.damaged;
-    log.damaged = if count == 0 { (index, index, 1) } else { (first.min(index), last.max(index), count + 1) };
+    let more = bad.1 - bad.0 + 1;
+    log.damaged = if count == 0 { (bad.0, bad.1, more) } else { (first.min(bad.0), last.max(bad.1), count + more) };
 }

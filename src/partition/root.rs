@@ -112,8 +112,8 @@ impl Partition {
         }
         if let Err(e) = result {
             let error = self.io_error(Op::HardState, &e, "writing the root", ROOT_NAME);
-            self.latch(&mut log, error.clone(), State::Unavailable);
-            return Err(error);
+            self.latch(&mut log, error, State::Unavailable);
+            return Err(self.fault_error(&log, Op::HardState));
         }
         log.stored = root;
         log.root.done = log.root.done.max(writing);
@@ -152,6 +152,7 @@ impl Partition {
                     return Err(self.fault_error(&log, Op::Allocate));
                 }
                 let epoch = segment.header.epoch;
+                log.tried_sequence = segment.sequence();
                 self.want_root(&mut log, |root| {
                     root.last_segment = segment.sequence();
                     root.epoch = epoch;
@@ -165,7 +166,7 @@ impl Partition {
             }
             log.unbacked.pop_front();
             segment.publish(file);
-            if !log.is_used(&segment) {
+            if segment.sequence() > log.newest_begun {
                 log.spares.push_back(segment);
             }
         }

@@ -38,28 +38,32 @@ impl Partition {
                     next = index + 1;
                     true
                 });
-                match result {
+                let last_bad = match result {
                     Ok(_) => break,
-                    Err(ReadError::Damaged(at)) => next = at,
-                    Err(ReadError::Io(_)) => {}
-                }
-                self.note_bad(&mut report, next);
-                next += 1;
+                    Err(ReadError::Damaged { first, next: behind }) => {
+                        next = first;
+                        behind.map_or(part.last, |good| (good - 1).min(part.last))
+                    }
+                    Err(ReadError::Io(_)) => next,
+                };
+                self.note_bad(&mut report, (next, last_bad));
+                next = last_bad + 1;
             }
         }
         Ok(report)
     }
 
-    fn note_bad(&self, report: &mut VerifyReport, index: u64) {
+    fn note_bad(&self, report: &mut VerifyReport, bad: (u64, u64)) {
         let mut log = self.log.lock();
-        // An entry that was compacted while it was read is not bad.
-        if index <= log.compaction.0 {
+        // Entries that were compacted while they were read are not bad.
+        let bad = (bad.0.max(log.compaction.0 + 1), bad.1);
+        if bad.0 > bad.1 {
             return;
         }
-        report.bad_records += 1;
-        report.bad = (if report.bad.0 == 0 { index } else { report.bad.0 }, index);
-        note_damage(&mut log, index);
+        report.bad_records += bad.1 - bad.0 + 1;
+        report.bad = (if report.bad.0 == 0 { bad.0 } else { report.bad.0 }, bad.1);
+        note_damage(&mut log, bad);
         let state = log.state;
-        self.set_state(&mut log, state, Cause::Damage, Op::Verify, 0, (index, index));
+        self.set_state(&mut log, state, Cause::Damage, Op::Verify, 0, bad);
     }
 }

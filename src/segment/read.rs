@@ -8,8 +8,11 @@ use std::io;
 #[derive(Debug)]
 pub enum ReadError {
     Io(io::Error),
-    /// The entry of this index is damaged or not there.
-    Damaged(u64),
+    /// Entries from `first` on are damaged or not there; `next` is the first good one behind them, if there is one.
+    Damaged {
+        first: u64,
+        next: Option<u64>,
+    },
 }
 
 /// Hands entries `lo ..= hi` to `take` in order until it returns false. Starts at `from`, a place at or before `lo`.
@@ -30,16 +33,16 @@ pub fn read_records(
             Some(found) => Some(found),
             None => cursor.search(at, lsn),
         };
-        let Some((offset, header)) = next else { return Err(failure(cursor, wanted)) };
+        let Some((offset, header)) = next else { return Err(failure(cursor, wanted, None)) };
         at = offset + header.total_bytes();
         lsn = header.lsn;
         if header.record_type != RecordType::Entry || header.index < wanted {
             continue;
         }
         if header.index > wanted {
-            return Err(failure(cursor, wanted));
+            return Err(failure(cursor, wanted, Some(header.index)));
         }
-        let Some(data) = cursor.data(offset, &header) else { return Err(failure(cursor, wanted)) };
+        let Some(data) = cursor.data(offset, &header) else { return Err(failure(cursor, wanted, Some(wanted + 1))) };
         if !take(header.index, header.term, header.kind, data) {
             return Ok(false);
         }
@@ -48,10 +51,10 @@ pub fn read_records(
     Ok(true)
 }
 
-fn failure(cursor: &mut Cursor<'_>, index: u64) -> ReadError {
+fn failure(cursor: &mut Cursor<'_>, first: u64, next: Option<u64>) -> ReadError {
     match cursor.unreadable.take() {
         Some(e) => ReadError::Io(e),
-        None => ReadError::Damaged(index),
+        None => ReadError::Damaged { first, next },
     }
 }
 

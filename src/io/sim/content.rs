@@ -222,7 +222,7 @@ impl Content {
             let (old, new) = (self.durable.len, self.cached.len);
             let len = match pick(u64::MAX, 3) {
                 0 => old,
-                1 => (old + new) / 2 / SECTOR as u64 * SECTOR as u64,
+                1 => ((old + new) / 2 / SECTOR as u64 * SECTOR as u64).max(old),
                 _ => new,
             };
             self.durable.cut(len);

@@ -146,7 +146,7 @@ impl Dir for SimDir {
 
     fn sync(&self) -> io::Result<()> {
         let (mut state, verdict) = self.shared().begin(OpKind::SyncDir, &self.handle.path, 0, 0)?;
-        let full = verdict.effect == Effect::Full;
+        let full = !matches!(verdict.effect, Effect::Part | Effect::Nothing | Effect::Lost);
         if full || (verdict.crashed && verdict.happens()) {
             state.commit_dir(self.handle.inode);
         } else if !verdict.crashed && state.config.failed_dir_syncs_forget {

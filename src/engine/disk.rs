@@ -6,7 +6,7 @@ use crate::partition::{Completion, Event, Host, Partition};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -36,7 +36,6 @@ pub struct Disk {
     chores_wait: Condvar,
     partitions: Mutex<Vec<Weak<Partition>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    spinning: AtomicUsize,
 }
 
 impl Disk {
@@ -49,7 +48,6 @@ impl Disk {
             chores_wait: Condvar::new(),
             partitions: Mutex::default(),
             threads: Mutex::default(),
-            spinning: AtomicUsize::new(0),
         });
         let housekeeper = disk.clone();
         let thread =
@@ -224,22 +222,5 @@ impl Host for DiskHost {
     fn cache_released(&self, bytes: usize) -> bool {
         let held = self.0.shared.cached_bytes.fetch_sub(bytes, Ordering::Relaxed).saturating_sub(bytes);
         held as u64 > self.0.shared.config.read_cache_bytes
-    }
-
-    fn spin(&self, done: &dyn Fn() -> bool) -> bool {
-        // One spinner per disk, and only where a processor is left for the worker it waits for.
-        if self.0.shared.processors < 2 || self.0.spinning.swap(1, Ordering::Relaxed) != 0 {
-            return done();
-        }
-        let until = Instant::now() + super::SPIN;
-        let mut finished = done();
-        while !finished && Instant::now() < until {
-            for _ in 0..32 {
-                std::hint::spin_loop();
-            }
-            finished = done();
-        }
-        self.0.spinning.store(0, Ordering::Relaxed);
-        finished
     }
 }

@@ -18,10 +18,6 @@ use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
-
-/// A flush of a fast disk ends within this; a waiter looks for its end that long before it sleeps.
-const SPIN: Duration = Duration::from_micros(150);
 
 /// Thread-safe. Dropping it closes it.
 pub struct Engine {
@@ -53,7 +49,6 @@ impl Engine {
             events: EventQueue::new().map_err(fail)?,
             completions: CompletionQueue::new().map_err(fail)?,
             cached_bytes: AtomicUsize::new(0),
-            processors: std::thread::available_parallelism().map_or(1, |n| n.get()),
         };
         Ok(Engine { shared: Arc::new(shared), storage, state: Mutex::default() })
     }

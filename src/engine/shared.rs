@@ -10,5 +10,4 @@ pub struct Shared {
     pub completions: CompletionQueue,
     /// Bytes that partitions keep for reading.
     pub cached_bytes: AtomicUsize,
-    pub processors: usize,
 }

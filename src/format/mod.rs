@@ -20,7 +20,7 @@
 //! ```text
 //!   0 magic "BLKHSEGM"        24 incarnation [16]       72 sequence
 //!   8 version u32 = 1         40 epoch [16]             80 block bytes u32
-//!  12 header bytes u32        56 salt [16]              84 zero u32
+//!  12 header bytes u32        56 salt [16]              84 zeroed u32 = 1 or 0
 //!  16 partition id                                      88 CRC of 0..88, 92 zero u32
 //! ```
 //! ## Record: 56 bytes of header, then the data

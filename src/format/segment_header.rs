@@ -16,6 +16,8 @@ pub struct SegmentHeader {
     pub sequence: u64,
     /// A flush is padded to a multiple of this.
     pub block_bytes: u32,
+    /// The file held nothing but zeros when the header was written: other bytes behind the records were written later.
+    pub zeroed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +40,7 @@ impl SegmentHeader {
         b[56..72].copy_from_slice(&self.salt);
         b[72..80].copy_from_slice(&self.sequence.to_le_bytes());
         b[80..84].copy_from_slice(&self.block_bytes.to_le_bytes());
+        b[84..88].copy_from_slice(&u32::from(self.zeroed).to_le_bytes());
         let crc = crc32fast::hash(&b[..88]);
         b[88..92].copy_from_slice(&crc.to_le_bytes());
         b
@@ -60,6 +63,7 @@ impl SegmentHeader {
             salt: get_id(b, 56),
             sequence: get_u64(b, 72),
             block_bytes: get_u32(b, 80),
+            zeroed: get_u32(b, 84) == 1,
         };
         let sane = header.block_bytes.is_power_of_two()
             && (512..=65_536).contains(&header.block_bytes)
@@ -87,6 +91,7 @@ mod tests {
             salt: [3; 16],
             sequence: 9,
             block_bytes: 4096,
+            zeroed: true,
         }
     }
 

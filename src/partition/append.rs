@@ -332,9 +332,6 @@ impl Partition {
 
     /// Waits until `lsn` is durable, or a fault after `faults` ends the wait.
     pub(super) fn wait_durable(&self, lsn: u64, faults: u64) -> Result<()> {
-        if self.host.spin(&|| self.durable_lsn.load(std::sync::atomic::Ordering::Acquire) >= lsn) {
-            return Ok(());
-        }
         let deadline = self.stall_deadline();
         let mut log = self.log.lock();
         loop {

@@ -102,7 +102,6 @@ impl Partition {
         let extent = Extent { lsn: log.next_lsn - 1, index, term, end: log.end };
         log.acked = extent;
         log.durable = extent;
-        self.durable_lsn.store(extent.lsn, std::sync::atomic::Ordering::Release);
         self.release_files(&mut log, &gone);
         Ok(())
     }
@@ -131,7 +130,7 @@ impl Partition {
         let first = log.stored.first_segment;
         log.sealed.retain(|s| s.segment.sequence() >= first);
         for sequence in log.released.max(1)..first {
-            let room = self.mode != Mode::None && log.recyclable.len() < RECYCLABLE_MAX;
+            let room = log.recyclable.len() < RECYCLABLE_MAX;
             let fit = |l: &&Live| {
                 l.segment.sequence() == sequence && l.segment.capacity >= log.segment_bytes && !l.segment.is_abandoned()
             };

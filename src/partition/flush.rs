@@ -5,7 +5,6 @@ use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Error, Op, Result};
 use crate::io::{write_durable_at, AlignedBuf};
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 impl Partition {
@@ -93,7 +92,6 @@ impl Partition {
         }
         log.undo.retain(|u| u.lsn > extent.lsn);
         log.counters.flushes += 1;
-        self.durable_lsn.store(extent.lsn, Ordering::Release);
         self.changed.notify_all();
         self.complete(&group.tokens, None);
         // A segment that filled up is closed once its last group is on disk.

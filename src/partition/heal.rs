@@ -74,7 +74,7 @@ impl Partition {
         Err(Error::new(Status::Busy, Op::Recover, message).partition(self.id).at(&self.path))
     }
 
-    fn heal(&self) -> Result<()> {
+    pub(super) fn heal(&self) -> Result<()> {
         let rescue = self.rescue()?;
         let need =
             rescue.entries.iter().map(|e| record_bytes(e.data.len())).sum::<u64>() + record_bytes(BEGIN_DATA_BYTES);
@@ -251,7 +251,6 @@ impl Partition {
         let extent = extent(log);
         log.acked = extent;
         log.durable = extent;
-        self.durable_lsn.store(extent.lsn, std::sync::atomic::Ordering::Release);
     }
 }
 

@@ -323,6 +323,7 @@ impl Log {
             salt,
             sequence: self.next_sequence,
             block_bytes: self.block_bytes,
+            zeroed: true,
         };
         self.next_sequence += 1;
         let segment = Arc::new(Segment::new(header, capacity));

@@ -139,6 +139,9 @@ impl Partition {
                 log.durable = extent;
             }
             segment.seal();
+            drop(log);
+            // A sync takes its time: whoever appends meanwhile must not wait for a segment.
+            self.make_spares();
         }
     }
 

@@ -51,8 +51,6 @@ pub trait Host: Send + Sync {
     /// Accounts for cached bytes; true if the engine holds more than its budget.
     fn cache_taken(&self, bytes: usize) -> bool;
     fn cache_released(&self, bytes: usize) -> bool;
-    /// Waits a moment for `done`, without sleeping, if that is worthwhile now.
-    fn spin(&self, done: &dyn Fn() -> bool) -> bool;
 }
 
 /// An open partition. Thread-safe. Dropping it closes it.
@@ -71,8 +69,6 @@ pub struct Partition {
     log: Mutex<Log>,
     /// Something in `log` changed that calls wait for.
     changed: Condvar,
-    /// A copy of `log.durable.lsn` to look at without the lock.
-    durable_lsn: AtomicU64,
     root: Mutex<RootWriter>,
     /// Segments are created one at a time, in order.
     allocation: Mutex<()>,

@@ -3,7 +3,7 @@
 use super::log::{Extent, Live, Log};
 use super::recovery::{read_root, Found, Recovery};
 use super::root::{RootWriter, ROOT_NAME};
-use super::types::{EngineConfig, PartitionConfig, State};
+use super::types::{EngineConfig, Mode, PartitionConfig, State};
 use super::{random_id, Disposition, Host, Partition};
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::Root;
@@ -94,7 +94,6 @@ impl Partition {
             dir: Mutex::new(Some(dir)),
             log: Mutex::new(Log::new()),
             changed: Condvar::new(),
-            durable_lsn: AtomicU64::new(0),
             root: Mutex::new(RootWriter::default()),
             allocation: Mutex::new(()),
             operation: Mutex::new(()),
@@ -135,8 +134,15 @@ impl Partition {
             );
             return Err(Error::new(Status::WrongPartition, Op::Open, message));
         }
-        let recovery = Recovery { dir: &*dir, root: &root, access: Access::ReadDirect, known_index: self.known_index };
-        let mut found = recovery.run();
+        let recovery = |access| Recovery { dir: &*dir, root: &root, access, known_index: self.known_index }.run();
+        let medium = recovery(Access::ReadDirect);
+        if root.clean.is_none() && root.mode == Mode::None as u32 {
+            let cached = recovery(Access::Read);
+            if cached.fault.is_none() && cached.end.last_lsn > medium.end.last_lsn {
+                return self.load_from_cache(&*dir, root, &medium, cached);
+            }
+        }
+        let mut found = medium;
         let fault = found.fault.take();
         if fault.is_none() && root.clean.is_none() {
             self.sync_found(&*dir, &found)?;
@@ -164,6 +170,27 @@ impl Partition {
         };
         self.root.lock().replace(dir, &mut root).map_err(|e| Error::io(Op::Open, &e, "creating the root"))?;
         Ok(root)
+    }
+
+    /// Mode none, after a sync that failed: the page cache has entries that the medium lacks, and the kernel will not write them again.
+    /// They are checked like all others, so they are good; they are written anew, into a new segment.
+    fn load_from_cache(&self, dir: &dyn Dir, root: Root, medium: &Found, cached: Found) -> Result<()> {
+        self.sync_found(dir, medium)?;
+        // Entries that a newer segment replaces are not those that the medium has.
+        let newer =
+            cached.chain.iter().find(|l| l.segment.sequence() > medium.end.segment).map_or(u64::MAX, |l| l.first);
+        let durable = medium.last.0.min(newer.saturating_sub(1));
+        let end = medium.end;
+        self.adopt(dir, root, cached, true)?;
+        {
+            let mut log = self.log.lock();
+            log.durable.index = durable;
+            log.durable.end = end;
+            log.state = State::Recovering;
+        }
+        self.heal()?;
+        self.log.lock().state = State::ReadWrite;
+        Ok(())
     }
 
     /// What an unclean open finds may be in the page cache only. It is synced before anyone, this log's marks included, relies on it.
@@ -196,7 +223,6 @@ impl Partition {
         log.durable = extent;
         log.logged_mark = extent.lsn;
         log.logged_commit = found.commit;
-        self.durable_lsn.store(extent.lsn, std::sync::atomic::Ordering::Release);
         log.live = live_parts(&found);
         // A reset may have moved the first number beyond the last that was named.
         log.newest_begun = root.last_segment.max(root.first_segment.saturating_sub(1));

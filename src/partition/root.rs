@@ -135,6 +135,9 @@ impl Partition {
         loop {
             let (segment, recycled, faults) = {
                 let mut log = self.log.lock();
+                if !matches!(log.state, State::ReadWrite | State::Recovering) {
+                    return Err(self.fault_error(&log, Op::Allocate));
+                }
                 let Some(segment) = log.unbacked.front().filter(|s| s.sequence() <= sequence).cloned() else {
                     return Ok(());
                 };

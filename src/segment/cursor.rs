@@ -1,5 +1,6 @@
 //! A window over a segment file that finds records in it. Never trusts a length before its checksum.
 
+use super::Segment;
 use crate::format::{RecordHeader, SegmentSalt, RECORD_HEADER_BYTES};
 use crate::io::{read_full_at, AlignedBuf, File};
 use std::io;
@@ -20,20 +21,23 @@ pub struct Cursor<'a> {
     window: AlignedBuf,
     start: u64,
     wanted: usize,
+    zeroed: bool,
     /// The first read error met; the blocks it hit count as bad bytes.
     pub unreadable: Option<io::Error>,
 }
 
 impl<'a> Cursor<'a> {
-    pub fn new(file: &'a dyn File, salt: &'a SegmentSalt, block_bytes: u32, limit: u64) -> Cursor<'a> {
+    /// A cursor over a segment's file up to `limit`.
+    pub fn new(file: &'a dyn File, segment: &'a Segment, limit: u64) -> Cursor<'a> {
         Cursor {
             file,
-            salt,
-            block_bytes: u64::from(block_bytes.max(8)),
+            salt: &segment.salt,
+            block_bytes: u64::from(segment.header.block_bytes.max(8)),
             limit,
             window: AlignedBuf::new(),
             start: 0,
             wanted: WINDOW_BYTES,
+            zeroed: segment.header.zeroed,
             unreadable: None,
         }
     }
@@ -43,8 +47,14 @@ impl<'a> Cursor<'a> {
         self.wanted = bytes.saturating_add(WINDOW_MIN_BYTES).min(WINDOW_BYTES as u64) as usize;
     }
 
-    pub fn block_bytes(&self) -> u64 {
-        self.block_bytes
+    /// True if something was written at either place where the record of this lsn and index would be: it shows in the bytes, or, in a
+    /// file that held zeros, in there being any.
+    pub fn was_written(&mut self, offset: u64, lsn: u64, index: u64) -> bool {
+        let zeroed = self.zeroed;
+        [offset, offset.next_multiple_of(self.block_bytes)].into_iter().any(|at| {
+            let bytes = self.bytes(at, RECORD_HEADER_BYTES);
+            RecordHeader::resembles(bytes, lsn, index) || (zeroed && bytes.iter().any(|b| *b != 0))
+        })
     }
 
     /// Up to `len` bytes at `offset`; fewer at the limit.

@@ -101,7 +101,7 @@ impl Segment {
         if access == Access::Durable {
             self.fill(&*file, recycled.is_some())?;
         } else {
-            write_durable_at(&*file, &self.header_block(), 0)?;
+            write_durable_at(&*file, &self.header_block(recycled.is_none()), 0)?;
         }
         dir.sync()?;
         Ok(file)
@@ -114,7 +114,7 @@ impl Segment {
 
     /// Writes header and zeros: overwriting written blocks costs half of what growing a file does per flush.
     fn fill(&self, file: &dyn File, written: bool) -> io::Result<()> {
-        let header = self.header_block();
+        let header = self.header_block(!written);
         if written {
             return write_durable_at(file, &header, 0);
         }
@@ -133,9 +133,9 @@ impl Segment {
         write_durable_at(file, &header, 0)
     }
 
-    fn header_block(&self) -> AlignedBuf {
+    fn header_block(&self, zeroed: bool) -> AlignedBuf {
         let mut block = AlignedBuf::zeroed(self.header.header_bytes as usize);
-        block[..SEGMENT_HEADER_BYTES].copy_from_slice(&self.header.encode());
+        block[..SEGMENT_HEADER_BYTES].copy_from_slice(&SegmentHeader { zeroed, ..self.header }.encode());
         block
     }
 }

@@ -61,6 +61,6 @@ fn failure(cursor: &mut Cursor<'_>, first: u64, next: Option<u64>) -> ReadError 
 impl Segment {
     /// A cursor over this segment's file up to `limit`.
     pub fn cursor<'a>(&'a self, file: &'a dyn crate::io::File, limit: u64) -> Cursor<'a> {
-        Cursor::new(file, &self.salt, self.header.block_bytes, limit)
+        Cursor::new(file, self, limit)
     }
 }

@@ -1,7 +1,7 @@
 //! Reads a whole segment and says what is there: runs of valid records and the holes between them. It judges nothing.
 
 use super::{Cursor, SegmentIndex};
-use crate::format::{BeginData, RecordHeader, RecordType, RECORD_HEADER_BYTES};
+use crate::format::{BeginData, RecordHeader, RecordType};
 
 /// Valid records with lsns that follow each other.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ pub fn scan(cursor: &mut Cursor<'_>, start: u64) -> Scan {
         }
         let expected_index = run.as_ref().map_or(0, |r| r.last_index + 1);
         let after = run.as_ref().map_or(0, |r| r.last_lsn);
-        let written = next.is_some() || resembles(cursor, at, after + 1, expected_index);
+        let written = next.is_some() || cursor.was_written(at, after + 1, expected_index);
         if let Some(done) = run.take() {
             out.runs.push(done);
             out.holes.push(Hole { offset: at, written });
@@ -93,11 +93,6 @@ fn find_valid(cursor: &mut Cursor<'_>, from: u64, lsn: u64) -> Option<u64> {
         }
         from = offset + header.total_bytes();
     }
-}
-
-fn resembles(cursor: &mut Cursor<'_>, offset: u64, lsn: u64, index: u64) -> bool {
-    let aligned = offset.next_multiple_of(cursor.block_bytes());
-    [offset, aligned].into_iter().any(|at| RecordHeader::resembles(cursor.bytes(at, RECORD_HEADER_BYTES), lsn, index))
 }
 
 /// Adds a valid record to the current run; returns where it ends.

@@ -95,14 +95,18 @@ pub trait Storage: Send + Sync {
     fn create_dir(&self, path: &Path) -> io::Result<()>;
 }
 
+/// A call that is interrupted this often is reported as interrupted: nothing here waits for ever.
+const INTERRUPTS_MAX: usize = 1000;
+
 /// Runs a system call again while it is interrupted by a signal.
 pub fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
+    for _ in 0..INTERRUPTS_MAX {
         match call() {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             other => return other,
         }
     }
+    call()
 }
 
 /// Writes all of `bufs` at `offset`; a write that takes nothing is an error (`WriteZero`).

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// What a new segment has to hold: entries that are acknowledged and not on the medium, and what they continue.
-struct Rescue {
+pub(super) struct Rescue {
     entries: Vec<Entry>,
     first: u64,
     end: BeginData,
@@ -74,8 +74,13 @@ impl Partition {
         Err(Error::new(Status::Busy, Op::Recover, message).partition(self.id).at(&self.path))
     }
 
-    pub(super) fn heal(&self) -> Result<()> {
+    fn heal(&self) -> Result<()> {
         let rescue = self.rescue()?;
+        self.heal_with(rescue)
+    }
+
+    /// A new segment with what has to be rescued takes over from what failed.
+    pub(super) fn heal_with(&self, rescue: Rescue) -> Result<()> {
         let need =
             rescue.entries.iter().map(|e| record_bytes(e.data.len())).sum::<u64>() + record_bytes(BEGIN_DATA_BYTES);
         let segment = {
@@ -123,7 +128,7 @@ impl Partition {
     /// Everything that was never synced is written anew: a file on which an operation failed is not synced again, so nothing in it becomes
     /// durable. It is read from the medium, or, where the medium has not got it, from the page cache: every entry is checked, so it does
     /// not matter who kept the bytes.
-    fn rescue_unsynced(&self, from: u64, last: u64, live: &[Live], end: BeginData) -> Result<Rescue> {
+    pub(super) fn rescue_unsynced(&self, from: u64, last: u64, live: &[Live], end: BeginData) -> Result<Rescue> {
         let mut entries: Vec<Entry> = Vec::new();
         for access in [Access::ReadDirect, Access::Read] {
             let next = from + entries.len() as u64;

@@ -6,7 +6,7 @@ use super::root::{RootWriter, ROOT_NAME};
 use super::types::{EngineConfig, Mode, PartitionConfig, State};
 use super::{random_id, Disposition, Host, Partition};
 use crate::error::{Cause, Error, Op, Result, Status};
-use crate::format::Root;
+use crate::format::{BeginData, Root};
 use crate::io::{Access, Dir, Storage};
 use crate::segment::Segment;
 use parking_lot::{Condvar, Mutex};
@@ -135,14 +135,13 @@ impl Partition {
             return Err(Error::new(Status::WrongPartition, Op::Open, message));
         }
         let recovery = |access| Recovery { dir: &*dir, root: &root, access, known_index: self.known_index }.run();
-        let medium = recovery(Access::ReadDirect);
-        if root.clean.is_none() && root.mode == Mode::None as u32 {
-            let cached = recovery(Access::Read);
-            if cached.fault.is_none() && cached.end.last_lsn > medium.end.last_lsn {
-                return self.load_from_cache(&*dir, root, &medium, cached);
+        let mut found = recovery(Access::ReadDirect);
+        if root.clean.is_none() && found.fault.is_none() {
+            if let Some((cached, durable, end)) = self.cached_only(&*dir, &root, &found, recovery)? {
+                self.sync_found(&*dir, &found)?;
+                return self.load_from_cache(&*dir, root, cached, durable, end);
             }
         }
-        let mut found = medium;
         let fault = found.fault.take();
         if fault.is_none() && root.clean.is_none() {
             self.sync_found(&*dir, &found)?;
@@ -172,23 +171,48 @@ impl Partition {
         Ok(root)
     }
 
-    /// Mode none, after a sync that failed: the page cache has entries that the medium lacks, and the kernel will not write them again.
-    /// They are checked like all others, so they are good; they are written anew, into a new segment.
-    fn load_from_cache(&self, dir: &dyn Dir, root: Root, medium: &Found, cached: Found) -> Result<()> {
-        self.sync_found(dir, medium)?;
+    /// What an unclean open sees and the medium may lack: after a sync that failed the kernel calls pages clean and never writes them.
+    /// In mode none that is what only the page cache has; without O_DIRECT, where nobody can look past the cache, it is the newest
+    /// segment. Returns what was found, and what of it is durable: the last index and the position behind it.
+    fn cached_only(
+        &self,
+        dir: &dyn Dir,
+        root: &Root,
+        medium: &Found,
+        recovery: impl Fn(Access) -> Found,
+    ) -> Result<Option<(Found, u64, BeginData)>> {
+        let file = dir.open(ROOT_NAME, Access::Durable).map_err(|e| Error::io(Op::Open, &e, "opening the root"))?;
+        let direct = file.writes_are_durable();
+        if root.mode != Mode::None as u32 && direct {
+            return Ok(None);
+        }
+        let cached = recovery(Access::Read);
+        if cached.fault.is_some() || cached.end.segment == 0 {
+            return Ok(None);
+        }
+        if !direct {
+            let (first, continues) = cached.newest;
+            return Ok(Some((cached, first.saturating_sub(1), continues)));
+        }
+        if cached.end.last_lsn <= medium.end.last_lsn {
+            return Ok(None);
+        }
         // Entries that a newer segment replaces are not those that the medium has.
         let newer =
             cached.chain.iter().find(|l| l.segment.sequence() > medium.end.segment).map_or(u64::MAX, |l| l.first);
-        let durable = medium.last.0.min(newer.saturating_sub(1));
-        let end = medium.end;
+        Ok(Some((cached, medium.last.0.min(newer.saturating_sub(1)), medium.end)))
+    }
+
+    /// The entries that may not be durable are checked like all others, so they are good; they are written anew, into a new segment.
+    fn load_from_cache(&self, dir: &dyn Dir, root: Root, cached: Found, durable: u64, end: BeginData) -> Result<()> {
         self.adopt(dir, root, cached, true)?;
-        {
+        let (from, last, live) = {
             let mut log = self.log.lock();
-            log.durable.index = durable;
-            log.durable.end = end;
             log.state = State::Recovering;
-        }
-        self.heal()?;
+            (durable.max(log.compaction.0) + 1, log.last.0, log.live.clone())
+        };
+        let rescue = self.rescue_unsynced(from, last, &live, end)?;
+        self.heal_with(rescue)?;
         self.log.lock().state = State::ReadWrite;
         Ok(())
     }

@@ -39,6 +39,8 @@ pub(super) struct Found {
     pub cut: Option<(u64, u64, u64)>,
     /// Segments with records above the mark: they count, and are to be synced before anyone relies on them.
     pub to_sync: Vec<u64>,
+    /// First index of the newest segment and what it continues.
+    pub newest: (u64, BeginData),
     /// Damage that keeps the partition from being written; what was found is there to be read.
     pub fault: Option<Error>,
 }
@@ -314,6 +316,7 @@ impl Recovery<'_> {
         let begin = verdict.begin?;
         found.end = verdict.end;
         found.last = verdict.last;
+        found.newest = (verdict.first, begin);
         found.commit = found.commit.max(verdict.commit);
         add_damaged(found, verdict.damaged);
         found.to_sync.push(segment.sequence());
@@ -358,7 +361,8 @@ impl Recovery<'_> {
             end = i;
             let Some(next) = scanned.runs.get(i + 1) else { break };
             let first_bad = run.last_lsn + 1;
-            if first_bad > mark && run.last_index >= known {
+            let unreadable = scanned.holes.get(i).is_some_and(|h| h.unreadable);
+            if first_bad > mark && run.last_index >= known && !unreadable {
                 break;
             }
             verdict.damaged = sum_damaged(verdict.damaged, self.damage_between(run, next, &name)?);

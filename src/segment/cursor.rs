@@ -24,6 +24,8 @@ pub struct Cursor<'a> {
     zeroed: bool,
     /// The first read error met; the blocks it hit count as bad bytes.
     pub unreadable: Option<io::Error>,
+    /// Offsets of the blocks that could not be read.
+    bad_blocks: Vec<u64>,
 }
 
 impl<'a> Cursor<'a> {
@@ -39,6 +41,7 @@ impl<'a> Cursor<'a> {
             wanted: WINDOW_BYTES,
             zeroed: segment.header.zeroed,
             unreadable: None,
+            bad_blocks: Vec::new(),
         }
     }
 
@@ -55,6 +58,11 @@ impl<'a> Cursor<'a> {
             let bytes = self.bytes(at, RECORD_HEADER_BYTES);
             RecordHeader::resembles(bytes, lsn, index) || (zeroed && bytes.iter().any(|b| *b != 0))
         })
+    }
+
+    /// True if a block in `from .. to` could not be read.
+    pub fn unreadable_within(&self, from: u64, to: u64) -> bool {
+        self.bad_blocks.iter().any(|at| at + BLOCK > from && *at < to)
     }
 
     /// Up to `len` bytes at `offset`; fewer at the limit.
@@ -93,6 +101,9 @@ impl<'a> Cursor<'a> {
                 Err(e) => {
                     block.fill(0);
                     self.unreadable.get_or_insert(e);
+                    if self.bad_blocks.last().map_or(true, |last| *last < at) {
+                        self.bad_blocks.push(at);
+                    }
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Reads a whole segment and says what is there: runs of valid records and the holes between them. It judges nothing.
 
 use super::{Cursor, SegmentIndex};
-use crate::format::{BeginData, RecordHeader, RecordType};
+use crate::format::{BeginData, RecordHeader, RecordType, RECORD_HEADER_BYTES};
 
 /// Valid records with lsns that follow each other.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Hole {
     pub offset: u64,
     /// The bytes there look like the record that should follow, with damage: it was written.
     pub written: bool,
+    /// A block in it could not be read: no power cut does that.
+    pub unreadable: bool,
 }
 
 #[derive(Default)]
@@ -68,15 +70,22 @@ pub fn scan(cursor: &mut Cursor<'_>, start: u64) -> Scan {
         let written = next.is_some() || cursor.was_written(at, after + 1, expected_index);
         if let Some(done) = run.take() {
             out.runs.push(done);
-            out.holes.push(Hole { offset: at, written });
+            out.holes.push(Hole { offset: at, written, unreadable: false });
         } else {
-            out.leading = Some(Hole { offset: at, written });
+            out.leading = Some(Hole { offset: at, written, unreadable: false });
         }
         // Behind a record whose data alone is bad the next one is known to start; else look for it.
         let from = next.map_or(at + 8, |(offset, header)| offset + header.total_bytes());
         match find_valid(cursor, from, after) {
-            Some(offset) => at = offset,
-            None => break,
+            Some(offset) => {
+                mark_unreadable(&mut out, cursor, offset);
+                at = offset;
+            }
+            None => {
+                let behind = at + RECORD_HEADER_BYTES as u64;
+                mark_unreadable(&mut out, cursor, behind);
+                break;
+            }
         }
     }
     out.unreadable = cursor.unreadable.take();
@@ -92,6 +101,15 @@ fn find_valid(cursor: &mut Cursor<'_>, from: u64, lsn: u64) -> Option<u64> {
             return Some(offset);
         }
         from = offset + header.total_bytes();
+    }
+}
+
+/// The hole found last ends at `end`.
+fn mark_unreadable(out: &mut Scan, cursor: &Cursor<'_>, end: u64) {
+    let hole = if out.runs.is_empty() { out.leading.as_mut() } else { out.holes.last_mut() };
+    if let Some(hole) = hole {
+        hole.unreadable = cursor.unreadable_within(hole.offset, end);
+        hole.written |= hole.unreadable;
     }
 }
 

@@ -11,7 +11,7 @@ const SLOT_BYTES: usize = 512;
 const MAGIC: &[u8; 8] = b"BLKHROOT";
 const FLAG_CLEAN: u32 = 1;
 
-/// Where a log that was closed cleanly ends: its newest begun segment and last entry.
+/// An end of the log: its newest begun segment, the position behind the last record, the last entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogEnd {
     pub segment: u64,
@@ -40,8 +40,10 @@ pub struct Root {
     /// The shared journal in use; zero for none.
     pub journal: Id,
     pub mode: u32,
+    /// Where the log ended when it was opened; with `clean`, where it ends. What earlier openings left behind it does not count.
+    pub end: LogEnd,
     /// Set by a clean close.
-    pub clean: Option<LogEnd>,
+    pub clean: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,9 +86,9 @@ impl Root {
         b[48..64].copy_from_slice(&self.epoch);
         b[128..144].copy_from_slice(&self.journal);
         b[144..148].copy_from_slice(&self.mode.to_le_bytes());
-        let flags = if self.clean.is_some() { FLAG_CLEAN } else { 0 };
+        let flags = if self.clean { FLAG_CLEAN } else { 0 };
         b[148..152].copy_from_slice(&flags.to_le_bytes());
-        let end = self.clean.unwrap_or_default();
+        let end = self.end;
         let words = [
             (16, self.generation),
             (24, self.partition_id),
@@ -176,7 +178,8 @@ fn decode_slot(slot: usize, b: &[u8]) -> Result<Option<Root>, RootError> {
         lsn_limit: get_u64(b, 120),
         journal: get_id(b, 128),
         mode: get_u32(b, 144),
-        clean: (get_u32(b, 148) & FLAG_CLEAN != 0).then_some(end),
+        end,
+        clean: get_u32(b, 148) & FLAG_CLEAN != 0,
     };
     let counters =
         [root.generation, root.commit, root.compaction_index, root.first_segment, root.last_segment, root.lsn_limit];
@@ -195,7 +198,7 @@ mod tests {
             incarnation: [1; 16],
             term: generation,
             last_segment: 3,
-            clean: Some(LogEnd::default()),
+            clean: true,
             ..Root::default()
         }
     }

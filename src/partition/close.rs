@@ -77,17 +77,20 @@ impl Partition {
             if log.state != State::ReadWrite {
                 return Err(self.fault_error(&log, Op::Close));
             }
-            let clean = LogEnd {
+            let end = LogEnd {
                 segment: log.end.segment,
                 offset: log.end.end_offset,
                 lsn: log.end.last_lsn,
                 index: log.last.0,
                 term: log.last.1,
             };
-            if log.stored.clean == Some(clean) && log.stored.commit == log.commit {
+            if log.stored.clean && log.stored.end == end && log.stored.commit == log.commit {
                 return Ok(());
             }
-            self.want_root(&mut log, |root| root.clean = Some(clean))
+            self.want_root(&mut log, |root| {
+                root.clean = true;
+                root.end = end;
+            })
         };
         if on_this_thread {
             self.write_root(version)

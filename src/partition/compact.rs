@@ -4,7 +4,7 @@ use super::log::{Extent, Live, Log};
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};
-use crate::format::{BeginData, MAX_COUNTER};
+use crate::format::{BeginData, LogEnd, MAX_COUNTER};
 use crate::segment::Segment;
 
 /// Files of a partition that wait to be used again.
@@ -82,6 +82,7 @@ impl Partition {
                 root.compaction_index = index;
                 root.compaction_term = term;
                 root.first_segment = first_segment;
+                root.end = LogEnd { index, term, ..LogEnd::default() };
             })
         };
         let stored = self.store_root(version, Op::Reset);

@@ -6,7 +6,7 @@ use super::root::{RootWriter, ROOT_NAME};
 use super::types::{EngineConfig, Mode, PartitionConfig, State};
 use super::{random_id, Disposition, Host, Partition};
 use crate::error::{Cause, Error, Op, Result, Status};
-use crate::format::{BeginData, Root};
+use crate::format::{BeginData, LogEnd, Root};
 use crate::io::{Access, Dir, Storage};
 use crate::segment::Segment;
 use parking_lot::{Condvar, Mutex};
@@ -136,14 +136,14 @@ impl Partition {
         }
         let recovery = |access| Recovery { dir: &*dir, root: &root, access, known_index: self.known_index }.run();
         let mut found = recovery(Access::ReadDirect);
-        if root.clean.is_none() && found.fault.is_none() {
+        if !root.clean && found.fault.is_none() {
             if let Some((cached, durable, end)) = self.cached_only(&*dir, &root, &found, recovery)? {
                 self.sync_found(&*dir, &found)?;
                 return self.load_from_cache(&*dir, root, cached, durable, end);
             }
         }
         let fault = found.fault.take();
-        if fault.is_none() && root.clean.is_none() {
+        if fault.is_none() && !root.clean {
             self.sync_found(&*dir, &found)?;
         }
         self.adopt(&*dir, root, found, fault.is_none())?;
@@ -164,7 +164,7 @@ impl Partition {
             first_segment: 1,
             lsn_limit: 1,
             mode: self.mode as u32,
-            clean: Some(Default::default()),
+            clean: true,
             ..Root::default()
         };
         self.root.lock().replace(dir, &mut root).map_err(|e| Error::io(Op::Open, &e, "creating the root"))?;
@@ -234,8 +234,15 @@ impl Partition {
         self.root.lock().generation = root.generation;
         let mut log = self.log.lock();
         let log = &mut *log;
+        let end = LogEnd {
+            segment: found.end.segment,
+            offset: found.end.end_offset,
+            lsn: found.end.last_lsn,
+            index: found.last.0,
+            term: found.last.1,
+        };
         log.stored = root;
-        log.desired = Root { epoch: random_id(), clean: None, ..root };
+        log.desired = Root { epoch: random_id(), clean: false, end, ..root };
         log.compaction = (root.compaction_index, root.compaction_term);
         log.last = found.last;
         log.commit = found.commit;

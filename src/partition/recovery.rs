@@ -4,7 +4,7 @@ use super::root::{root_error, NEW_ROOT_NAME, ROOT_NAME};
 use super::types::Mode;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::{
-    BeginData, LogEnd, RecordType, Root, RootError, SegmentHeader, SegmentHeaderError, ROOT_BYTES, SEGMENT_HEADER_BYTES,
+    align8, BeginData, RecordType, Root, RootError, SegmentHeader, SegmentHeaderError, ROOT_BYTES, SEGMENT_HEADER_BYTES,
 };
 use crate::io::{read_full_at, Access, AlignedBuf, Dir, File};
 use crate::segment::{scan, Run, Scan, Segment};
@@ -131,10 +131,8 @@ impl Recovery<'_> {
         let compaction = (self.root.compaction_index, self.root.compaction_term);
         let mut found =
             Found { max_lsn: self.root.lsn_limit, last: compaction, commit: self.root.commit, ..Found::default() };
-        let mut links = match self.root.clean {
-            Some(end) => self.clean_end(end, &mut found),
-            None => self.unclean_end(&mut found),
-        };
+        found.mark = self.root.end.lsn;
+        let mut links = if self.root.clean { self.stored_end(&mut found) } else { self.unclean_end(&mut found) };
         links.reverse();
         self.finish(links, found)
     }
@@ -168,10 +166,10 @@ impl Recovery<'_> {
         Ok((Arc::new(Segment::new(header, len)), file, len))
     }
 
-    /// After a clean close the root knows the end: nothing is scanned.
-    fn clean_end(&self, end: LogEnd, found: &mut Found) -> Vec<Link> {
+    /// The end that the root knows, after a clean close or from when the log was opened last: nothing is scanned.
+    fn stored_end(&self, found: &mut Found) -> Vec<Link> {
+        let end = self.root.end;
         found.last = (end.index, end.term);
-        found.mark = end.lsn;
         if end.segment == 0 {
             return Vec::new();
         }
@@ -207,7 +205,7 @@ impl Recovery<'_> {
             return Err(damaged(format!("segment {} is named out of order", next.segment)));
         }
         let (segment, file, len) = self.open_segment(next.segment, Access::Read)?;
-        if len < next.end_offset {
+        if align8(len) < next.end_offset {
             return Err(damaged(format!("{} ends at {len}, it should reach {}", segment.name(), next.end_offset)));
         }
         let start = u64::from(segment.header.header_bytes);
@@ -228,7 +226,7 @@ impl Recovery<'_> {
     fn unclean_end(&self, found: &mut Found) -> Vec<Link> {
         let mut links = Vec::new();
         let mut sequence = self.root.last_segment;
-        while sequence >= self.root.first_segment && sequence != 0 {
+        while sequence >= self.root.first_segment && sequence != 0 && !self.is_of_earlier_opening(sequence) {
             let verdict = self
                 .scan_segment(sequence, u64::MAX, found)
                 .and_then(|(segment, scanned)| Ok((self.judge(&segment, &scanned, found.mark)?, segment, scanned)));
@@ -247,7 +245,12 @@ impl Recovery<'_> {
                 None => sequence -= 1,
             }
         }
-        links
+        self.stored_end(found)
+    }
+
+    /// True for a segment that an earlier opening made: what of it counts was settled, and synced, when the log was opened.
+    fn is_of_earlier_opening(&self, sequence: u64) -> bool {
+        self.open_segment(sequence, Access::Read).is_ok_and(|(s, _, _)| s.header.epoch != self.root.epoch)
     }
 
     fn scan_segment(&self, sequence: u64, limit: u64, found: &mut Found) -> Result<(Arc<Segment>, Scan)> {
@@ -262,7 +265,11 @@ impl Recovery<'_> {
     /// there. Returns the number of a segment that lost its begin record that way.
     fn below(&self, begin: BeginData, links: &mut Vec<Link>, found: &mut Found) -> Option<u64> {
         let mut next = begin;
-        while self.in_chain(&next) && self.mode() != Mode::Sync && next.last_lsn > found.mark {
+        while self.in_chain(&next)
+            && self.mode() != Mode::Sync
+            && next.last_lsn > found.mark
+            && !self.is_of_earlier_opening(next.segment)
+        {
             let judged = self
                 .scan_segment(next.segment, next.end_offset, found)
                 .and_then(|(segment, scanned)| Ok((self.judge(&segment, &scanned, found.mark)?, segment, scanned)));
@@ -273,9 +280,16 @@ impl Recovery<'_> {
                     return None;
                 }
             };
-            let whole = verdict.end.last_lsn == next.last_lsn;
+            // What cannot be read was written: no power cut does that. The newer segment's begin says how far it went.
+            let unreadable = scanned.holes.last().is_some_and(|h| h.unreadable);
+            let whole = verdict.end.last_lsn == next.last_lsn || unreadable;
             if let (true, Some(begin)) = (whole, verdict.begin) {
                 add_damaged(found, verdict.damaged);
+                let newer = links.last().map_or(0, |l| l.first);
+                let first = verdict.last.0 + 1;
+                if unreadable && newer > first {
+                    add_damaged(found, (first, newer - 1, newer - first));
+                }
                 found.to_sync.push(next.segment);
                 *segment.index.lock() = scanned.index;
                 links.push(Link { segment, first: verdict.first, last: u64::MAX, end: next.end_offset });
@@ -362,7 +376,7 @@ impl Recovery<'_> {
             let Some(next) = scanned.runs.get(i + 1) else { break };
             let first_bad = run.last_lsn + 1;
             let unreadable = scanned.holes.get(i).is_some_and(|h| h.unreadable);
-            if first_bad > mark && run.last_index >= known && !unreadable {
+            if first_bad > mark && run.last_index.max(self.root.compaction_index) >= known && !unreadable {
                 break;
             }
             verdict.damaged = sum_damaged(verdict.damaged, self.damage_between(run, next, &name)?);
@@ -409,7 +423,7 @@ impl Recovery<'_> {
         if to > 0 {
             verdict.cut = Some((segment.sequence(), hole.offset, to));
         }
-        if self.mode() == Mode::Sync && (hole.written || to > 0) {
+        if hole.unreadable || (self.mode() == Mode::Sync && (hole.written || to > 0)) {
             let last_seen = behind.map(|r| r.last_index).max().unwrap_or(0);
             verdict.maybe_acknowledged = (last + 1, last_seen.max(last + 1));
         }
@@ -426,7 +440,8 @@ impl Recovery<'_> {
             found.last = compaction;
         }
         let known = self.known();
-        let gap = links.first().map(|l| l.first).filter(|first| *first > compaction.0 + 1);
+        // Not the oldest: a newer one that begins lower supersedes it.
+        let gap = links.iter().map(|l| l.first).min().filter(|first| *first > compaction.0 + 1);
         if found.fault.is_none() {
             if let Some(first) = gap {
                 let message = format!("entries {} to {} are missing", compaction.0 + 1, first - 1);

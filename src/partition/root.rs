@@ -159,7 +159,7 @@ impl Partition {
                 self.want_root(&mut log, |root| {
                     root.last_segment = segment.sequence();
                     root.epoch = epoch;
-                    root.clean = None;
+                    root.clean = false;
                 })
             };
             self.write_root(version)?;

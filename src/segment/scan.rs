@@ -82,7 +82,7 @@ pub fn scan(cursor: &mut Cursor<'_>, start: u64) -> Scan {
                 at = offset;
             }
             None => {
-                let behind = at + RECORD_HEADER_BYTES as u64;
+                let behind = next.map_or(at + RECORD_HEADER_BYTES as u64, |_| from);
                 mark_unreadable(&mut out, cursor, behind);
                 break;
             }

@@ -169,11 +169,14 @@ impl Recovery<'_> {
     /// The end that the root knows, after a clean close or from when the log was opened last: nothing is scanned.
     fn stored_end(&self, found: &mut Found) -> Vec<Link> {
         let end = self.root.end;
-        found.last = (end.index, end.term);
-        if end.segment == 0 {
+        let position = BeginData { segment: end.segment, end_offset: end.offset, last_lsn: end.lsn };
+        // Compaction may have taken all of it; then the log is what the compaction point says.
+        if !self.in_chain(&position) {
+            found.last = (self.root.compaction_index, self.root.compaction_term);
             return Vec::new();
         }
-        found.end = BeginData { segment: end.segment, end_offset: end.offset, last_lsn: end.lsn };
+        found.last = (end.index, end.term);
+        found.end = position;
         let mut links = Vec::new();
         self.walk(found.end, &mut links, found);
         links

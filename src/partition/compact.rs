@@ -89,6 +89,7 @@ impl Partition {
         let mut log = self.log.lock();
         log.exclusive = false;
         stored?;
+        log.opened_end = log.stored.end;
         log.compaction = (index, term);
         log.last = (index, term);
         log.commit = index;

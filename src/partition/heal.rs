@@ -91,7 +91,7 @@ impl Partition {
             log.newest_begun =
                 log.stored.last_segment.max(log.tried_sequence).max(log.stored.first_segment.saturating_sub(1));
             log.next_sequence = log.newest_begun + 1;
-            log.desired = log.stored;
+            log.forget_wishes();
             let block = u64::from(log.block_bytes);
             log.plan_segment(need + block, random_id())
         };

@@ -114,7 +114,7 @@ impl Partition {
         for group in log.groups.iter().map(|g| &g.segment).chain(log.in_flight.iter().map(|g| &g.segment)) {
             group.abandon();
         }
-        log.desired = log.stored;
+        log.forget_wishes();
         log.root.wanted = log.root.done;
         if self.mode != super::Mode::Sync {
             return;

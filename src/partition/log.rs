@@ -2,7 +2,7 @@
 
 use super::types::{Counters, Mode, State};
 use crate::error::Error;
-use crate::format::{BeginData, RecordHeader, RecordType, Root, SegmentHeader, SegmentSalt};
+use crate::format::{BeginData, LogEnd, RecordHeader, RecordType, Root, SegmentHeader, SegmentSalt};
 use crate::io::AlignedBuf;
 use crate::segment::Segment;
 use std::collections::VecDeque;
@@ -139,6 +139,8 @@ pub(super) struct Log {
     /// As the next root write will say.
     pub desired: Root,
     pub root: RootVersions,
+    /// Where the log ended when it was opened, or at the last reset.
+    pub opened_end: LogEnd,
     /// Segments created and named, not begun.
     pub spares: VecDeque<Arc<Segment>>,
     /// Segments with a number and no file yet, in order.
@@ -205,6 +207,7 @@ impl Log {
             stored: Root::default(),
             desired: Root::default(),
             root: RootVersions::default(),
+            opened_end: LogEnd::default(),
             spares: VecDeque::new(),
             unbacked: VecDeque::new(),
             next_sequence: 1,
@@ -302,6 +305,11 @@ impl Log {
     /// Numbers that nobody begun yet, with a file or without.
     pub fn ahead(&self) -> usize {
         self.spares.len() + self.unbacked.iter().filter(|s| s.sequence() > self.newest_begun).count()
+    }
+
+    /// The next root says what is stored, no change that failed; it is still this opening's.
+    pub fn forget_wishes(&mut self) {
+        self.desired = Root { epoch: self.desired.epoch, end: self.opened_end, clean: false, ..self.stored };
     }
 
     /// Records of this segment wait for a flush, or are in one.

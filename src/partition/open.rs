@@ -241,6 +241,7 @@ impl Partition {
             index: found.last.0,
             term: found.last.1,
         };
+        log.opened_end = end;
         log.stored = root;
         log.desired = Root { epoch: random_id(), clean: false, end, ..root };
         log.compaction = (root.compaction_index, root.compaction_term);

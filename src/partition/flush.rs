@@ -90,6 +90,9 @@ impl Partition {
         if self.mode == Mode::Sync {
             log.acked = extent;
         }
+        // Entries that a later group replaces are durable in a version that does not count any more.
+        let replaced = log.groups.iter().filter(|g| g.entries.0 <= g.entries.1).map(|g| g.entries.0).min();
+        log.durable.index = extent.index.min(replaced.map_or(u64::MAX, |first| first - 1));
         log.undo.retain(|u| u.lsn > extent.lsn);
         log.counters.flushes += 1;
         self.changed.notify_all();

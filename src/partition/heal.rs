@@ -95,7 +95,6 @@ impl Partition {
             let block = u64::from(log.block_bytes);
             log.plan_segment(need + block, random_id())
         };
-        self.root.lock().broken = true;
         self.back_segments(segment.sequence())?;
         let group = self.write_rescue(&segment, &rescue)?;
         self.read_back(&segment, &group)?;

@@ -224,7 +224,8 @@ impl Partition {
             let synced = dir.open(&name, Access::Buffered).and_then(|file| file.sync());
             synced.map_err(|e| self.io_error(Op::Open, &e, "syncing what the last opening left", &name))?;
         }
-        Ok(())
+        // The root may have been put in place by a rename that nobody has synced.
+        dir.sync().map_err(|e| self.io_error(Op::Open, &e, "syncing the directory", ""))
     }
 
     /// Takes what was found into memory. Of a log that is not `sound` it can be read what is there.

@@ -39,7 +39,7 @@ pub(super) struct Found {
     pub cut: Option<(u64, u64, u64)>,
     /// Segments with records above the mark: they count, and are to be synced before anyone relies on them.
     pub to_sync: Vec<u64>,
-    /// First index of the newest segment and what it continues.
+    /// First index of the newest segment and what it continues: what is below is durable.
     pub newest: (u64, BeginData),
     /// Damage that keeps the partition from being written; what was found is there to be read.
     pub fault: Option<Error>,
@@ -173,10 +173,12 @@ impl Recovery<'_> {
         // Compaction may have taken all of it; then the log is what the compaction point says.
         if !self.in_chain(&position) {
             found.last = (self.root.compaction_index, self.root.compaction_term);
+            found.newest = (self.root.compaction_index + 1, BeginData::default());
             return Vec::new();
         }
         found.last = (end.index, end.term);
         found.end = position;
+        found.newest = (end.index + 1, position);
         let mut links = Vec::new();
         self.walk(found.end, &mut links, found);
         links

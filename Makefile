@@ -1,9 +1,8 @@
 # The commands of the project. `make` lists them.
 
 CARGO ?= cargo
-GO ?= go
 export CARGO_TERM_COLOR ?= auto
-GO_MODULES = go go/cubefs tests/demo tests/bench/driver tests/bench/go/others tests/bench/go/bulkhead
+
 
 .PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench check clean
 

@@ -12,7 +12,7 @@
 //!  16 generation              88 compaction index       168 end: lsn
 //!  24 partition id            96 compaction term        176 end: index
 //!  32 incarnation [16]       104 first segment          184 end: term
-//!  48 epoch [16]             112 last segment           192 zero
+//!  48 epoch [16]             112 last segment           192 mark, then zero
 //!                            120 lsn limit              508 CRC of slot number (u32) and bytes 0..508
 //!                            128 journal id [16]
 //! ```

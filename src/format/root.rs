@@ -37,6 +37,8 @@ pub struct Root {
     pub last_segment: u64,
     /// No lsn at or above this was used when the root was written, nor will be before it is written again.
     pub lsn_limit: u64,
+    /// Every lsn up to this was durable when the root was written.
+    pub mark: u64,
     /// The shared journal in use; zero for none.
     pub journal: Id,
     pub mode: u32,
@@ -105,6 +107,7 @@ impl Root {
             (168, end.lsn),
             (176, end.index),
             (184, end.term),
+            (192, self.mark),
         ];
         for (at, word) in words {
             b[at..at + 8].copy_from_slice(&word.to_le_bytes());
@@ -176,13 +179,21 @@ fn decode_slot(slot: usize, b: &[u8]) -> Result<Option<Root>, RootError> {
         first_segment: get_u64(b, 104),
         last_segment: get_u64(b, 112),
         lsn_limit: get_u64(b, 120),
+        mark: get_u64(b, 192),
         journal: get_id(b, 128),
         mode: get_u32(b, 144),
         end,
         clean: get_u32(b, 148) & FLAG_CLEAN != 0,
     };
-    let counters =
-        [root.generation, root.commit, root.compaction_index, root.first_segment, root.last_segment, root.lsn_limit];
+    let counters = [
+        root.generation,
+        root.commit,
+        root.compaction_index,
+        root.first_segment,
+        root.last_segment,
+        root.lsn_limit,
+        root.mark,
+    ];
     let ends = [end.segment, end.offset, end.lsn, end.index];
     Ok(counters.iter().chain(&ends).all(|n| *n < MAX_COUNTER).then_some(root))
 }

@@ -11,7 +11,7 @@ impl Partition {
     /// Errors: `TermRegression` for a term lower than the stored one or the last entry's; `CommitOutOfRange` for a commit beyond the
     /// last entry or below the stored one; otherwise the fault that latched the partition.
     pub fn set_hard_state(&self, state: HardState) -> Result<()> {
-        let version = {
+        let (version, commit) = {
             let mut log = self.log.lock();
             self.check_root_writable(&log, Op::HardState)?;
             let refuse = |status, message: String| {
@@ -36,20 +36,27 @@ impl Partition {
                     format!("commit {} is below the stored commit {}; it never goes back", state.commit, log.commit),
                 );
             }
-            log.commit = state.commit;
+            let commit = std::mem::replace(&mut log.commit, state.commit);
             if state.term == log.desired.term && state.vote == log.desired.vote {
                 if log.root.done >= log.root.wanted {
                     return Ok(());
                 }
-                log.root.wanted
+                (log.root.wanted, commit)
             } else {
-                self.want_root(&mut log, |root| {
+                let version = self.want_root(&mut log, |root| {
                     root.term = state.term;
                     root.vote = state.vote;
-                })
+                });
+                (version, commit)
             }
         };
-        self.store_root(version, Op::HardState)
+        let stored = self.store_root(version, Op::HardState);
+        if stored.is_err() {
+            // Refused as a whole: the commit as well.
+            let mut log = self.log.lock();
+            log.commit = if log.commit == state.commit { commit } else { log.commit };
+        }
+        stored
     }
 
     /// The hard state as stored. Readable in every state in which the log is known.

@@ -198,8 +198,8 @@ impl Partition {
             return Ok(None);
         }
         // Entries that a newer segment replaces are not those that the medium has.
-        let newer =
-            cached.chain.iter().find(|l| l.segment.sequence() > medium.end.segment).map_or(u64::MAX, |l| l.first);
+        let newer = cached.chain.iter().filter(|l| l.segment.sequence() > medium.end.segment);
+        let newer = newer.map(|l| l.first).min().unwrap_or(u64::MAX);
         Ok(Some((cached, medium.last.0.min(newer.saturating_sub(1)), medium.end)))
     }
 

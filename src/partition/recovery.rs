@@ -131,7 +131,7 @@ impl Recovery<'_> {
         let compaction = (self.root.compaction_index, self.root.compaction_term);
         let mut found =
             Found { max_lsn: self.root.lsn_limit, last: compaction, commit: self.root.commit, ..Found::default() };
-        found.mark = self.root.end.lsn;
+        found.mark = self.root.end.lsn.max(self.root.mark);
         let mut links = if self.root.clean { self.stored_end(&mut found) } else { self.unclean_end(&mut found) };
         links.reverse();
         self.finish(links, found)
@@ -287,10 +287,12 @@ impl Recovery<'_> {
             };
             // What cannot be read was written: no power cut does that. The newer segment's begin says how far it went.
             let unreadable = scanned.holes.last().is_some_and(|h| h.unreadable);
-            let whole = verdict.end.last_lsn == next.last_lsn || unreadable;
+            // Damage in entries that a newer segment supersedes is no damage.
+            let newer = links.iter().map(|l| l.first).min().unwrap_or(0);
+            let superseded = verdict.begin.is_some() && verdict.last.0 + 1 >= newer;
+            let whole = verdict.end.last_lsn == next.last_lsn || unreadable || superseded;
             if let (true, Some(begin)) = (whole, verdict.begin) {
                 add_damaged(found, verdict.damaged);
-                let newer = links.last().map_or(0, |l| l.first);
                 let first = verdict.last.0 + 1;
                 if unreadable && newer > first {
                     add_damaged(found, (first, newer - 1, newer - first));
@@ -439,7 +441,7 @@ impl Recovery<'_> {
         self.root.commit.max(self.known_index)
     }
 
-    fn finish(&self, links: Vec<Link>, mut found: Found) -> Found {
+    fn finish(&self, mut links: Vec<Link>, mut found: Found) -> Found {
         let compaction = (self.root.compaction_index, self.root.compaction_term);
         if found.last.0 < compaction.0 {
             found.last = compaction;
@@ -447,8 +449,16 @@ impl Recovery<'_> {
         let known = self.known();
         // Not the oldest: a newer one that begins lower supersedes it.
         let gap = links.iter().map(|l| l.first).min().filter(|first| *first > compaction.0 + 1);
+        if gap.is_some() && self.mode() != Mode::Sync && found.fault.is_none() {
+            // What began below was never synced and is gone; what is left above it hangs in the air.
+            links.clear();
+            found.last = compaction;
+            found.end = BeginData::default();
+            found.newest = (compaction.0 + 1, BeginData::default());
+            found.to_sync.clear();
+        }
         if found.fault.is_none() {
-            if let Some(first) = gap {
+            if let Some(first) = gap.filter(|_| !links.is_empty()) {
                 let message = format!("entries {} to {} are missing", compaction.0 + 1, first - 1);
                 found.fault = Some(damaged(message).range(compaction.0 + 1, first - 1));
             } else if found.last.0 < known {

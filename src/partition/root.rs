@@ -123,10 +123,15 @@ impl Partition {
 
     /// The root that says what is true now. Its commit never exceeds what is durable.
     fn root_now(&self, log: &Log) -> Root {
-        let known_durable = if self.mode == Mode::Sync { log.acked.index } else { log.durable.index };
-        let commit =
-            log.commit.min(known_durable).max(log.stored.commit.min(log.commit)).max(log.desired.compaction_index);
-        Root { commit, lsn_limit: log.next_lsn.saturating_add(LSN_AHEAD), mode: self.mode as u32, ..log.desired }
+        let durable = log.commit.min(log.durable.index);
+        let commit = durable.max(log.stored.commit.min(log.commit)).max(log.desired.compaction_index);
+        Root {
+            commit,
+            lsn_limit: log.next_lsn.saturating_add(LSN_AHEAD),
+            mark: log.durable.lsn,
+            mode: self.mode as u32,
+            ..log.desired
+        }
     }
 
     /// Creates and names the planned segments up to `sequence`, in order: the root's range never has a number without a file.

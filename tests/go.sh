@@ -1,0 +1,12 @@
+#!/bin/sh
+# Runs the Go tests of every module with the race detector, against the library in target/release.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+# Go does not notice a C library that changed under it.
+export GOFLAGS="${GOFLAGS:-} -count=1"
+fail=0
+for module in go go/cubefs tests/demo tests/bench/driver tests/bench/go; do
+    echo "go test: $module"
+    (cd "$root/$module" && go test -race -timeout 20m ./...) || fail=1
+done
+exit $fail

@@ -52,13 +52,13 @@
 /// Opens a log that must exist.
 #define BULKHEAD_OPEN_EXISTING 1
 
-/// Creates a log that must not exist.
+/// Creates a directory that must not exist.
 #define BULKHEAD_CREATE_NEW 2
 
 /// Appends and reads work.
 #define BULKHEAD_STATE_READ_WRITE 1
 
-/// No space: appends are refused, reads, votes and compaction work; leaves by itself.
+/// No space: appends are refused, reads, votes and compaction work; leaves by bulkhead_recover().
 #define BULKHEAD_STATE_READ_ONLY 2
 
 /// Latched by a fault: writes are refused with the first error, what can be verified is read.
@@ -423,13 +423,13 @@ typedef struct bulkhead_hard_state {
 /// The process may not read or write the directory.
 #define BULKHEAD_PERMISSION_DENIED 18
 
-/// The directory is open in this process already.
+/// The engine has the directory open already.
 #define BULKHEAD_ALREADY_OPEN 19
 
-/// Another process has the directory open.
+/// Another process, or another engine, has the directory open.
 #define BULKHEAD_LOCKED 20
 
-/// BULKHEAD_CREATE_NEW, and there is a log already.
+/// BULKHEAD_CREATE_NEW, and the directory exists.
 #define BULKHEAD_ALREADY_EXISTS 21
 
 /// The directory holds something that is not a Bulkhead log.
@@ -510,8 +510,9 @@ bulkhead_status bulkhead_engine_open(const struct bulkhead_engine_config *config
 /// Closes an engine and all its partitions, and joins its threads.
 ///
 /// The handles of the engine and of its partitions are closed when this returns, whatever it returns. Calls that
-/// are inside a partition meanwhile end with their result or with BULKHEAD_CLOSED. The event and completion
-/// descriptors are closed: stop polling them first.
+/// are inside a partition meanwhile end with their result or with BULKHEAD_CLOSED. Events and completions that were
+/// not fetched are gone, and the event and completion descriptors are closed: stop polling them first. To have
+/// every completion, close the partitions and fetch before closing the engine.
 ///
 /// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (an operation still hangs in the kernel: its
 /// partition's directory is not free yet), the first error of a partition whose last flush failed, BULKHEAD_PANIC.
@@ -610,9 +611,9 @@ bulkhead_status bulkhead_partition_close(bulkhead_partition partition,
 /// ReadWrite partition it does nothing.
 ///
 /// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (an operation is still in the kernel; try
-/// later), BULKHEAD_LOST_ENTRIES (acknowledged entries are missing; see lost_first of the status),
-/// BULKHEAD_DAMAGED, BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED,
-/// BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC.
+/// later), BULKHEAD_LOST_ENTRIES (acknowledged entries are missing; see lost_first of the status; it stays
+/// Unavailable until it is reset), BULKHEAD_DAMAGED, BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR,
+/// BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED, BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC.
 /// Thread safety: any thread.
 bulkhead_status bulkhead_recover(bulkhead_partition partition,
                                  struct bulkhead_error *err);
@@ -650,8 +651,8 @@ bulkhead_status bulkhead_last_fault(bulkhead_partition partition,
 /// Appends entries: all or none. Returns when they are durable in the partition's mode.
 ///
 /// The first index may be at most last + 1. At or below last it replaces the log's suffix from there on.
-/// entries: count of them, 1 to 1,048,576, with consecutive indexes and terms that do not fall; borrowed for the
-/// call together with their payloads, which must not change meanwhile.
+/// entries: count of them, 1 to 1,048,576 and up to 64 MiB of payloads together, with consecutive indexes and terms
+/// that do not fall; borrowed for the call together with their payloads, which must not change meanwhile.
 ///
 /// Errors, all with the log as it was: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED,
 /// BULKHEAD_NO_ENTRIES, BULKHEAD_OUT_OF_ORDER, BULKHEAD_GAP, BULKHEAD_COMPACTED, BULKHEAD_COMMIT_OUT_OF_RANGE (it
@@ -710,7 +711,7 @@ bulkhead_status bulkhead_submit_packed(bulkhead_partition partition,
 /// result: receives count and bytes. When the call fails, result is not written (BULKHEAD_BUFFER_TOO_SMALL aside)
 /// and the content of headers and data is undefined.
 ///
-/// Errors: BULKHEAD_INVALID_ARGUMENT (also if hi is not above lo), BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED,
+/// Errors: BULKHEAD_INVALID_ARGUMENT (also if hi is below lo), BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED,
 /// BULKHEAD_COMPACTED (lo at or below the compaction point), BULKHEAD_OUT_OF_RANGE (lo beyond the last entry),
 /// BULKHEAD_BUFFER_TOO_SMALL, BULKHEAD_DAMAGED (first_index and last_index say which entries; those before and
 /// behind can be read), BULKHEAD_IO_ERROR, BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC.
@@ -753,12 +754,11 @@ bulkhead_status bulkhead_bounds(bulkhead_partition partition,
 /// Drops the entries up to and including index. At or below the compaction point it does nothing and returns
 /// BULKHEAD_OK. Also works without space.
 ///
-/// Durable when it returns. Space is given back in the background.
+/// A commit below index becomes index. Durable when it returns; space is given back in the background.
 ///
-/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_OUT_OF_RANGE (index beyond the last entry),
-/// BULKHEAD_COMMIT_OUT_OF_RANGE (index beyond the commit), the partition's fault if it is Unavailable,
-/// BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED, BULKHEAD_PANIC; these latch the partition as
-/// an append does.
+/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_OUT_OF_RANGE (index beyond the last entry), the
+/// partition's fault if it is Unavailable, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED,
+/// BULKHEAD_PANIC; these latch the partition as an append does.
 /// Thread safety: any thread.
 bulkhead_status bulkhead_compact(bulkhead_partition partition,
                                  uint64_t index,
@@ -770,9 +770,10 @@ bulkhead_status bulkhead_compact(bulkhead_partition partition,
 /// Commit becomes index; term and vote of the hard state stay. Durable when it returns. In modes sync and interval
 /// it returns within stall_limit_ms.
 ///
-/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_TERM_REGRESSION, BULKHEAD_COMPACTED, the partition's
-/// fault if it is not ReadWrite, BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM,
-/// BULKHEAD_STALLED, BULKHEAD_PANIC; the last six latch the partition as an append does.
+/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_COMPACTED (index below the compaction point),
+/// BULKHEAD_TERM_REGRESSION (term below the compaction point's), the partition's fault if it is Unavailable,
+/// BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED, BULKHEAD_PANIC; the last
+/// six latch the partition as an append does.
 /// Thread safety: any thread.
 bulkhead_status bulkhead_reset(bulkhead_partition partition,
                                uint64_t index,

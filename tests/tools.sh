@@ -7,7 +7,7 @@ need() {
     missing=1
 }
 need cargo "the Rust toolchain, 1.80 or later" "see https://rustup.rs, or apt-get install cargo"
-need go "Go 1.21 or later" "see https://go.dev/doc/install, or apt-get install golang"
+need go "Go 1.23 or later" "see https://go.dev/doc/install, or apt-get install golang"
 need cc "a C compiler" "apt-get install gcc libc6-dev"
 need c++ "a C++ compiler" "apt-get install g++"
 exit $missing

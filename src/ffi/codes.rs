@@ -98,7 +98,7 @@ pub const BULKHEAD_CREATE_NEW: u32 = 2;
 
 /// Appends and reads work.
 pub const BULKHEAD_STATE_READ_WRITE: u32 = 1;
-/// No space: appends are refused, reads, votes and compaction work; leaves by itself.
+/// No space: appends are refused, reads, votes and compaction work; leaves by bulkhead_recover().
 pub const BULKHEAD_STATE_READ_ONLY: u32 = 2;
 /// Latched by a fault: writes are refused with the first error, what can be verified is read.
 pub const BULKHEAD_STATE_UNAVAILABLE: u32 = 3;

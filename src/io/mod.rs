@@ -29,6 +29,7 @@ pub enum Access {
 }
 
 /// An open file. Thread-safe; dropping closes it.
+#[allow(clippy::len_without_is_empty)] // the length of a file in bytes; no one asks whether it is empty
 pub trait File: Send + Sync {
     /// One `pread`: may be short, 0 is the end of the file.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;

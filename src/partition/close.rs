@@ -42,9 +42,11 @@ impl Partition {
             (healthy, log.in_flight.is_some())
         };
         let wait = if healthy { patience } else { FAULTED_PATIENCE };
-        let quiet = self.maintenance.try_lock_for(wait).is_some()
-            && self.allocation.try_lock_for(wait).is_some()
-            && self.root.try_lock_for(wait).is_some();
+        // Held until the directory is let go: whoever comes later finds none.
+        let maintenance = self.maintenance.try_lock_for(wait);
+        let allocation = self.allocation.try_lock_for(wait);
+        let root = self.root.try_lock_for(wait);
+        let quiet = maintenance.is_some() && allocation.is_some() && root.is_some();
         *self.dir.lock() = None;
         if hangs || !quiet {
             let message = "closed, but an operation still hangs in the kernel; do not rename, copy or delete the directory before it has come back";

@@ -53,7 +53,7 @@ impl Partition {
     /// Makes the log empty behind a snapshot: it continues at `index + 1`. Commit becomes `index`; term and vote stay.
     /// Atomic: after a crash either the old log is there or the new, empty one.
     ///
-    /// Errors: `Compacted` for an index below the compaction point; `TermRegression` for a term lower than the compaction point's;
+    /// Errors: `Compacted` for an index below the compaction point; `CommitOutOfRange` for one below the commit; `TermRegression` for a term lower than the compaction point's;
     /// otherwise the fault that latched the partition.
     pub fn reset(&self, index: u64, term: u64) -> Result<()> {
         let _operation = self.operation.lock();
@@ -68,6 +68,11 @@ impl Partition {
                     Status::Compacted,
                     format!("index {index} is below the compaction point {}", log.compaction.0),
                 );
+            }
+            if index < log.commit {
+                let message =
+                    format!("index {index} is below the commit {}; committed entries are never undone", log.commit);
+                return refuse(Status::CommitOutOfRange, message);
             }
             if term < log.compaction.1 {
                 return refuse(

@@ -24,7 +24,7 @@ impl Partition {
     /// Makes a ReadOnly or Unavailable partition ReadWrite again, if the disk allows it. A partition that is ReadWrite stays so.
     ///
     /// Errors: `Busy` while an operation hangs in the kernel; `LostEntries` if acknowledged entries are gone (status says which; the
-    /// partition stays Unavailable until its owner resets it or opens it anew); otherwise what failed this time.
+    /// partition stays Unavailable: the owner decides whether to rejoin as an empty replica); otherwise what failed this time.
     pub fn recover(&self) -> Result<()> {
         let _operation = self.operation.lock();
         let (state, sound) = {
@@ -137,7 +137,7 @@ impl Partition {
         if gone <= last {
             self.log.lock().lost = (gone, last);
             let message = format!(
-                "entries {gone} to {last} were acknowledged and are neither on the disk nor in memory; reset the log or rejoin as an empty replica"
+                "entries {gone} to {last} were acknowledged and are neither on the disk nor in memory; close the partition and rejoin as an empty replica"
             );
             let error = Error::new(Status::LostEntries, Op::Recover, message);
             return Err(error.partition(self.id).at(&self.path).range(gone, last));
@@ -177,7 +177,7 @@ impl Partition {
         let begin = rescue.end.encode();
         let mut buf = AlignedBuf::new();
         let mut log = self.log.lock();
-        let term = rescue.entries.first().map_or(log.last.1, |e| e.term);
+        let term = self.term_locked(&log, rescue.first - 1).unwrap_or(0);
         let first =
             log.record(RecordType::Begin, 0, rescue.first, term, BEGIN_DATA_BYTES as u32, crc32fast::hash(&begin));
         encode_record(&mut buf, offset, &segment.salt, &first, &begin);

@@ -85,7 +85,7 @@ impl Partition {
 
     pub(super) fn latch_stalled(&self, log: &mut Log, op: Op) {
         let message = format!(
-            "the disk did not answer within {} ms; the partition recovers when it answers again",
+            "the disk did not answer within {} ms; recover the partition when it answers again",
             self.limits.stall_limit_ms
         );
         let error = Error::new(Status::Stalled, op, message)

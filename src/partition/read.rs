@@ -6,11 +6,8 @@ use super::Partition;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::{RecordHeader, RecordType, RECORD_HEADER_BYTES};
 use crate::io::{Access, File};
-use crate::segment::{read_records, scan, ReadError};
+use crate::segment::{read_records, scan, ReadError, Take};
 use std::sync::Arc;
-
-/// What `read_into` hands on: index, term, kind, data; false stops.
-pub type Take<'a> = dyn FnMut(u64, u64, u8, &[u8]) -> bool + 'a;
 
 /// Where the next entry of a read comes from.
 enum Source {

@@ -94,7 +94,7 @@ fn no_root(dir: &dyn Dir) -> Result<Option<Root>> {
         Some(name) => Err(Error::new(
             Status::Foreign,
             Op::Open,
-            format!("the directory holds `{name}` and no Bulkhead root; give an empty directory, or import the log that is there"),
+            format!("the directory holds `{name}` and no Bulkhead root; give an empty directory"),
         )),
         None => Ok(None),
     }
@@ -113,6 +113,9 @@ struct Verdict {
     maybe_acknowledged: (u64, u64),
     cut: Option<(u64, u64, u64)>,
 }
+
+/// An index that only the rest of the chain tells.
+const UNKNOWN: u64 = u64::MAX;
 
 pub(super) struct Recovery<'a> {
     pub dir: &'a dyn Dir,
@@ -341,6 +344,15 @@ impl Recovery<'_> {
         found.commit = found.commit.max(verdict.commit);
         add_damaged(found, verdict.damaged);
         found.to_sync.push(segment.sequence());
+        if verdict.end.last_lsn < found.mark && found.fault.is_none() {
+            // The hole at the end: nothing valid is behind it, but something was.
+            let last = verdict.last.0;
+            let message = format!(
+                "{}: the log ends behind entry {last}, but records behind it were known to be durable",
+                segment.name()
+            );
+            found.fault = Some(damaged(message).range(last + 1, last + 1));
+        }
         if self.mode() != Mode::Sync && verdict.end.last_lsn > found.mark {
             // Each lsn is at most one entry.
             let unsynced = verdict.end.last_lsn - found.mark;
@@ -374,7 +386,7 @@ impl Recovery<'_> {
             if let (Some(e), true) = (&scanned.unreadable, behind > 0 || scanned.leading.is_some_and(|h| h.written)) {
                 return Err(Error::io(Op::Open, e, &format!("reading segment {name}")));
             }
-            self.note_cut(segment, scanned, 0, 0, &mut verdict);
+            self.note_cut(segment, scanned, 0, UNKNOWN, &mut verdict);
             return Ok(verdict);
         };
         let mut end = 0;
@@ -432,7 +444,7 @@ impl Recovery<'_> {
         }
         if hole.unreadable || (self.mode() == Mode::Sync && (hole.written || to > 0)) {
             let last_seen = behind.map(|r| r.last_index).max().unwrap_or(0);
-            verdict.maybe_acknowledged = (last + 1, last_seen.max(last + 1));
+            verdict.maybe_acknowledged = (last, last_seen);
         }
     }
 
@@ -468,6 +480,11 @@ impl Recovery<'_> {
                 );
                 found.fault = Some(damaged(message).range(found.last.0 + 1, known));
             }
+        }
+        if found.maybe_acknowledged != (0, 0) {
+            let (before, seen) = found.maybe_acknowledged;
+            let first = if before == UNKNOWN { found.last.0 } else { before } + 1;
+            found.maybe_acknowledged = (first, seen.max(first));
         }
         found.commit = found.commit.max(compaction.0).min(found.last.0);
         found.chain = links;

@@ -4,6 +4,9 @@ use super::{Cursor, Segment};
 use crate::format::RecordType;
 use std::io;
 
+/// What entries are handed to: index, term, kind, data; false stops.
+pub type Take<'a> = dyn FnMut(u64, u64, u8, &[u8]) -> bool + 'a;
+
 /// Why a read stopped short.
 #[derive(Debug)]
 pub enum ReadError {
@@ -21,7 +24,7 @@ pub fn read_records(
     from: u64,
     lo: u64,
     hi: u64,
-    take: &mut dyn FnMut(u64, u64, u8, &[u8]) -> bool,
+    take: &mut Take<'_>,
 ) -> Result<bool, ReadError> {
     let mut at = from;
     let mut lsn = 0;

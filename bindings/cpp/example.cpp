@@ -1,0 +1,52 @@
+// A log in C++: open, append, read back, and errors as exceptions.
+//
+//   example <directory>
+#include <bulkhead.hpp>
+
+#include <cstdio>
+
+namespace {
+
+int run(const std::string& directory) {
+  bulkhead::Engine engine;
+  bulkhead::Partition partition = engine.open_partition(directory + "/cpp", 1);
+  const uint64_t next = partition.bounds().last + 1;
+  const std::string text = "written from C++, entry " + std::to_string(next);
+  partition.append(next, 1, text.data(), static_cast<uint32_t>(text.size()));
+
+  for (const bulkhead::Entry& entry : partition.read(1, next + 1)) {
+    std::printf("entry %llu, term %llu: %.*s\n", static_cast<unsigned long long>(entry.index), static_cast<unsigned long long>(entry.term),
+                static_cast<int>(entry.data.size()), reinterpret_cast<const char*>(entry.data.data()));
+  }
+
+  try {
+    partition.append(next + 10, 1, nullptr, 0);
+  } catch (const bulkhead::Error& error) {
+    std::printf("refused, as it should be: %s\n", error.what());
+    if (error.status() != BULKHEAD_GAP) return 1;
+  }
+
+  bulkhead::Partition moved = std::move(partition);
+  moved.close();
+  try {
+    moved.sync();
+  } catch (const bulkhead::Error& error) {
+    return error.status() == BULKHEAD_INVALID_HANDLE ? 0 : 1;
+  }
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: %s <directory>\n", argv[0]);
+    return 2;
+  }
+  try {
+    return run(argv[1]);
+  } catch (const bulkhead::Error& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}

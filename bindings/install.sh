@@ -1,0 +1,23 @@
+#!/bin/sh
+# Installs header, libraries, pkg-config and CMake files: install.sh <prefix> [directory of the built libraries]
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+if [ $# -lt 1 ]; then
+  echo "usage: $0 <prefix> [directory of libbulkhead.so and libbulkhead.a]" >&2
+  exit 2
+fi
+prefix=$1
+libraries=${2:-$root/target/release}
+for library in libbulkhead.so libbulkhead.a; do
+  if [ ! -f "$libraries/$library" ]; then
+    echo "$libraries/$library is missing: run 'cargo build --release' first" >&2
+    exit 1
+  fi
+done
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
+mkdir -p "$prefix/include" "$prefix/lib/pkgconfig" "$prefix/lib/cmake/Bulkhead"
+cp "$root/include/bulkhead.h" "$root/bindings/cpp/bulkhead.hpp" "$prefix/include/"
+cp "$libraries/libbulkhead.so" "$libraries/libbulkhead.a" "$prefix/lib/"
+cp "$root/bindings/cmake/BulkheadConfig.cmake" "$prefix/lib/cmake/Bulkhead/"
+sed -e "s|@PREFIX@|$prefix|" -e "s|@VERSION@|$version|" "$root/bindings/bulkhead.pc.in" >"$prefix/lib/pkgconfig/bulkhead.pc"
+echo "installed bulkhead $version in $prefix"

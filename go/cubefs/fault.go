@@ -1,0 +1,190 @@
+package cubefs
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"syscall"
+	"time"
+
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+)
+
+// Fault is what OnFault is told: the raft group of this partition has ended or
+// is about to, or its log refuses writes.
+//
+// It is told within 10 ms, from a goroutine of its own, at least once for each
+// change to another State, Cause or Errno. An error of NewStorage is returned
+// and not told.
+type Fault struct {
+	Partition uint64
+	Dir       string
+	State     bulkhead.State // ReadWrite if only the call failed, as a read of a damaged entry does
+	Cause     bulkhead.Cause // CauseNone if raft asked for something impossible; see Err then
+	Op        bulkhead.Op
+	Errno     syscall.Errno // 0 if no system call failed
+	First     uint64        // indexes concerned; 0, 0 if none
+	Last      uint64
+	Time      time.Time
+	// Err is an *bulkhead.Error. Its text contains Go's text of the errno exactly
+	// if a system call failed, by which CubeFS recognises a failed disk.
+	Err error
+}
+
+// faultKey is what makes a fault worth telling again.
+type faultKey struct {
+	state bulkhead.State
+	cause bulkhead.Cause
+	errno syscall.Errno
+}
+
+// causeOf maps what a call can fail with, without the partition's state
+// changing, to its cause.
+var causeOf = map[bulkhead.Code]bulkhead.Cause{
+	bulkhead.ErrNoSpace:            bulkhead.CauseNoSpace,
+	bulkhead.ErrIO:                 bulkhead.CauseIOError,
+	bulkhead.ErrReadOnlyFilesystem: bulkhead.CauseReadOnlyFilesystem,
+	bulkhead.ErrStalled:            bulkhead.CauseStalled,
+	bulkhead.ErrBusy:               bulkhead.CauseStalled,
+	bulkhead.ErrPanic:              bulkhead.CausePanic,
+	bulkhead.ErrDamaged:            bulkhead.CauseDamage,
+	bulkhead.ErrResourceExhausted:  bulkhead.CauseResource,
+	bulkhead.ErrLostEntries:        bulkhead.CauseLostEntries,
+}
+
+// faultOfCall describes a failed call; the caller fills in who it was.
+func faultOfCall(err error) Fault {
+	f := Fault{State: bulkhead.StateReadWrite, Time: time.Now(), Err: err}
+	var e *bulkhead.Error
+	if errors.As(err, &e) {
+		f.Cause, f.Op, f.Errno, f.First, f.Last = causeOf[e.Code], e.Op, e.Errno, e.First, e.Last
+	}
+	return f
+}
+
+// refuses tells whether a partition in this state refuses writes by itself.
+func refuses(state bulkhead.State) bool {
+	return state == bulkhead.StateReadOnly || state == bulkhead.StateUnavailable
+}
+
+// latchedFault describes a partition that refuses writes; ok is false if it
+// does not, or is closed.
+func latchedFault(p *bulkhead.Partition) (f Fault, ok bool) {
+	status, err := p.Status()
+	if err != nil || !refuses(status.State) {
+		return Fault{}, false
+	}
+	f = Fault{State: status.State, Cause: status.Cause, Op: status.Op, Errno: status.Errno, Time: time.Now()}
+	f.Err = p.LastFault()
+	var e *bulkhead.Error
+	if errors.As(f.Err, &e) {
+		f.First, f.Last = e.First, e.Last
+	}
+	if f.Err == nil {
+		f.Err = &bulkhead.Error{Op: status.Op, Partition: p.ID(), Code: bulkhead.ErrIO, Errno: status.Errno, Path: p.Path(),
+			Message: "the partition is " + status.State.String() + ": " + status.Cause.String()}
+	}
+	return f, true
+}
+
+// tell calls OnFault unless it has been told the same already.
+func (s *Storage) tell(f Fault) {
+	if s.config.OnFault == nil {
+		return
+	}
+	key := faultKey{f.State, f.Cause, f.Errno}
+	s.faultMu.Lock()
+	again := s.told && s.lastTold == key
+	s.told, s.lastTold = true, key
+	s.faultMu.Unlock()
+	if again {
+		return
+	}
+	f.Partition, f.Dir = s.config.PartitionID, s.dir
+	go s.config.OnFault(f)
+}
+
+// recovered makes the next fault worth telling, whatever it is.
+func (s *Storage) recovered() {
+	s.faultMu.Lock()
+	s.told = false
+	s.faultMu.Unlock()
+}
+
+// failed is called with the error of every call on which raft gives up.
+func (s *Storage) failed(err error) error {
+	if errors.Is(err, bulkhead.ErrClosed) {
+		return err
+	}
+	if f, ok := latchedFault(s.partition); ok {
+		s.tell(f)
+	} else {
+		s.tell(faultOfCall(err))
+	}
+	return err
+}
+
+// watchers holds one watcher per engine that has storages.
+var watchers struct {
+	mu sync.Mutex
+	of map[*bulkhead.Engine]*watcher
+}
+
+// watcher hands the events of one engine to its storages. It ends with the
+// engine.
+type watcher struct {
+	sub *bulkhead.Subscription
+
+	mu       sync.Mutex
+	storages map[*bulkhead.Partition]*Storage
+}
+
+func watcherOf(engine *bulkhead.Engine) *watcher {
+	watchers.mu.Lock()
+	defer watchers.mu.Unlock()
+	w := watchers.of[engine]
+	if w == nil {
+		w = &watcher{sub: engine.Subscribe(), storages: make(map[*bulkhead.Partition]*Storage)}
+		if watchers.of == nil {
+			watchers.of = make(map[*bulkhead.Engine]*watcher)
+		}
+		watchers.of[engine] = w
+		go w.run(engine)
+	}
+	return w
+}
+
+func (w *watcher) run(engine *bulkhead.Engine) {
+	for {
+		event, err := w.sub.Next(context.Background())
+		if err != nil {
+			break // the engine is closed
+		}
+		w.mu.Lock()
+		s := w.storages[event.Partition]
+		w.mu.Unlock()
+		if s == nil {
+			continue
+		}
+		if event.To == bulkhead.StateReadWrite {
+			s.recovered()
+		} else if f, ok := latchedFault(event.Partition); ok {
+			s.tell(f)
+		}
+	}
+	watchers.mu.Lock()
+	delete(watchers.of, engine)
+	watchers.mu.Unlock()
+}
+
+func (w *watcher) add(s *Storage) {
+	w.mu.Lock()
+	w.storages[s.partition] = s
+	w.mu.Unlock()
+}
+
+func (w *watcher) remove(s *Storage) {
+	w.mu.Lock()
+	delete(w.storages, s.partition)
+	w.mu.Unlock()
+}

@@ -1,0 +1,12 @@
+module github.com/bulkhead-wal/bulkhead/go/cubefs
+
+go 1.17
+
+require (
+	github.com/bulkhead-wal/bulkhead/go v0.0.0
+	github.com/cubefs/cubefs v1.34.0
+)
+
+require github.com/google/btree v1.0.1 // indirect
+
+replace github.com/bulkhead-wal/bulkhead/go => ../

@@ -1,0 +1,250 @@
+// Package raftest runs CubeFS's own raft server on loopback, several nodes in one
+// process with many groups, over a storage of choice.
+package raftest
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/cubefs/cubefs/depends/tiglabs/raft"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft/proto"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage"
+)
+
+// OpenStorage opens the log of one group on one node; applied is what its state
+// machine has made durable.
+type OpenStorage func(node, group uint64, dir string, applied uint64) (storage.Storage, error)
+
+// Config describes a cluster.
+type Config struct {
+	Dir        string // holds node_<n>/wal_<group>
+	Nodes      int
+	Groups     int
+	RetainLogs uint64 // entries raft keeps behind the truncation index
+	Open       OpenStorage
+}
+
+// Cluster is a set of raft servers that all keep the same groups.
+type Cluster struct {
+	config Config
+	nodes  []*Node
+}
+
+// Node is one raft server.
+type Node struct {
+	ID       uint64
+	cluster  *Cluster
+	heart    string
+	repl     string
+	machines map[uint64]*Machine
+
+	mu       sync.Mutex
+	server   *raft.RaftServer // nil while the node is down
+	storages map[uint64]storage.Storage
+}
+
+// Ticks are short so that elections take tenths of a second; their ratios are
+// raftstore's.
+const (
+	tick         = 60 * time.Millisecond
+	electionTick = 5
+)
+
+// Start starts all nodes with all groups.
+func Start(config Config) (*Cluster, error) {
+	c := &Cluster{config: config}
+	for id := uint64(1); id <= uint64(config.Nodes); id++ {
+		n := &Node{ID: id, cluster: c, machines: make(map[uint64]*Machine)}
+		for g := uint64(1); g <= uint64(config.Groups); g++ {
+			n.machines[g] = new(Machine)
+		}
+		var err error
+		if n.heart, err = freeAddress(); err != nil {
+			return nil, err
+		}
+		if n.repl, err = freeAddress(); err != nil {
+			return nil, err
+		}
+		c.nodes = append(c.nodes, n)
+	}
+	for _, n := range c.nodes {
+		if err := n.Start(); err != nil {
+			c.Stop()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// freeAddress picks a port that was free a moment ago.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// NodeAddress resolves nodes for raft's transport.
+func (c *Cluster) NodeAddress(id uint64, kind raft.SocketType) (string, error) {
+	if id == 0 || id > uint64(len(c.nodes)) {
+		return "", fmt.Errorf("no node %d", id)
+	}
+	if kind == raft.HeartBeat {
+		return c.nodes[id-1].heart, nil
+	}
+	return c.nodes[id-1].repl, nil
+}
+
+// Node returns the node with an id from 1.
+func (c *Cluster) Node(id uint64) *Node { return c.nodes[id-1] }
+
+// Nodes returns all nodes.
+func (c *Cluster) Nodes() []*Node { return c.nodes }
+
+// Stop stops all nodes.
+func (c *Cluster) Stop() {
+	for _, n := range c.nodes {
+		n.Stop()
+	}
+}
+
+// Start starts the node; its groups continue where their logs end.
+func (n *Node) Start() error {
+	config := raft.DefaultConfig()
+	config.NodeID = n.ID
+	config.TickInterval = tick
+	config.ElectionTick = electionTick
+	config.LeaseCheck = true
+	config.PreVote = true
+	config.RetainLogs = n.cluster.config.RetainLogs
+	config.HeartbeatAddr = n.heart
+	config.ReplicateAddr = n.repl
+	config.Resolver = n.cluster
+	server, err := raft.NewRaftServer(config)
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.server, n.storages = server, make(map[uint64]storage.Storage)
+	n.mu.Unlock()
+	for g := range n.machines {
+		if err := n.StartGroup(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Dir returns the directory of a group's log.
+func (n *Node) Dir(group uint64) string {
+	return filepath.Join(n.cluster.config.Dir, fmt.Sprintf("node_%d", n.ID), fmt.Sprintf("wal_%d", group))
+}
+
+// StartGroup opens a group's log and creates its raft.
+func (n *Node) StartGroup(group uint64) error {
+	dir := n.Dir(group)
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	machine := n.machines[group]
+	applied := machine.restart()
+	s, err := n.cluster.config.Open(n.ID, group, dir, applied)
+	if err != nil {
+		return fmt.Errorf("node %d, group %d: %w", n.ID, group, err)
+	}
+	var peers []proto.Peer
+	for _, other := range n.cluster.nodes {
+		peers = append(peers, proto.Peer{ID: other.ID, PeerID: other.ID})
+	}
+	err = n.Server().CreateRaft(&raft.RaftConfig{ID: group, Peers: peers, Applied: applied, Storage: s, StateMachine: machine})
+	if err != nil {
+		s.Close()
+		return fmt.Errorf("node %d, group %d: %w", n.ID, group, err)
+	}
+	n.mu.Lock()
+	n.storages[group] = s
+	n.mu.Unlock()
+	return nil
+}
+
+// StopGroup unregisters a group, whether it is alive or dead.
+func (n *Node) StopGroup(group uint64) error { return n.Server().RemoveRaft(group) }
+
+// Stop stops the node. Raft closes the storages.
+func (n *Node) Stop() {
+	n.mu.Lock()
+	server := n.server
+	n.server = nil
+	n.mu.Unlock()
+	if server != nil {
+		server.Stop()
+	}
+}
+
+// Server returns the raft server; nil while the node is down.
+func (n *Node) Server() *raft.RaftServer {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.server
+}
+
+// Machine returns a group's state machine.
+func (n *Node) Machine(group uint64) *Machine { return n.machines[group] }
+
+// Storage returns a group's log.
+func (n *Node) Storage(group uint64) storage.Storage {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.storages[group]
+}
+
+// Leader returns the running node that leads a group; nil if none does now.
+func (c *Cluster) Leader(group uint64) *Node {
+	for _, n := range c.nodes {
+		if server := n.Server(); server != nil && server.IsLeader(group) {
+			return n
+		}
+	}
+	return nil
+}
+
+// ErrTimeout is what a proposal returns that was not answered in time.
+var ErrTimeout = errors.New("no answer in time")
+
+// Propose proposes a command to whoever leads the group, and again if the
+// leader changes, until it is applied. A command may be applied twice then.
+func (c *Cluster) Propose(group uint64, command []byte, limit time.Duration) error {
+	deadline := time.Now().Add(limit)
+	err := ErrTimeout
+	for time.Now().Before(deadline) {
+		leader := c.Leader(group)
+		if leader == nil {
+			time.Sleep(tick / 4)
+			continue
+		}
+		server := leader.Server()
+		if server == nil {
+			continue // stopped meanwhile
+		}
+		answer, failed := server.Submit(group, command).AsyncResponse()
+		timer := time.NewTimer(time.Until(deadline))
+		select {
+		case <-answer:
+			timer.Stop()
+			return nil
+		case err = <-failed:
+			timer.Stop()
+			time.Sleep(tick / 4)
+		case <-timer.C:
+			return ErrTimeout
+		}
+	}
+	return err
+}

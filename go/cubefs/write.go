@@ -1,0 +1,95 @@
+package cubefs
+
+import (
+	"sync/atomic"
+
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft/proto"
+)
+
+// StoreEntries appends entries, after it has dropped those at and after the
+// first one's index. They are durable in the sense of Config.Mode when it
+// returns. A gap is an error, on an empty log too.
+func (s *Storage) StoreEntries(entries []*proto.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	pooled := batchPool.Get().(*[]bulkhead.Entry)
+	batch := (*pooled)[:0]
+	for _, e := range entries {
+		batch = append(batch, bulkhead.Entry{Index: e.Index, Term: e.Term, Kind: uint8(e.Type), Data: e.Data})
+	}
+	s.writeMu.Lock()
+	err := s.partition.Append(batch)
+	if err == nil {
+		atomic.StoreUint64(&s.last, batch[len(batch)-1].Index)
+	}
+	s.writeMu.Unlock()
+	putBatch(pooled, batch)
+	if err != nil {
+		return s.failed(err)
+	}
+	return nil
+}
+
+// StoreHardState keeps term, vote and commit. A new term or vote is durable
+// when it returns, in every mode; a new commit alone rides with the next write.
+func (s *Storage) StoreHardState(state proto.HardState) error {
+	s.writeMu.Lock()
+	err := s.setHardState(state)
+	s.writeMu.Unlock()
+	if err != nil {
+		return s.failed(err)
+	}
+	return nil
+}
+
+func (s *Storage) setHardState(state proto.HardState) error {
+	err := s.partition.SetHardState(bulkhead.HardState{Term: state.Term, Vote: state.Vote, Commit: state.Commit})
+	if err != nil {
+		return err
+	}
+	s.hardMu.Lock()
+	s.hard = state
+	s.hardMu.Unlock()
+	return nil
+}
+
+// Truncate drops the entries up to index, included. At or below the compaction
+// point it does nothing; beyond the last entry it is an error. Raft's group
+// survives an error.
+//
+// The stored commit rises to index if it is below: raft does not start with a
+// commit below the compaction point.
+func (s *Storage) Truncate(index uint64) error {
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	if err := s.partition.Compact(index); err != nil {
+		return err
+	}
+	s.hardMu.Lock()
+	if s.hard.Commit < index {
+		s.hard.Commit = index
+	}
+	s.hardMu.Unlock()
+	return s.loadBounds()
+}
+
+// ApplySnapshot empties the log and continues after the snapshot, whose index
+// becomes the commit index; term and vote stay. With an empty meta, which raft
+// sends before the snapshot has arrived, it keeps the log: should the snapshot
+// fail, nothing is lost.
+func (s *Storage) ApplySnapshot(meta proto.SnapshotMeta) error {
+	if meta.Index == 0 && meta.Term == 0 && len(meta.Peers) == 0 {
+		return nil
+	}
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	if err := s.partition.Reset(meta.Index, meta.Term); err != nil {
+		return err
+	}
+	s.hardMu.Lock()
+	s.hard.Commit = meta.Index
+	s.hardMu.Unlock()
+	return s.loadBounds()
+}

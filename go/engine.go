@@ -1,0 +1,228 @@
+package bulkhead
+
+// #include "shim.h"
+import "C"
+
+import (
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// liveEngines and livePartitions count open handles, so that tests and
+// programs can find out that one was forgotten.
+var liveEngines, livePartitions int64
+
+// LiveHandles returns how many engines and partitions of this process are open.
+func LiveHandles() (engines, partitions int64) {
+	return atomic.LoadInt64(&liveEngines), atomic.LoadInt64(&livePartitions)
+}
+
+// defaultStallLimit is the library's, for an EngineConfig that leaves it out.
+const defaultStallLimit = 5 * time.Second
+
+// Engine owns the threads, the disks and the event queue of its partitions.
+// One per process is enough.
+type Engine struct {
+	handle     C.bulkhead_engine
+	stallLimit time.Duration
+	waiters    waiterTable
+	events     *pump
+	completed  *pump
+
+	// Each belongs to one pump; here, so that no drain allocates.
+	eventBuffer      [eventBatch]C.bulkhead_event
+	completionBuffer [completionBatch]C.bulkhead_completion
+
+	mu         sync.Mutex
+	partitions map[C.bulkhead_partition]*Partition
+	disks      map[uint64]*disk
+	subs       map[*Subscription]struct{}
+	closing    bool
+	closed     chan struct{} // closed when Close is through
+	closeErr   error
+}
+
+// Open starts an engine. It must be closed.
+func Open(config EngineConfig) (*Engine, error) {
+	interval, err := milliseconds("Interval", config.Interval)
+	if err != nil {
+		return nil, err
+	}
+	stall, err := milliseconds("StallLimit", config.StallLimit)
+	if err != nil {
+		return nil, err
+	}
+	out := C.bh_engine_open(C.bulkhead_engine_config{
+		max_entry_bytes:        C.uint32_t(config.MaxEntryBytes),
+		segment_min_bytes:      C.uint32_t(config.SegmentMinBytes),
+		segment_max_bytes:      C.uint32_t(config.SegmentMaxBytes),
+		interval_ms:            C.uint32_t(interval),
+		stall_limit_ms:         C.uint32_t(stall),
+		flush_threads_per_disk: C.uint32_t(config.FlushThreadsPerDisk),
+		read_cache_bytes:       C.uint64_t(config.ReadCacheBytes),
+	})
+	if err := takeError(out.err); err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		handle:     C.bulkhead_engine(out.value),
+		stallLimit: config.StallLimit,
+		partitions: make(map[C.bulkhead_partition]*Partition),
+		disks:      make(map[uint64]*disk),
+		subs:       make(map[*Subscription]struct{}),
+		closed:     make(chan struct{}),
+	}
+	if e.stallLimit == 0 {
+		e.stallLimit = defaultStallLimit
+	}
+	e.waiters.waiting = make(map[uint64]*waiter)
+	if err := e.startPumps(); err != nil {
+		C.bh_free_error(C.bh_engine_close(e.handle))
+		return nil, err
+	}
+	atomic.AddInt64(&liveEngines, 1)
+	return e, nil
+}
+
+// milliseconds refuses what the ABI's 32-bit milliseconds cannot carry; the
+// library checks the range itself.
+func milliseconds(field string, d time.Duration) (uint32, error) {
+	ms := d / time.Millisecond
+	if d < 0 || (d > 0 && ms == 0) || ms > math.MaxUint32 {
+		return 0, &Error{Op: OpOpen, Code: ErrInvalidConfig,
+			Message: "EngineConfig." + field + " is " + d.String() + ": give it in whole milliseconds, or 0 for the default"}
+	}
+	return uint32(ms), nil
+}
+
+func (e *Engine) startPumps() error {
+	out := C.bh_engine_event_fd(e.handle)
+	if err := takeError(out.err); err != nil {
+		return err
+	}
+	var err error
+	if e.events, err = startPump(int(out.value), "bulkhead events", e.drainEvents); err != nil {
+		return err
+	}
+	out = C.bh_engine_completion_fd(e.handle)
+	if err = takeError(out.err); err == nil {
+		e.completed, err = startPump(int(out.value), "bulkhead completions", e.drainCompletions)
+	}
+	if err != nil {
+		e.events.stop()
+	}
+	return err
+}
+
+// Close closes the partitions that are still open and stops the engine. Calls
+// that wait for durability are answered first, at the latest after the stall
+// limit. Closing again waits for the first Close and returns its error.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if e.closing {
+		e.mu.Unlock()
+		<-e.closed
+		return e.closeErr
+	}
+	e.closing = true
+	e.mu.Unlock()
+
+	// The library must deliver the completions of what it accepted before its
+	// handle goes; the second is for the way here.
+	e.waiters.refuseNew()
+	e.waiters.drain(e.stallLimit + time.Second)
+	err := takeError(C.bh_engine_close(e.handle))
+	e.events.stop()
+	e.completed.stop()
+	e.waiters.fail(&Error{Op: OpAppend, Code: ErrClosed,
+		Message: "the engine was closed before the disk answered: the entries may or may not be durable"})
+
+	e.mu.Lock()
+	for _, p := range e.partitions {
+		p.forget()
+	}
+	e.partitions = nil
+	subs := e.subs
+	e.subs = nil
+	e.closeErr = err
+	e.mu.Unlock()
+	for s := range subs {
+		s.end()
+	}
+	atomic.AddInt64(&liveEngines, -1)
+	close(e.closed)
+	return err
+}
+
+// OpenPartition opens a partition's directory. If the log in it is damaged or
+// the disk fails, the partition opens all the same and is Unavailable with its
+// cause (see Status and LastFault), so that it can be inspected and read as far
+// as possible. What the caller did wrong, a lock, a foreign directory or a
+// version from the future is an error.
+func (e *Engine) OpenPartition(config PartitionConfig) (*Partition, error) {
+	maybeGC()
+	if len(config.Path) > math.MaxUint32 {
+		return nil, &Error{Op: OpOpen, Partition: config.ID, Code: ErrInvalidArgument, Message: "the path is over 4 GiB"}
+	}
+	path := []byte(config.Path)
+	out := C.bh_partition_open(e.handle, C.uint32_t(config.Mode), C.uint32_t(config.Disposition),
+		(*C.uint8_t)(bytesPointer(path)), C.uint32_t(len(path)), C.uint64_t(config.ID), C.uint64_t(config.KnownIndex))
+	if err := takeError(out.err); err != nil {
+		return nil, err
+	}
+	p := &Partition{
+		engine: e,
+		handle: C.bulkhead_partition(out.value),
+		id:     config.ID,
+		path:   config.Path,
+		waits:  config.Mode == ModeDefault || config.Mode == ModeSync,
+	}
+	device := deviceOf(config.Path)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing {
+		// The engine's Close closes the C side.
+		return nil, &Error{Op: OpOpen, Partition: config.ID, Code: ErrClosed, Path: config.Path, Message: "the engine is closed"}
+	}
+	p.disk = e.disks[device]
+	if p.disk == nil {
+		p.disk = newDisk()
+		e.disks[device] = p.disk
+	}
+	e.partitions[p.handle] = p
+	atomic.AddInt64(&livePartitions, 1)
+	return p, nil
+}
+
+// deviceOf tells which disk a directory is on: what waits for one disk must
+// not wait for another. Directories that cannot be asked share one.
+func deviceOf(path string) uint64 {
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err != nil {
+		return 0
+	}
+	return uint64(st.Dev)
+}
+
+// disk bounds how many goroutines wait inside the library for one disk, each of
+// which holds an OS thread.
+type disk struct {
+	appendSlots chan struct{}
+	otherSlots  chan struct{} // SetHardState and the like, which have no form that does not wait
+}
+
+// otherSlotsPerDisk is above the default of 8 flush threads per disk, so that
+// these are never idle for want of a caller.
+const otherSlotsPerDisk = 16
+
+func newDisk() *disk {
+	slots := 2 * runtime.GOMAXPROCS(0)
+	if slots < 4 {
+		slots = 4
+	}
+	return &disk{appendSlots: make(chan struct{}, slots), otherSlots: make(chan struct{}, otherSlotsPerDisk)}
+}

@@ -1,0 +1,152 @@
+package bulkhead
+
+// #include "shim.h"
+import "C"
+
+import (
+	"context"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// eventBatch bounds how many events one cgo call fetches.
+const eventBatch = 64
+
+// pendingEvents is how many events a Subscription keeps before it merges those
+// of one partition.
+const pendingEvents = 1024
+
+// Subscription receives the events of an engine from the moment it was made.
+type Subscription struct {
+	engine *Engine
+
+	mu      sync.Mutex
+	pending []Event
+	taken   int              // how many events Next has taken since pending was last empty
+	latest  map[eventKey]int // each partition's latest event, as taken + its place in pending
+	ended   bool
+	wake    chan struct{} // capacity 1
+}
+
+// eventKey tells partitions apart; those that are closed have no pointer.
+type eventKey struct {
+	partition *Partition
+	id        uint64
+}
+
+// Subscribe returns a new receiver of events. It must be closed, or the engine.
+func (e *Engine) Subscribe() *Subscription {
+	s := &Subscription{engine: e, latest: make(map[eventKey]int), wake: make(chan struct{}, 1)}
+	e.mu.Lock()
+	if e.subs == nil {
+		s.ended = true
+	} else {
+		e.subs[s] = struct{}{}
+	}
+	e.mu.Unlock()
+	return s
+}
+
+// Next waits for the next event. It returns ErrClosed after Close of the
+// subscription or the engine, once what was pending is delivered, and the
+// context's error when that ends first. One goroutine at a time may call it.
+func (s *Subscription) Next(ctx context.Context) (Event, error) {
+	for {
+		s.mu.Lock()
+		if len(s.pending) > 0 {
+			event := s.take()
+			s.mu.Unlock()
+			return event, nil
+		}
+		ended := s.ended
+		s.mu.Unlock()
+		if ended {
+			return Event{}, &Error{Op: OpStatus, Code: ErrClosed, Message: "no more events"}
+		}
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return Event{}, ctx.Err()
+		}
+	}
+}
+
+// take removes the oldest pending event.
+func (s *Subscription) take() Event {
+	event := s.pending[0]
+	s.pending = s.pending[1:]
+	s.taken++
+	if len(s.pending) == 0 {
+		s.pending, s.taken, s.latest = nil, 0, make(map[eventKey]int)
+	}
+	return event
+}
+
+// Close ends the subscription.
+func (s *Subscription) Close() {
+	s.engine.mu.Lock()
+	delete(s.engine.subs, s)
+	s.engine.mu.Unlock()
+	s.end()
+}
+
+func (s *Subscription) end() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.signal()
+}
+
+func (s *Subscription) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Subscription) add(event Event) {
+	key := eventKey{event.Partition, event.PartitionID}
+	s.mu.Lock()
+	if at, ok := s.latest[key]; ok && at >= s.taken && len(s.pending) >= pendingEvents {
+		earlier := &s.pending[at-s.taken]
+		event.From = earlier.From
+		event.Merged += earlier.Merged + 1
+		*earlier = event
+	} else {
+		s.latest[key] = s.taken + len(s.pending)
+		s.pending = append(s.pending, event)
+	}
+	s.mu.Unlock()
+	s.signal()
+}
+
+// drainEvents is called by one pump at a time.
+func (e *Engine) drainEvents() int {
+	n := int(C.bh_engine_events(e.handle, &e.eventBuffer[0], eventBatch))
+	if n <= 0 {
+		return 0
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range e.eventBuffer[:n] {
+		c := &e.eventBuffer[i]
+		event := Event{
+			Sequence:    uint64(c.sequence),
+			Partition:   e.partitions[c.partition],
+			PartitionID: uint64(c.partition_id),
+			Time:        time.Unix(0, int64(c.time_unix_ns)),
+			From:        State(c.from_state),
+			To:          State(c.to_state),
+			Cause:       Cause(c.cause),
+			Op:          Op(c.operation),
+			Errno:       syscall.Errno(c.os_errno),
+			Merged:      uint32(c.merged),
+			Range:       Range{uint64(c.first_index), uint64(c.last_index)},
+		}
+		for s := range e.subs {
+			s.add(event)
+		}
+	}
+	return n
+}

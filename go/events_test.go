@@ -1,0 +1,167 @@
+package bulkhead
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/bulkhead-wal/bulkhead/go/internal/baddisk"
+)
+
+// breakDisk makes every file of a partition fail with EIO.
+func breakDisk(t testing.TB, p *Partition) {
+	t.Helper()
+	if err := p.Sync(); err != nil { // mode interval opens its file when it flushes
+		t.Fatal(err)
+	}
+	disk, err := baddisk.Break(p.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil && !errors.Is(err, ErrClosed) {
+			t.Logf("closing a partition on a failed disk: %v", err)
+		}
+		disk.End()
+	})
+}
+
+// A fault is pushed: nobody has to ask the partition.
+func TestFaultEvent(t *testing.T) {
+	for _, mode := range allModes {
+		t.Run(mode.String(), func(t *testing.T) {
+			e := openEngine(t, EngineConfig{Interval: 10 * time.Millisecond})
+			p, healthy := openPartition(t, e, mode), openPartition(t, e, mode)
+			mustAppend(t, p, makeEntries(1, 4, 1, 10))
+			mustAppend(t, healthy, makeEntries(1, 4, 1, 10))
+			sub := e.Subscribe()
+			defer sub.Close()
+			breakDisk(t, p)
+			err := p.Append(makeEntries(4, 5, 1, 10))
+			failed := time.Now()
+			if mode != ModeInterval && !errors.Is(err, syscall.EIO) {
+				t.Fatalf("append on a failed disk: %v", err)
+			}
+			event := nextEvent(t, sub)
+			if took := time.Since(failed); mode != ModeInterval && took > 10*time.Millisecond {
+				t.Errorf("the event came after %v", took)
+			}
+			if event.Partition != p || event.PartitionID != 7 || event.From != StateReadWrite || event.To != StateUnavailable ||
+				event.Cause != CauseIOError || event.Errno != syscall.EIO || time.Since(event.Time) > time.Minute {
+				t.Errorf("event %+v", event)
+			}
+			first := p.LastFault()
+			for i := 0; i < 3; i++ {
+				err := p.Append(makeEntries(4, 5, 1, 10))
+				if !errors.Is(err, syscall.EIO) || err.Error() != first.Error() {
+					t.Errorf("a later append: %v, want the first error: %v", err, first)
+				}
+			}
+			if err := p.SetHardState(HardState{Term: 9}); !errors.Is(err, syscall.EIO) {
+				t.Errorf("a vote on a failed log: %v", err)
+			}
+			closing := time.Now()
+			if err := p.Close(); err != nil && !errors.Is(err, syscall.EIO) {
+				t.Errorf("close: %v", err)
+			}
+			if took := time.Since(closing); took > 100*time.Millisecond {
+				t.Errorf("closing a faulted partition took %v", took)
+			}
+			mustAppend(t, healthy, makeEntries(4, 8, 1, 10))
+		})
+	}
+}
+
+func nextEvent(t *testing.T, sub *Subscription) Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	event, err := sub.Next(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return event
+}
+
+func TestSubscriptionEnds(t *testing.T) {
+	e, err := Open(EngineConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed, left := e.Subscribe(), e.Subscribe()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := left.Next(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Next with a cancelled context: %v", err)
+	}
+	closed.Close()
+	if _, err := closed.Next(context.Background()); !errors.Is(err, ErrClosed) {
+		t.Errorf("Next after Close: %v", err)
+	}
+	done := make(chan error)
+	go func() {
+		_, err := left.Next(context.Background())
+		done <- err
+	}()
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, ErrClosed) {
+		t.Errorf("Next after the engine's Close: %v", err)
+	}
+	if _, err := e.Subscribe().Next(context.Background()); !errors.Is(err, ErrClosed) {
+		t.Errorf("Next of a subscription to a closed engine: %v", err)
+	}
+}
+
+// A reader that stops reading must not make the process grow without bound, and
+// must still learn the latest state of every partition.
+func TestSlowReaderSeesLatestState(t *testing.T) {
+	s := &Subscription{latest: make(map[eventKey]int), wake: make(chan struct{}, 1)}
+	states := []State{StateReadWrite, StateUnavailable, StateRecovering}
+	const partitions, changes = 10, 5000
+	for i := 0; i < changes; i++ {
+		s.add(Event{Sequence: uint64(i), PartitionID: uint64(i % partitions), From: states[i%3], To: states[(i+1)%3]})
+	}
+	if len(s.pending) > pendingEvents+partitions {
+		t.Fatalf("%d events are kept", len(s.pending))
+	}
+	last, seen := make(map[uint64]Event), 0
+	for len(s.pending) > 0 {
+		event := s.take()
+		last[event.PartitionID] = event
+		seen += 1 + int(event.Merged)
+		if seen == 100 { // the table must stay right while events go
+			s.add(Event{Sequence: changes, PartitionID: 3, To: StateClosed})
+		}
+	}
+	if seen != changes+1 {
+		t.Errorf("%d changes are accounted for, want %d", seen, changes+1)
+	}
+	for id, event := range last {
+		if id != 3 && event.Sequence != uint64(changes-partitions)+id {
+			t.Errorf("partition %d: the latest change seen is %d", id, event.Sequence)
+		}
+	}
+	if last[3].To != StateClosed {
+		t.Errorf("partition 3 ends in %v", last[3].To)
+	}
+}
+
+// The event to merge into may have been read already.
+func TestNoMergeIntoWhatWasRead(t *testing.T) {
+	s := &Subscription{latest: make(map[eventKey]int), wake: make(chan struct{}, 1)}
+	for id := uint64(1); id <= pendingEvents+1; id++ {
+		s.add(Event{PartitionID: id, To: StateUnavailable})
+	}
+	if first := s.take(); first.PartitionID != 1 {
+		t.Fatalf("the first event is of partition %d", first.PartitionID)
+	}
+	s.add(Event{PartitionID: 1, To: StateReadWrite})
+	last := s.pending[len(s.pending)-1]
+	if last.PartitionID != 1 || last.To != StateReadWrite || last.Merged != 0 {
+		t.Errorf("the last event is %+v", last)
+	}
+}

@@ -1,0 +1,3 @@
+module github.com/bulkhead-wal/bulkhead/go
+
+go 1.17

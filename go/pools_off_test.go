@@ -1,0 +1,5 @@
+//go:build !race && !bulkhead_debug_gc
+
+package bulkhead
+
+const poolsForget = false

@@ -1,0 +1,233 @@
+package bulkhead
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// threads counts the OS threads of this process.
+func threads(t testing.TB) int {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(status), "\n") {
+		if strings.HasPrefix(line, "Threads:") {
+			n, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "Threads:")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatal("no thread count")
+	return 0
+}
+
+const manyWaiters = 4000
+
+// 4,000 goroutines that wait for durability must not become 4,000 threads.
+func TestThreadsStayFlat(t *testing.T) {
+	p := openPartition(t, openEngine(t, EngineConfig{}), ModeSync)
+	mustAppend(t, p, makeEntries(1, 2, 1, 100))
+	before := threads(t)
+	var turn sync.Mutex
+	var wg sync.WaitGroup
+	next, most := uint64(2), 0
+	for i := 0; i < manyWaiters; i++ {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			// The entries must reach the library in order; waiting is outside.
+			turn.Lock()
+			batch := makeEntries(next, next+1, 1, 100)
+			next++
+			w, err := p.submit(batch)
+			if n := threads(t); n > most {
+				most = n
+			}
+			turn.Unlock()
+			if err == nil {
+				err = p.await(w, batch)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	wg.Wait()
+	if most > before+20 {
+		t.Errorf("%d threads before, %d while %d goroutines waited", before, most, manyWaiters)
+	}
+	t.Logf("%d threads before, at most %d while goroutines waited", before, most)
+	mustHold(t, p, makeEntries(1, manyWaiters+2, 1, 100))
+}
+
+// Append itself: more goroutines than slots, each with a partition of its own.
+func TestAppendThreadsStayFlat(t *testing.T) {
+	const partitions, rounds = 200, 20
+	e := openEngine(t, EngineConfig{})
+	var all []*Partition
+	for i := 0; i < partitions; i++ {
+		all = append(all, openPartition(t, e, ModeSync))
+	}
+	before := threads(t)
+	done := make(chan struct{})
+	most := make(chan int)
+	go func() {
+		n := 0
+		for {
+			select {
+			case <-done:
+				most <- n
+				return
+			case <-time.After(time.Millisecond):
+				if now := threads(t); now > n {
+					n = now
+				}
+			}
+		}
+	}()
+	var wg sync.WaitGroup
+	for _, p := range all {
+		wg.Add(1)
+		go func(p *Partition) {
+			defer wg.Done()
+			for i := uint64(1); i <= rounds; i++ {
+				if err := p.Append(makeEntries(i, i+1, 1, 500)); err != nil {
+					t.Error(err)
+				}
+				if err := p.SetHardState(HardState{Term: i, Vote: 1, Commit: i}); err != nil {
+					t.Error(err)
+				}
+			}
+		}(p)
+	}
+	wg.Wait()
+	close(done)
+	// The append slots, the other slots, and what the scheduler keeps in reserve.
+	if n := <-most; n > before+cap(all[0].disk.appendSlots)+otherSlotsPerDisk+20 {
+		t.Errorf("%d threads before, %d while %d goroutines appended and voted", before, n, partitions)
+	} else {
+		t.Logf("%d threads before, at most %d", before, n)
+	}
+	for _, p := range all {
+		checkBounds(t, p, 1, rounds)
+	}
+}
+
+// Whoever waits when the disk fails gets the error, with the errno and the details.
+func TestWaitersGetTheError(t *testing.T) {
+	p := openPartition(t, openEngine(t, EngineConfig{}), ModeSync)
+	mustAppend(t, p, makeEntries(1, 2, 1, 100))
+	breakDisk(t, p)
+	err := p.appendOutside(makeEntries(2, 5, 1, 100))
+	var e *Error
+	if !errors.As(err, &e) || e.Code != ErrIO || e.Errno != syscall.EIO || e.Partition != 7 {
+		t.Fatalf("%v", err)
+	}
+	if !strings.Contains(err.Error(), syscall.EIO.Error()) {
+		t.Errorf("no errno text in: %v", err)
+	}
+}
+
+// Nobody may wait for ever for an engine that is gone.
+func TestEngineCloseAnswersWaiters(t *testing.T) {
+	e, err := Open(EngineConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := openPartition(t, e, ModeSync)
+	var wg sync.WaitGroup
+	var turn sync.Mutex
+	next := uint64(1)
+	for i := 0; i < 500; i++ {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			turn.Lock()
+			batch := makeEntries(next, next+1, 1, 100)
+			w, err := p.submit(batch)
+			if err == nil {
+				next++
+			}
+			turn.Unlock()
+			if err == nil {
+				err = p.await(w, batch)
+			}
+			if err != nil && !errors.Is(err, ErrClosed) {
+				t.Error(err)
+			}
+		}()
+	}
+	time.Sleep(2 * time.Millisecond)
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+}
+
+func TestWaiterTable(t *testing.T) {
+	table := waiterTable{waiting: make(map[uint64]*waiter)}
+	w := table.add()
+	table.remove(w)
+	w = table.add()
+	table.refuseNew()
+	if table.add() != nil {
+		t.Error("a waiter was added to a table that refuses new ones")
+	}
+	go func() {
+		time.Sleep(5 * time.Millisecond)
+		table.fail(errors.New("gone"))
+	}()
+	table.drain(10 * time.Second)
+	if answer := <-w.answer; answer.err == nil {
+		t.Error("the waiter was answered without an error")
+	}
+	table.drain(0) // empty: returns at once
+}
+
+// Thousands of partitions vote at once: only so many calls may hold a thread,
+// and when the disk hangs nobody may queue behind them for ever.
+func TestSlotsOfADisk(t *testing.T) {
+	e := openEngine(t, EngineConfig{StallLimit: 100 * time.Millisecond})
+	p, faulted := openPartition(t, e, ModeSync), openPartition(t, e, ModeSync)
+	mustAppend(t, p, makeEntries(1, 3, 1, 10))
+	mustAppend(t, faulted, makeEntries(1, 3, 1, 10))
+	breakDisk(t, faulted)
+	if err := faulted.Append(makeEntries(3, 4, 1, 10)); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("append on a failed disk: %v", err)
+	}
+	for i := 0; i < otherSlotsPerDisk; i++ { // as calls that hang in the kernel would
+		p.disk.otherSlots <- struct{}{}
+	}
+	begin := time.Now()
+	err := p.SetHardState(HardState{Term: 2, Vote: 1, Commit: 2})
+	var stalled *Error
+	if !errors.As(err, &stalled) || stalled.Code != ErrStalled || stalled.Errno != 0 || stalled.Op != OpHardState {
+		t.Errorf("a vote with no slot free: %v", err)
+	}
+	if took := time.Since(begin); took < 100*time.Millisecond || took > time.Second {
+		t.Errorf("it took %v with a stall limit of 100 ms", took)
+	}
+	begin = time.Now()
+	if err := faulted.Close(); err != nil && !errors.Is(err, syscall.EIO) {
+		t.Errorf("close: %v", err)
+	}
+	if took := time.Since(begin); took > 50*time.Millisecond {
+		t.Errorf("closing a faulted partition waited %v for others", took)
+	}
+	for i := 0; i < otherSlotsPerDisk; i++ {
+		<-p.disk.otherSlots
+	}
+	if err := p.SetHardState(HardState{Term: 2, Vote: 1, Commit: 2}); err != nil {
+		t.Errorf("a vote with slots free: %v", err)
+	}
+}

@@ -1,0 +1,3 @@
+module github.com/bulkhead-wal/bulkhead/tests/bench/driver
+
+go 1.21

@@ -1,0 +1,152 @@
+#!/bin/sh
+# Compiles header, tests and examples in C and C++ at the strictest settings, runs them against the built library, and adds up.
+#
+#   tests/c/run.sh [--valgrind]
+#
+# BULKHEAD_LIB_DIR: where libbulkhead.a and libbulkhead.so are (default: target/release). CC, CXX: the compilers.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+libraries=$(cd "${BULKHEAD_LIB_DIR:-$root/target/release}" 2>/dev/null && pwd) || libraries=
+CC=${CC:-cc}
+CXX=${CXX:-c++}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0
+failed=0
+valgrind=
+
+warnings="-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wundef -Wcast-align -Wcast-qual -Wwrite-strings -Wformat=2 -Werror"
+c_warnings="$warnings -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition"
+cxx_warnings="$warnings -Wold-style-cast -Wuseless-cast -Wzero-as-null-pointer-constant -Wnon-virtual-dtor -Woverloaded-virtual"
+# clang does not know one of these.
+$CXX --version 2>/dev/null | grep -qi clang && cxx_warnings=$(echo "$cxx_warnings" | sed 's/ -Wuseless-cast//')
+includes="-I$root/include -I$root/bindings/cpp"
+
+need() {
+  command -v "$1" >/dev/null 2>&1 && return 0
+  echo "$1 is missing: install it with '$2'" >&2
+  exit 1
+}
+
+show() {
+  head -n 40 "$work/log" | sed 's/^/        /'
+}
+
+# check <name> <command...>: one line, counted; the output is shown if it fails.
+check() {
+  name=$1
+  shift
+  if "$@" >"$work/log" 2>&1; then
+    passed=$((passed + 1))
+    echo "ok      $name"
+  else
+    failed=$((failed + 1))
+    echo "FAILED  $name"
+    show
+  fi
+}
+
+# counted <name> <program...>: a test program, whose own checks are counted.
+counted() {
+  name=$1
+  shift
+  $valgrind "$@" >"$work/log" 2>&1
+  code=$?
+  line=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$work/log" | tail -n 1)
+  if [ -z "$line" ]; then
+    failed=$((failed + 1))
+    echo "FAILED  $name: ended with $code before it could count"
+    show
+    return
+  fi
+  passed=$((passed + $(echo "$line" | cut -d' ' -f1)))
+  failed=$((failed + $(echo "$line" | cut -d' ' -f3)))
+  if [ "$code" -eq 0 ]; then
+    echo "ok      $name: $line"
+  else
+    echo "FAILED  $name: $line"
+    show
+    case $line in *" 0 failed") failed=$((failed + 1)) ;; esac
+  fi
+}
+
+headers() {
+  for std in c99 c11 c17; do
+    printf '#include <bulkhead.h>\n#include <bulkhead.h>\nint main(void) { return 0; }\n' >"$work/header.c"
+    check "header as $std" $CC -std=$std $c_warnings $includes -fsyntax-only "$work/header.c"
+  done
+  for std in c++11 c++17 c++20; do
+    printf '#include <bulkhead.hpp>\n#include <bulkhead.h>\nint main() { return 0; }\n' >"$work/header.cpp"
+    check "headers as $std" $CXX -std=$std $cxx_warnings $includes -fsyntax-only "$work/header.cpp"
+  done
+}
+
+# Each test in both languages' standards, once with the static and once with the shared library.
+programs() {
+  static="$libraries/libbulkhead.a -lpthread -ldl -lm"
+  shared="-L$libraries -lbulkhead -Wl,-rpath,$libraries"
+  for std in c99 c11; do
+    if [ $std = c99 ]; then link=$static; else link=$shared; fi
+    for test in functions input fault; do
+      check "compile test_$test as $std" $CC -std=$std -g $c_warnings $includes "$here/test_$test.c" -o "$work/$test-$std" $link || continue
+      mkdir "$work/$test-$std.d"
+      [ -x "$work/$test-$std" ] && counted "test_$test, $std" "$work/$test-$std" "$work/$test-$std.d"
+    done
+    check "compile datanode as $std" $CC -std=$std -g $c_warnings $includes "$root/bindings/c/datanode.c" "$root/bindings/c/fault.c" -o "$work/datanode-$std" $link
+  done
+  [ -x "$work/datanode-c99" ] && check "datanode, size limit" $valgrind "$work/datanode-c99" --limit "$work/limit"
+  [ -x "$work/datanode-c11" ] && check "datanode, shut down filesystem" $valgrind "$work/datanode-c11" "$work/shutdown"
+  grep -q 'its ext4 is shut down' "$work/log" || echo "skipped datanode on a shut down filesystem: it needs root, mkfs.ext4 and loop devices; the size limit stood in"
+  for std in c++11 c++17; do
+    if [ $std = c++11 ]; then link=$static; else link=$shared; fi
+    check "compile example.cpp as $std" $CXX -std=$std -g $cxx_warnings $includes "$root/bindings/cpp/example.cpp" -o "$work/example-$std" $link
+    [ -x "$work/example-$std" ] && check "example.cpp, $std" $valgrind "$work/example-$std" "$work"
+  done
+}
+
+# What is installed can be used by the means that programs use.
+installed() {
+  check "install" "$root/bindings/install.sh" "$work/prefix" "$libraries"
+  if command -v pkg-config >/dev/null 2>&1; then
+    flags=$(PKG_CONFIG_PATH="$work/prefix/lib/pkgconfig" pkg-config --cflags --libs bulkhead)
+    check "compile with pkg-config" $CXX -std=c++11 "$root/bindings/cpp/example.cpp" -o "$work/with-pkg-config" $flags "-Wl,-rpath,$work/prefix/lib"
+    [ -x "$work/with-pkg-config" ] && check "run with pkg-config" "$work/with-pkg-config" "$work"
+  else
+    echo "skipped pkg-config: install it with 'apt-get install pkg-config'"
+  fi
+  if command -v cmake >/dev/null 2>&1; then
+    mkdir "$work/cmake"
+    cat >"$work/cmake/CMakeLists.txt" <<END
+cmake_minimum_required(VERSION 3.10)
+project(uses_bulkhead C CXX)
+find_package(Bulkhead REQUIRED)
+add_executable(shared $root/bindings/cpp/example.cpp)
+target_link_libraries(shared bulkhead::bulkhead)
+add_executable(static $root/bindings/c/datanode.c $root/bindings/c/fault.c)
+target_link_libraries(static bulkhead::static)
+END
+    check "configure with cmake" cmake -S "$work/cmake" -B "$work/cmake/build" "-DCMAKE_PREFIX_PATH=$work/prefix"
+    check "build with cmake" cmake --build "$work/cmake/build"
+    [ -x "$work/cmake/build/shared" ] && check "run with cmake" "$work/cmake/build/shared" "$work"
+  else
+    echo "skipped cmake: install it with 'apt-get install cmake'"
+  fi
+}
+
+need "$CC" "apt-get install gcc"
+need "$CXX" "apt-get install g++"
+if [ "${1:-}" = --valgrind ]; then
+  need valgrind "apt-get install valgrind"
+  valgrind="valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite"
+fi
+if [ -z "$libraries" ] || [ ! -f "$libraries/libbulkhead.a" ] || [ ! -f "$libraries/libbulkhead.so" ]; then
+  echo "no libbulkhead.a and libbulkhead.so in ${BULKHEAD_LIB_DIR:-$root/target/release}: run 'cargo build --release' or set BULKHEAD_LIB_DIR" >&2
+  exit 1
+fi
+headers
+programs
+installed
+check "exported symbols" "$here/symbols.sh" "$libraries/libbulkhead.so"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

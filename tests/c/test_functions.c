@@ -1,0 +1,205 @@
+/* Every function of the header does what its comment says, in each mode. */
+#define _POSIX_C_SOURCE 200809L
+#include "check.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+static bulkhead_error err;
+
+static void test_library(void) {
+  CHECK(bulkhead_abi_version() == BULKHEAD_ABI_VERSION);
+  CHECK(strlen(bulkhead_version()) >= strlen("0.1.0"));
+  CHECK(strcmp(bulkhead_status_name(BULKHEAD_STALLED), "BULKHEAD_STALLED") == 0);
+  CHECK(strcmp(bulkhead_status_name(-5), "BULKHEAD_UNKNOWN_STATUS") == 0);
+}
+
+static void test_append_and_read(bulkhead_partition p) {
+  bulkhead_entry batch[3];
+  bulkhead_entry_header headers[8];
+  bulkhead_read_result result;
+  uint8_t data[64];
+  uint64_t first = 9, last = 9, term = 0;
+
+  STATUS(BULKHEAD_OK, bulkhead_bounds(p, &first, &last, &err));
+  CHECK(first == 1 && last == 0);
+
+  batch[0] = check_entry(1, 1, "one");
+  batch[1] = check_entry(2, 1, "");
+  batch[1].data = NULL;
+  batch[2] = check_entry(3, 2, "three");
+  STATUS(BULKHEAD_OK, bulkhead_append(p, batch, 3, &err));
+  STATUS(BULKHEAD_OK, bulkhead_bounds(p, &first, &last, &err));
+  CHECK(first == 1 && last == 3);
+
+  SIZED(result);
+  STATUS(BULKHEAD_OK, bulkhead_read(p, 1, 4, UINT64_MAX, headers, 8, data, sizeof data, &result, &err));
+  CHECK(result.count == 3 && result.data_bytes == 8 && result.needed_bytes == 0);
+  CHECK(memcmp(data, "onethree", 8) == 0);
+  CHECK(headers[0].index == 1 && headers[0].length == 3 && headers[0].kind == 3 && headers[0].term == 1);
+  CHECK(headers[1].index == 2 && headers[1].length == 0);
+  CHECK(headers[2].index == 3 && headers[2].length == 5 && headers[2].term == 2);
+
+  /* The entry that goes over max_bytes is the last one given. */
+  STATUS(BULKHEAD_OK, bulkhead_read(p, 1, 4, 0, headers, 8, data, sizeof data, &result, &err));
+  CHECK(result.count == 1);
+  STATUS(BULKHEAD_OK, bulkhead_read(p, 1, 4, 4, headers, 8, data, sizeof data, &result, &err));
+  CHECK(result.count == 3);
+
+  /* An index that is there replaces the suffix. */
+  batch[0] = check_entry(2, 3, "two");
+  STATUS(BULKHEAD_OK, bulkhead_append(p, batch, 1, &err));
+  STATUS(BULKHEAD_OK, bulkhead_term(p, 2, &term, &err));
+  CHECK(term == 3);
+  STATUS(BULKHEAD_OUT_OF_RANGE, bulkhead_term(p, 3, &term, &err));
+}
+
+static void test_packed(bulkhead_partition p) {
+  bulkhead_entry batch[100];
+  bulkhead_entry_header headers[100];
+  bulkhead_read_result result;
+  uint8_t data[400], back[400];
+  size_t i;
+
+  /* More than are described on the stack. */
+  for (i = 0; i < 100; i++) {
+    batch[i] = check_entry(3 + i, 3, "");
+    batch[i].data = NULL;
+    batch[i].length = (uint32_t)(i % 8);
+  }
+  for (i = 0; i < sizeof data; i++) data[i] = (uint8_t)i;
+  STATUS(BULKHEAD_OK, bulkhead_append_packed(p, batch, 100, data, 342, &err));
+  SIZED(result);
+  STATUS(BULKHEAD_OK, bulkhead_read(p, 3, 103, UINT64_MAX, headers, 100, back, sizeof back, &result, &err));
+  CHECK(result.count == 100 && result.data_bytes == 342);
+  CHECK(memcmp(data, back, 342) == 0);
+  CHECK(headers[99].index == 102 && headers[99].length == 3);
+}
+
+static void test_submit(bulkhead_engine e, bulkhead_partition p) {
+  bulkhead_completion completions[4];
+  bulkhead_entry entry = check_entry(103, 3, "");
+  struct pollfd ready;
+  size_t count = 9, seen = 0;
+  int32_t fd = -1;
+
+  STATUS(BULKHEAD_OK, bulkhead_engine_completion_fd(e, &fd, &err));
+  ready.fd = fd;
+  ready.events = POLLIN;
+  CHECK(poll(&ready, 1, 0) == 0);
+  entry.length = 4;
+  STATUS(BULKHEAD_OK, bulkhead_submit_packed(p, &entry, 1, (const uint8_t *)"sub1", 4, 71, &err));
+  entry.index = 104;
+  STATUS(BULKHEAD_OK, bulkhead_submit_packed(p, &entry, 1, (const uint8_t *)"sub2", 4, 72, &err));
+  while (seen < 2 && poll(&ready, 1, 10000) == 1) {
+    STATUS(BULKHEAD_OK, bulkhead_engine_completions(e, completions + seen, 4 - seen, &count, &err));
+    seen += count;
+  }
+  CHECK(seen == 2);
+  CHECK(completions[0].token == 71 && completions[1].token == 72);
+  CHECK(completions[0].partition == p && completions[0].status == BULKHEAD_OK && completions[0].os_errno == 0);
+  CHECK(poll(&ready, 1, 0) == 0);
+  STATUS(BULKHEAD_OK, bulkhead_engine_completions(e, completions, 4, &count, &err));
+  CHECK(count == 0);
+}
+
+static void test_hard_state_and_compaction(bulkhead_partition p) {
+  bulkhead_hard_state state, back;
+  uint64_t first, last, term;
+
+  state.term = 5;
+  state.vote = 2;
+  state.commit = 50;
+  STATUS(BULKHEAD_OK, bulkhead_set_hard_state(p, &state, &err));
+  STATUS(BULKHEAD_OK, bulkhead_get_hard_state(p, &back, &err));
+  CHECK(memcmp(&state, &back, sizeof state) == 0);
+
+  STATUS(BULKHEAD_OK, bulkhead_compact(p, 40, &err));
+  STATUS(BULKHEAD_OK, bulkhead_compact(p, 40, &err));
+  STATUS(BULKHEAD_OK, bulkhead_compact(p, 1, &err));
+  STATUS(BULKHEAD_OK, bulkhead_bounds(p, &first, &last, &err));
+  CHECK(first == 41 && last == 104);
+  STATUS(BULKHEAD_OK, bulkhead_term(p, 40, &term, &err));
+  CHECK(term == 3);
+  STATUS(BULKHEAD_COMPACTED, bulkhead_term(p, 39, &term, &err));
+
+  STATUS(BULKHEAD_OK, bulkhead_sync(p, &err));
+  STATUS(BULKHEAD_OK, bulkhead_reset(p, 500, 6, &err));
+  STATUS(BULKHEAD_OK, bulkhead_bounds(p, &first, &last, &err));
+  CHECK(first == 501 && last == 500);
+  STATUS(BULKHEAD_OK, bulkhead_get_hard_state(p, &back, &err));
+  CHECK(back.term == 5 && back.vote == 2 && back.commit == 500);
+}
+
+static void test_status(bulkhead_partition p, uint32_t mode) {
+  bulkhead_entry entry = check_entry(501, 6, "after the snapshot");
+  bulkhead_partition_status status;
+  bulkhead_verify_report report;
+  bulkhead_error fault;
+
+  STATUS(BULKHEAD_OK, bulkhead_append(p, &entry, 1, &err));
+  STATUS(BULKHEAD_OK, bulkhead_sync(p, &err));
+  SIZED(status);
+  STATUS(BULKHEAD_OK, bulkhead_get_status(p, &status, &err));
+  CHECK(status.state == BULKHEAD_STATE_READ_WRITE && status.cause == BULKHEAD_CAUSE_NONE && status.mode == mode);
+  CHECK(status.partition_id == 70 + mode && status.first_index == 501 && status.last_index == 501 && status.last_term == 6);
+  CHECK(status.compaction_index == 500 && status.compaction_term == 6 && status.durable_index == 501);
+  CHECK(status.damaged_entries == 0 && status.lost_first == 0 && status.segments > 0 && status.appends > 0);
+
+  SIZED(report);
+  STATUS(BULKHEAD_OK, bulkhead_verify(p, &report, &err));
+  CHECK(report.entries >= 1 && report.bad_records == 0);
+
+  SIZED(fault);
+  fault.status = 99;
+  STATUS(BULKHEAD_OK, bulkhead_last_fault(p, &fault));
+  CHECK(fault.status == BULKHEAD_OK && fault.message[0] == 0);
+  STATUS(BULKHEAD_OK, bulkhead_recover(p, &err)); /* nothing to do */
+}
+
+static void test_reopen(bulkhead_engine e, const bulkhead_partition_config *config) {
+  bulkhead_partition_config again = *config;
+  bulkhead_entry_header header;
+  bulkhead_read_result result;
+  bulkhead_hard_state state;
+  bulkhead_partition p = 0;
+  uint8_t data[64];
+
+  again.disposition = BULKHEAD_OPEN_EXISTING;
+  again.known_index = 501;
+  NEED(bulkhead_partition_open(e, &again, &p, &err));
+  SIZED(result);
+  STATUS(BULKHEAD_OK, bulkhead_read(p, 501, 502, 0, &header, 1, data, sizeof data, &result, &err));
+  CHECK(result.count == 1 && memcmp(data, "after the snapshot", 18) == 0);
+  STATUS(BULKHEAD_OK, bulkhead_get_hard_state(p, &state, &err));
+  CHECK(state.term == 5 && state.vote == 2 && state.commit == 500);
+  STATUS(BULKHEAD_OK, bulkhead_partition_close(p, &err));
+}
+
+int main(int argc, char **argv) {
+  static const uint32_t modes[] = {BULKHEAD_MODE_NONE, BULKHEAD_MODE_SYNC, BULKHEAD_MODE_INTERVAL};
+  bulkhead_engine e = 0;
+  size_t i;
+
+  SIZED(err);
+  test_library();
+  NEED(bulkhead_engine_open(NULL, &e, &err));
+  for (i = 0; i < 3 && argc > 1; i++) {
+    char name[16];
+    bulkhead_partition_config config;
+    bulkhead_partition p = 0;
+    snprintf(name, sizeof name, "mode%u", (unsigned)modes[i]);
+    config = check_config(check_path(argv[1], name), 70 + modes[i], modes[i]);
+    NEED(bulkhead_partition_open(e, &config, &p, &err));
+    test_append_and_read(p);
+    test_packed(p);
+    test_submit(e, p);
+    test_hard_state_and_compaction(p);
+    test_status(p, modes[i]);
+    STATUS(BULKHEAD_OK, bulkhead_partition_close(p, &err));
+    test_reopen(e, &config);
+  }
+  CHECK(i == 3);
+  STATUS(BULKHEAD_OK, bulkhead_engine_close(e, &err));
+  check_finish();
+}

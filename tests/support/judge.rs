@@ -1,0 +1,144 @@
+//! The judge: what a model allows a restart or a recovery to find.
+
+use bulkhead::{Cause, Entry, HardState, Mode, Partition, State};
+
+use super::model::{apply, same, Model};
+use super::read_all;
+
+/// What came before a judgement, and with it what must still be there; the later in the list, the less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum After {
+    /// `recover` in the same process, with the memory it has.
+    Recover,
+    /// A close that returned OK, and an open.
+    Close,
+    /// The end of the process (or a close that failed), and an open.
+    Process,
+    /// A power cut, and an open.
+    Power,
+}
+
+/// How a judgement came out, where no rule was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    Good,
+    /// Entries are gone, and the partition says so and stays Unavailable. Only after a failed flush of what was acknowledged before.
+    ReportedLoss,
+}
+
+impl Model {
+    /// Judges what a restart or a recovery finds, and takes it over as the new truth.
+    pub fn judge(&mut self, partition: &Partition, after: After) -> Result<Finding, String> {
+        let status = partition.status();
+        if self.may_report_loss
+            && status.state == State::Unavailable
+            && status.cause == Cause::LostEntries
+            && status.lost.0 != 0
+        {
+            return Ok(Finding::ReportedLoss);
+        }
+        if status.state != State::ReadWrite {
+            return Err(format!(
+                "not ReadWrite after {after:?}: {:?} {:?}, {:?}",
+                status.state,
+                status.cause,
+                partition.last_fault()
+            ));
+        }
+        if status.damaged.2 != 0 || status.lost != (0, 0) {
+            return Err(format!("damage {:?}, loss {:?} where there is none", status.damaged, status.lost));
+        }
+        let found = read_all(partition).map_err(|e| format!("cannot be read after a restart: {e}"))?;
+        let (first, last) = partition.bounds().map_err(|e| e.to_string())?;
+        let point = first - 1;
+        if last != found.last().map_or(point, |e| e.index) {
+            return Err(format!("bounds say {first} to {last}, {} entries are there", found.len()));
+        }
+        self.judge_log(point, &found, after)?;
+        if point > 0 {
+            let term = partition.term(point).map_err(|e| format!("term of the compaction point: {e}"))?;
+            let known = [Some(self.compaction), self.maybe_compaction, self.maybe_reset];
+            if !known.contains(&Some((point, term))) {
+                return Err(format!("compaction point {point} of term {term}, known are {known:?}"));
+            }
+            self.compaction = (point, term);
+        }
+        let hard = partition.hard_state().map_err(|e| format!("hard state: {e}"))?;
+        self.judge_hard_state(hard, point, last)?;
+        self.adopt(found, hard, after);
+        Ok(Finding::Good)
+    }
+
+    fn judge_log(&self, point: u64, found: &[Entry], after: After) -> Result<(), String> {
+        let reset_happened = self.maybe_reset.is_some_and(|r| r.0 == point) && found.is_empty();
+        let allowed = [Some(self.compaction), self.maybe_compaction].iter().flatten().any(|c| c.0 == point);
+        if !allowed && !reset_happened {
+            return Err(format!(
+                "compaction point {point}, acknowledged {:?}, tried {:?}",
+                self.compaction, self.maybe_compaction
+            ));
+        }
+        if reset_happened {
+            return Ok(());
+        }
+        let promised = match (after, self.mode) {
+            (After::Recover | After::Close, _) | (After::Process, Mode::None | Mode::Sync) => self.acknowledged,
+            (After::Process, Mode::Interval) | (After::Power, _) => self.durable,
+        };
+        let mut log = self.base.clone();
+        self.steps[..promised].iter().for_each(|e| apply(&mut log, e));
+        let mut first_difference = String::new();
+        for step in promised..=self.steps.len() {
+            let wanted = log.range(point + 1..).map(|(i, e)| (*i, e.clone())).collect();
+            match same(found, &wanted) {
+                Ok(()) => return Ok(()),
+                Err(e) if first_difference.is_empty() => first_difference = e,
+                Err(_) => {}
+            }
+            // A replacement may have cut the old suffix before its first entry arrived.
+            if let Some(next) = self.steps.get(step) {
+                log.split_off(&next.index);
+                let wanted = log.range(point + 1..).map(|(i, e)| (*i, e.clone())).collect();
+                if same(found, &wanted).is_ok() {
+                    return Ok(());
+                }
+                apply(&mut log, next);
+            }
+        }
+        let (a, n) = (self.acknowledged, self.steps.len());
+        Err(format!("none of the logs that {after:?} may leave (promised {promised}, acknowledged {a}, written {n}): {first_difference}"))
+    }
+
+    fn judge_hard_state(&self, found: HardState, point: u64, last: u64) -> Result<(), String> {
+        let votes: Vec<_> = self.maybe_hard.iter().chain([&self.hard]).map(|h| (h.term, h.vote)).collect();
+        if !votes.contains(&(found.term, found.vote)) {
+            return Err(format!("term {} and vote {} were never the newest: {votes:?}", found.term, found.vote));
+        }
+        let bounds = point..=last.min(self.highest_commit.max(point));
+        if !bounds.contains(&found.commit) {
+            return Err(format!(
+                "commit {} is outside {bounds:?} (last entry {last}, compaction point {point})",
+                found.commit
+            ));
+        }
+        Ok(())
+    }
+
+    /// What was found is what the owner now relies on. In mode sync an open makes it durable; in the others what was not synced still may go.
+    fn adopt(&mut self, found: Vec<Entry>, hard: HardState, after: After) {
+        let in_memory = matches!(after, After::Recover | After::Process);
+        let keeps_steps = self.mode != Mode::Sync && in_memory && self.maybe_reset.is_none();
+        let mut durable = self.base.clone();
+        self.steps[..self.durable].iter().for_each(|e| apply(&mut durable, e));
+        let (base, steps) = found.into_iter().partition(|e| !keeps_steps || durable.get(&e.index) == Some(e));
+        self.base = Vec::into_iter(base).map(|e: Entry| (e.index, e)).collect();
+        self.steps = steps;
+        self.durable = 0;
+        self.acknowledged = self.steps.len();
+        self.maybe_compaction = None;
+        self.maybe_reset = None;
+        self.maybe_hard.clear();
+        self.hard = hard;
+        self.may_report_loss = false;
+    }
+}

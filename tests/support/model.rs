@@ -1,0 +1,173 @@
+//! A plain model of one partition: what was written, what was acknowledged, what is durable. `judge` compares a restart with it.
+//!
+//! The model keeps what the log held when it was last known whole, the entries written since in their order, and how far of these were
+//! acknowledged and how far they are durable. Entries reach the log in order, so what a restart may find is the log after some number of
+//! them: at least those that the mode and the kind of crash promise. Vote, compaction and reset are durable in every mode when their
+//! calls return; one that failed may or may not have happened.
+
+use std::collections::BTreeMap;
+
+use bulkhead::{Entry, HardState, Mode, Partition, State};
+
+use super::read_all;
+
+pub(super) type Log = BTreeMap<u64, Entry>;
+
+#[derive(Clone)]
+pub struct Model {
+    pub mode: Mode,
+    pub(super) base: Log,
+    /// Entries written since `base`, each replacing what stands at and behind its index.
+    pub(super) steps: Vec<Entry>,
+    pub(super) acknowledged: usize,
+    pub(super) durable: usize,
+    pub(super) compaction: (u64, u64),
+    pub(super) maybe_compaction: Option<(u64, u64)>,
+    pub(super) maybe_reset: Option<(u64, u64)>,
+    pub(super) hard: HardState,
+    pub(super) maybe_hard: Vec<HardState>,
+    pub(super) highest_commit: u64,
+    /// A flush of acknowledged entries failed: the medium may never have got them.
+    pub may_report_loss: bool,
+}
+
+impl Model {
+    pub fn new(mode: Mode) -> Model {
+        Model {
+            mode,
+            base: Log::new(),
+            steps: Vec::new(),
+            acknowledged: 0,
+            durable: 0,
+            compaction: (0, 0),
+            maybe_compaction: None,
+            maybe_reset: None,
+            hard: HardState { term: 0, vote: 0, commit: 0 },
+            maybe_hard: Vec::new(),
+            highest_commit: 0,
+            may_report_loss: false,
+        }
+    }
+
+    /// The log as acknowledged.
+    pub fn log(&self) -> Log {
+        let mut log = self.base.clone();
+        self.steps[..self.acknowledged].iter().for_each(|e| apply(&mut log, e));
+        log.retain(|i, _| *i > self.compaction.0);
+        log
+    }
+
+    pub fn last(&self) -> u64 {
+        self.log().keys().last().copied().unwrap_or(0).max(self.compaction.0)
+    }
+
+    pub fn compaction(&self) -> (u64, u64) {
+        self.compaction
+    }
+
+    pub fn hard(&self) -> HardState {
+        self.hard
+    }
+
+    pub fn last_term(&self) -> u64 {
+        self.log().values().last().map_or(self.compaction.1, |e| e.term)
+    }
+
+    /// An append was called and came back.
+    pub fn appended(&mut self, entries: &[Entry], acknowledged: bool) {
+        let failed = self.steps[self.acknowledged..].iter().map(|e| e.index).min();
+        if acknowledged && failed.is_some_and(|index| entries.first().is_some_and(|e| e.index > index)) {
+            // The log goes on without what failed before, which would have replaced something.
+            self.steps.truncate(self.acknowledged);
+        }
+        self.steps.extend_from_slice(entries);
+        if acknowledged {
+            self.acknowledged = self.steps.len();
+            if self.mode == Mode::Sync {
+                self.durable = self.acknowledged;
+            }
+        }
+        if self.steps.len() > 4096 && self.durable == self.steps.len() {
+            self.base = self.log();
+            self.steps.clear();
+            (self.acknowledged, self.durable) = (0, 0);
+        }
+    }
+
+    pub fn synced(&mut self) {
+        self.durable = self.acknowledged;
+    }
+
+    pub fn compacted(&mut self, index: u64, acknowledged: bool) {
+        if index <= self.compaction.0 {
+            return;
+        }
+        let term = self.log().get(&index).map_or(0, |e| e.term);
+        if acknowledged {
+            self.compaction = (index, term);
+            self.hard.commit = self.hard.commit.max(index);
+        } else {
+            self.maybe_compaction = Some((index, term));
+        }
+        self.highest_commit = self.highest_commit.max(index);
+    }
+
+    pub fn was_reset(&mut self, index: u64, term: u64, acknowledged: bool) {
+        self.highest_commit = self.highest_commit.max(index);
+        if !acknowledged {
+            self.maybe_reset = Some((index, term));
+            return;
+        }
+        self.base.clear();
+        self.steps.clear();
+        (self.acknowledged, self.durable) = (0, 0);
+        self.compaction = (index, term);
+        self.hard.commit = index;
+    }
+
+    pub fn hard_state_set(&mut self, state: HardState, acknowledged: bool) {
+        self.highest_commit = self.highest_commit.max(state.commit);
+        if acknowledged {
+            self.hard = state;
+            self.maybe_hard.clear();
+        } else {
+            self.maybe_hard.push(state);
+        }
+    }
+
+    /// Checks a running partition: reads give what was acknowledged, or an error if it is not ReadWrite.
+    pub fn check_running(&self, partition: &Partition) -> Result<(), String> {
+        let healthy = partition.status().state == State::ReadWrite;
+        let log = self.log();
+        match read_all(partition) {
+            Err(e) if healthy => Err(format!("a healthy partition cannot be read: {e}")),
+            Err(_) => Ok(()),
+            // An open that failed half-way knows a part of the log; a failed compaction or reset may be seen or not.
+            Ok(found) if !healthy => match found.iter().find(|e| log.get(&e.index).is_some_and(|l| l != *e)) {
+                Some(e) => Err(format!("entry {} of term {} was never acknowledged", e.index, e.term)),
+                None => Ok(()),
+            },
+            Ok(found) => same(&found, &log).map_err(|e| format!("running: {e}")),
+        }
+    }
+}
+
+pub(super) fn apply(log: &mut Log, entry: &Entry) {
+    log.split_off(&entry.index);
+    log.insert(entry.index, entry.clone());
+}
+
+pub(super) fn same(found: &[Entry], wanted: &Log) -> Result<(), String> {
+    let range = |first: Option<u64>, last: Option<u64>| format!("{} to {}", first.unwrap_or(0), last.unwrap_or(0));
+    if found.len() != wanted.len() {
+        let f = range(found.first().map(|e| e.index), found.last().map(|e| e.index));
+        let w = range(wanted.keys().next().copied(), wanted.keys().last().copied());
+        return Err(format!("entries {f} are there, not {w}"));
+    }
+    for (f, w) in found.iter().zip(wanted.values()) {
+        if (f.index, f.term, f.kind) != (w.index, w.term, w.kind) || f.data != w.data {
+            return Err(format!("entry {} of term {} is there, not {} of term {}", f.index, f.term, w.index, w.term));
+        }
+    }
+    Ok(())
+}

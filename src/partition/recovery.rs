@@ -194,7 +194,7 @@ impl Recovery<'_> {
     /// Follows the chain from `next` on, newest to oldest, as far as it is sound.
     fn walk(&self, mut next: BeginData, links: &mut Vec<Link>, found: &mut Found) {
         while self.in_chain(&next) {
-            match self.sealed_link(&next, links.last()) {
+            match self.sealed_link(&next, links) {
                 Ok((link, older)) => {
                     links.push(link);
                     next = older;
@@ -208,12 +208,12 @@ impl Recovery<'_> {
     }
 
     /// A segment whose end the next one names: only its begin is read now.
-    fn sealed_link(&self, next: &BeginData, newer: Option<&Link>) -> Result<(Link, BeginData)> {
-        if newer.is_some_and(|l| l.segment.sequence() <= next.segment) || next.segment > self.root.last_segment {
+    fn sealed_link(&self, next: &BeginData, links: &[Link]) -> Result<(Link, BeginData)> {
+        if links.last().is_some_and(|l| l.segment.sequence() <= next.segment) || next.segment > self.root.last_segment {
             return Err(damaged(format!("segment {} is named out of order", next.segment)));
         }
         let (segment, file, len) = self.open_segment(next.segment, Access::Read)?;
-        if align8(len) < next.end_offset {
+        if align8(len) < next.end_offset && !self.rest_is_superseded(&segment, &*file, len, links) {
             return Err(damaged(format!("{} ends at {len}, it should reach {}", segment.name(), next.end_offset)));
         }
         let start = u64::from(segment.header.header_bytes);
@@ -228,6 +228,13 @@ impl Recovery<'_> {
             );
         };
         Ok((Link { segment, first: begin.index, last: u64::MAX, end: next.end_offset }, data))
+    }
+
+    /// A file that a power cut shortened is whole all the same if newer segments supersede what is missing.
+    fn rest_is_superseded(&self, segment: &Segment, file: &dyn File, len: u64, links: &[Link]) -> bool {
+        let newer = links.iter().map(|l| l.first).min().unwrap_or(u64::MAX);
+        let scanned = scan(&mut segment.cursor(file, len), u64::from(segment.header.header_bytes));
+        scanned.leading.is_none() && scanned.runs.first().is_some_and(|r| r.last_index + 1 >= newer)
     }
 
     /// Finds the newest begun segment and its end by scanning, then the chain below it.

@@ -100,6 +100,10 @@ impl Partition {
             if log.root.done >= version {
                 return Ok(());
             }
+            // A fault has taken the wish back.
+            if log.root.wanted < version {
+                return Err(self.fault_error(&log, Op::HardState));
+            }
             (self.root_now(&log), log.root.wanted, log.fault_count)
         };
         let dir = self.dir(Op::HardState)?;

@@ -7,7 +7,7 @@ use super::types::{Entry, Mode, State};
 use super::{random_id, Partition};
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, RecordHeader, RecordType, BEGIN_DATA_BYTES, RECORD_HEADER_BYTES};
-use crate::io::{write_durable_at, Access, AlignedBuf};
+use crate::io::{write_durable_at, Access, AlignedBuf, File};
 use crate::segment::{read_records, scan, Segment};
 use parking_lot::MutexGuard;
 use std::sync::Arc;
@@ -93,11 +93,20 @@ impl Partition {
             log.next_sequence = log.newest_begun + 1;
             log.forget_wishes();
             let block = u64::from(log.block_bytes);
-            log.plan_segment(need + block, random_id())
+            let segment = log.plan_segment(need + block, random_id());
+            log.unbacked.clear();
+            segment
         };
-        self.back_segments(segment.sequence())?;
-        let group = self.write_rescue(&segment, &rescue)?;
+        let _one_at_a_time = self.allocation.lock();
+        let access = if self.mode == Mode::None { Access::Buffered } else { Access::Durable };
+        let file = segment
+            .create(&*self.dir(Op::Recover)?, access, None)
+            .map_err(|e| self.io_error(Op::Recover, &e, "creating a segment", &segment.name()))?;
+        let group = self.write_rescue(&segment, &*file, &rescue)?;
         self.read_back(&segment, &group)?;
+        // Named only now: a segment that a crash left half written must not supersede what it was to replace.
+        self.name_segment(&segment)?;
+        segment.publish(file);
         self.take_over(segment, rescue, &group);
         Ok(())
     }
@@ -172,7 +181,7 @@ impl Partition {
     }
 
     /// Writes the begin record and the rescued entries in one go and makes them durable.
-    fn write_rescue(&self, segment: &Arc<Segment>, rescue: &Rescue) -> Result<Group> {
+    fn write_rescue(&self, segment: &Arc<Segment>, file: &dyn File, rescue: &Rescue) -> Result<Group> {
         let offset = u64::from(segment.header.header_bytes);
         let begin = rescue.end.encode();
         let mut buf = AlignedBuf::new();
@@ -195,15 +204,7 @@ impl Partition {
         drop(log);
         buf.resize(buf.len().next_multiple_of(block));
         let name = segment.name();
-        let file = segment.file().ok_or_else(|| {
-            self.io_error(
-                Op::Recover,
-                &std::io::Error::from_raw_os_error(libc::ENOENT),
-                "finding the new segment",
-                &name,
-            )
-        })?;
-        write_durable_at(&*file, &buf, offset)
+        write_durable_at(file, &buf, offset)
             .map_err(|e| self.io_error(Op::Recover, &e, "writing the new segment", &name))?;
         Ok(Group {
             segment: segment.clone(),

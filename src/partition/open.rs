@@ -209,11 +209,15 @@ impl Partition {
         let (from, last, live) = {
             let mut log = self.log.lock();
             log.state = State::Recovering;
+            // Until this is done a recovery has to begin at the beginning.
+            log.sound = false;
             (durable.max(log.compaction.0) + 1, log.last.0, log.live.clone())
         };
         let rescue = self.rescue_unsynced(from, last, &live, end)?;
         self.heal_with(rescue)?;
-        self.log.lock().state = State::ReadWrite;
+        let mut log = self.log.lock();
+        log.sound = true;
+        log.state = State::ReadWrite;
         Ok(())
     }
 

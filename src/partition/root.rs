@@ -5,7 +5,7 @@ use super::{Log, Partition};
 use crate::error::{Error, Op, Result};
 use crate::format::Root;
 use crate::io::{write_durable_at, Access, AlignedBuf, Dir};
-use crate::segment::remove_if_there;
+use crate::segment::{remove_if_there, Segment};
 use std::io;
 
 pub(super) const ROOT_NAME: &str = "root";
@@ -158,20 +158,10 @@ impl Partition {
             let file = segment
                 .create(&*dir, access, recycled.as_deref())
                 .map_err(|e| self.io_error(Op::Allocate, &e, "creating a segment", &segment.name()))?;
-            let version = {
-                let mut log = self.log.lock();
-                if log.fault_count != faults {
-                    return Err(self.fault_error(&log, Op::Allocate));
-                }
-                let epoch = segment.header.epoch;
-                log.tried_sequence = segment.sequence();
-                self.want_root(&mut log, |root| {
-                    root.last_segment = segment.sequence();
-                    root.epoch = epoch;
-                    root.clean = false;
-                })
-            };
-            self.write_root(version)?;
+            if self.log.lock().fault_count != faults {
+                return Err(self.fault_error(&self.log.lock(), Op::Allocate));
+            }
+            self.name_segment(&segment)?;
             let mut log = self.log.lock();
             if log.fault_count != faults {
                 return Err(self.fault_error(&log, Op::Allocate));
@@ -182,6 +172,21 @@ impl Partition {
                 log.spares.push_back(segment);
             }
         }
+    }
+
+    /// From this root write on the segment counts.
+    pub(super) fn name_segment(&self, segment: &Segment) -> Result<()> {
+        let version = {
+            let mut log = self.log.lock();
+            log.tried_sequence = segment.sequence();
+            let epoch = segment.header.epoch;
+            self.want_root(&mut log, |root| {
+                root.last_segment = segment.sequence();
+                root.epoch = epoch;
+                root.clean = false;
+            })
+        };
+        self.write_root(version)
     }
 
     fn take_recycled(&self, log: &mut Log, capacity: u64) -> Option<String> {

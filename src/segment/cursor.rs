@@ -31,6 +31,8 @@ pub struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// A cursor over a segment's file up to `limit`.
     pub fn new(file: &'a dyn File, segment: &'a Segment, limit: u64) -> Cursor<'a> {
+        // What a record says of another segment's end is not trusted beyond the file.
+        let limit = file.len().map_or(limit, |len| limit.min(len));
         Cursor {
             file,
             salt: &segment.salt,

@@ -475,6 +475,9 @@ typedef struct bulkhead_hard_state {
 extern "C" {
 #endif // __cplusplus
 
+/// Marks the ABI at link time: a program that refers to it does not link against a library of another ABI version.
+extern const uint32_t bulkhead_abi_1;
+
 /// Version of the interface that the library was built with.
 ///
 /// Compare it with BULKHEAD_ABI_VERSION of the header before anything else: a program and a library with different

@@ -2,7 +2,7 @@
 # gofmt, go vet and staticcheck over every Go module.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
-staticcheck_version=2025.1.1
+staticcheck_version=v0.8.2
 bin=$root/target/tools
 if [ ! -x "$bin/staticcheck" ]; then
     echo "installing staticcheck $staticcheck_version"

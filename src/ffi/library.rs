@@ -34,3 +34,8 @@ pub extern "C" fn bulkhead_version() -> *const c_char {
 pub extern "C" fn bulkhead_status_name(status: bulkhead_status) -> *const c_char {
     boundary!(value, status_name(BULKHEAD_PANIC), status_name(status))
 }
+
+/// Marks the ABI at link time: a program that refers to it does not link against a library of another ABI version.
+#[no_mangle]
+#[allow(non_upper_case_globals)] // a C symbol
+pub static bulkhead_abi_1: u32 = super::codes::BULKHEAD_ABI_VERSION;

@@ -7,6 +7,9 @@ use crate::error::{Error, Op, Result};
 use crate::io::{write_durable_at, AlignedBuf};
 use std::sync::Arc;
 
+/// One partition's share of the read cache: what raft reads is what it wrote a moment ago, and memory that is used again is warm.
+const CACHE_PER_PARTITION_BYTES: usize = 1 << 20;
+
 impl Partition {
     /// Works until nothing waits. Called by one worker at a time: `scheduled` sees to that.
     pub fn work(&self) {
@@ -127,10 +130,12 @@ impl Partition {
             return;
         }
         let mut over = self.host.cache_taken(group.buf.capacity());
+        let mut own: usize = log.cache.iter().map(|g| g.buf.capacity()).sum::<usize>() + group.buf.capacity();
         log.cache.push_back(group);
-        while over {
+        while over || own > CACHE_PER_PARTITION_BYTES {
             let Some(old) = log.cache.pop_front() else { break };
             let bytes = old.buf.capacity();
+            own -= bytes.min(own);
             over = self.host.cache_released(bytes);
             if let Ok(group) = Arc::try_unwrap(old) {
                 log.spare_buffer.get_or_insert(group.buf);

@@ -182,7 +182,8 @@ fn f04_a_panic_while_space_is_allocated_ahead_spares_the_others() {
     for kind in [OpKind::Create, OpKind::Allocate, OpKind::Rename, OpKind::SyncDir, OpKind::Unlink] {
         let disk = SimDisk::new(6);
         let (engine, p) = start(&disk, Mode::Sync);
-        let other = open(&engine, "/p2", 2, Mode::Sync);
+        // Its flushes are started by the thread that panics.
+        let other = open(&engine, "/p2", 2, Mode::Interval);
         disk.inject(Rule::new(Fault::Panic).on(kind).path("/p1").once());
         let mut last = 5;
         let crossed = catch_unwind(AssertUnwindSafe(|| {
@@ -197,6 +198,7 @@ fn f04_a_panic_while_space_is_allocated_ahead_spares_the_others() {
             p.latch_panic(Op::Append);
         }
         append_each(&other, 1, 100, 1, 3000);
+        wait_for("the other partition's interval", Duration::from_secs(2), || other.status().durable_index == 100);
         assert_eq!(state(&other), State::ReadWrite, "{kind:?}");
         drop(p);
         engine.close().unwrap();

@@ -88,7 +88,7 @@ impl Driver {
             std::thread::sleep(std::time::Duration::from_millis(1));
             opened = try_open(&self.engine, &part.path, part.id, part.model.mode);
         }
-        part.busy = false;
+        part.busy &= opened.is_err();
         match opened {
             Err(e) if is_fault(&e) => Ok(false),
             Err(e) => Err(format!("{} cannot be opened: {e}", part.path)),
@@ -227,6 +227,9 @@ impl Driver {
 
     pub fn check(&self, n: usize) -> Result<(), String> {
         let part = &self.parts[n];
+        if part.since != After::Recover {
+            return Ok(()); // an open that failed has not been judged yet
+        }
         let before = self.disk.faults_fired();
         match part.model.check_running(&self.handle(n)) {
             Err(_) if self.disk.is_dead() || self.disk.faults_fired() > before => Ok(()),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bulkhead::io::sim::{mix, SimDisk};
+use bulkhead::io::sim::{mix, Crash, SimDisk};
 use bulkhead::{
     Disposition, Engine, EngineConfig, Entry, EntryRef, Error, HardState, Mode, Partition, PartitionConfig, State,
 };
@@ -169,4 +169,23 @@ pub fn tail_of_log(disk: &SimDisk) -> String {
 /// Lines of each part of a failure's story; `BULKHEAD_STORY` asks for more.
 pub fn story_lines() -> usize {
     env_number("BULKHEAD_STORY").unwrap_or(60) as usize
+}
+
+/// A small log with a compaction, a replaced suffix, a vote and more than one segment.
+pub fn small_log(mode: Mode, close: bool) -> (SimDisk, Vec<Entry>, HardState) {
+    let disk = SimDisk::new(3);
+    let engine = engine(&disk);
+    let p = open(&engine, "/p1", 1, mode);
+    p.set_hard_state(hard(2, 3, 0)).unwrap();
+    append(&p, &entries(1, 8, 1, 40)).unwrap();
+    append(&p, &entries(6, 12, 2, 40)).unwrap();
+    p.compact(2).unwrap();
+    append_each(&p, 13, 16, 2, 40);
+    p.sync().unwrap();
+    p.set_hard_state(hard(3, 1, 10)).unwrap();
+    let log = [entries(3, 5, 1, 40), entries(6, 16, 2, 40)].concat();
+    if close {
+        p.close().unwrap();
+    }
+    (disk.crash(Crash::PowerNothing), log, hard(3, 1, 10))
 }

@@ -4,13 +4,14 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 
-.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench check clean
+.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench simulate check clean
 
 help:
 	@echo 'make test         set up what is missing and run all tests: Rust, C, Go with the race detector'
 	@echo 'make demo         CubeFS raft groups, a disk that dies under one of them: CubeFS'"'"'s own WAL, then Bulkhead'
 	@echo 'make bench-quick  rows B1 and B4 in under a minute (after the build)'
 	@echo 'make bench        the same rows, longer'
+	@echo 'make simulate     SEEDS=n fresh random histories on the simulated disk'
 	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'
 	@echo 'make lib          the static and the shared library in target/release'
 	@echo 'make clean        remove what was built'
@@ -38,6 +39,10 @@ demo: tools
 
 bench-quick: tools
 	tests/bench/run quick
+
+SEEDS ?= 500
+simulate: tools
+	BULKHEAD_SEEDS=$(SEEDS) $(CARGO) test --features testing --test sim_random -- --nocapture
 
 bench: tools
 	tests/bench/run full

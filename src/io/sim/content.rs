@@ -183,6 +183,19 @@ impl Content {
         }
     }
 
+    /// The device empties its volatile cache, whoever asked for it: what was written back before is durable now.
+    pub fn device_flush(&mut self) {
+        for (number, dirty) in &mut self.dirty {
+            if let Some(sector) = dirty.device.take() {
+                self.durable.put_sector(*number, &sector);
+                let end = ((number + 1) * SECTOR as u64).min(self.cached.len);
+                self.durable.len = self.durable.len.max(end);
+            }
+        }
+        let (cached, durable) = (&self.cached, &self.durable);
+        self.dirty.retain(|number, _| cached.sector(*number) != durable.sector(*number));
+    }
+
     pub fn read_direct(&self, offset: u64, buf: &mut [u8]) -> usize {
         let n = self.cached.len.saturating_sub(offset).min(buf.len() as u64) as usize;
         buf[..n].fill(0);

@@ -138,6 +138,9 @@ impl File for SimFile {
         if bad_sector {
             return Err(os(libc::EIO));
         }
+        if matches!(verdict.effect, Effect::Full | Effect::Limit(_)) {
+            state.device_flush();
+        }
         verdict.result(())
     }
 

@@ -128,7 +128,13 @@ fn a_direct_read_shows_the_device_and_makes_nothing_durable() {
     dir.sync().unwrap();
     write_all_at(&*file, &[&[4u8; BLOCK]], 0).unwrap();
     assert_eq!(direct_read(&*dir.open("a", Access::ReadDirect).unwrap(), BLOCK, 0).unwrap(), vec![4; BLOCK]);
-    assert_eq!(disk.crash(Crash::PowerNothing).cached_bytes("/d/a"), b"");
+    assert_eq!(disk.fork().crash(Crash::PowerNothing).cached_bytes("/d/a"), b"");
+    dir.create("b", Access::Buffered).unwrap().sync().unwrap();
+    assert_eq!(
+        disk.crash(Crash::PowerNothing).cached_bytes("/d/a"),
+        vec![4; BLOCK],
+        "a flush is the device's, not the file's"
+    );
 }
 
 #[test]

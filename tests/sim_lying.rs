@@ -95,7 +95,7 @@ fn f32_a_last_write_that_was_lost_is_found_after_a_clean_close() {
         let engine = cold(&disk);
         let p = open(&engine, "/p1", 1, mode);
         append_each(&p, 1, 4, 1, 3000);
-        disk.inject(Rule::new(Fault::Lost).on(OpKind::Write).path("/p1/seg-").once());
+        disk.inject(Rule::new(Fault::Lost).on(OpKind::Write).path("/p1/seg-0000000000000001").once());
         append_each(&p, 5, 5, 1, 3000);
         let _ = p.close();
         let left = disk.crash(Crash::PowerNothing);
@@ -114,7 +114,7 @@ fn f32_a_sync_that_lies_is_found_by_the_next_open() {
     let engine = cold(&disk);
     let p = open(&engine, "/p1", 1, Mode::Sync);
     append_each(&p, 1, 4, 1, 3000);
-    disk.inject(Rule::new(Fault::Lost).on(OpKind::Sync).path("/p1/seg-").once());
+    disk.inject(Rule::new(Fault::Lost).on(OpKind::Sync).path("/p1/seg-0000000000000001").once());
     append_each(&p, 5, 9, 1, 3000);
     let left = disk.crash(Crash::PowerNothing);
     let engine = cold(&left);

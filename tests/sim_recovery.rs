@@ -139,7 +139,7 @@ fn f12_a_torn_last_flush_is_an_end_and_its_range_is_reported() {
         let engine = engine(&disk);
         let p = open(&engine, "/p1", 1, Mode::Sync);
         append_each(&p, 1, 5, 1, 100);
-        disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/p1/seg-"));
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/p1/seg-0000000000000001"));
         append(&p, &entries(6, 9, 1, 5000)).expect_err("the write failed in part");
         let after = disk.crash(Crash::PowerRandom);
         let engine = support::engine(&after);

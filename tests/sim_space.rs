@@ -83,8 +83,10 @@ fn f08_a_partial_append_never_precedes_good_entries() {
         let engine = engine(&disk);
         let p = open(&engine, "/p1", 1, mode);
         append_each(&p, 1, 10, 1, 100);
-        disk.inject(Rule::new(bulkhead::io::sim::Fault::Short(short)).on(OpKind::Write).path("/p1/seg-").once());
-        disk.inject(Rule::errno(libc::ENOSPC).on(OpKind::Write).path("/p1/seg-").once());
+        disk.inject(
+            Rule::new(bulkhead::io::sim::Fault::Short(short)).on(OpKind::Write).path("/p1/seg-0000000000000001").once(),
+        );
+        disk.inject(Rule::errno(libc::ENOSPC).on(OpKind::Write).path("/p1/seg-0000000000000001").once());
         let tried = append(&p, &entries(11, 14, 1, 2000));
         disk.clear_faults();
         let mut wanted = entries(1, 10, 1, 100);
@@ -133,7 +135,7 @@ fn f08_no_space_from_a_flush_is_a_failed_flush() {
     let engine = engine(&disk);
     let p = open(&engine, "/p1", 1, Mode::Sync);
     append_each(&p, 1, 5, 1, 100);
-    disk.inject(Rule::errno(libc::ENOSPC).on(OpKind::Sync).path("/p1/seg-").once());
+    disk.inject(Rule::errno(libc::ENOSPC).on(OpKind::Sync).path("/p1/seg-0000000000000001").once());
     append(&p, &entries(6, 6, 1, 100)).expect_err("the flush failed");
     assert_eq!(state(&p), State::Unavailable, "data was at stake: this is not the milder case");
     assert!(append(&p, &entries(6, 6, 1, 100)).is_err());

@@ -157,7 +157,7 @@ fn f22_what_an_earlier_opening_left_behind_its_end_does_not_replay() {
         let engine = engine(&disk);
         let p = open(&engine, "/p1", 1, Mode::Sync);
         append(&p, &entries(1, 5, 1, 500)).unwrap();
-        disk.inject(Rule::new(Fault::ErrnoAfter(libc::EIO)).on(OpKind::Write).path("/p1/seg-").once());
+        disk.inject(Rule::new(Fault::ErrnoAfter(libc::EIO)).on(OpKind::Write).path("/p1/seg-0000000000000001").once());
         append(&p, &entries(6, 6, 1, 500)).expect_err("the write reported an error");
         p.recover().unwrap();
         let last = p.bounds().unwrap().1;

@@ -8,7 +8,7 @@ use super::{random_id, Partition};
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, RecordHeader, RecordType, BEGIN_DATA_BYTES, RECORD_HEADER_BYTES};
 use crate::io::{write_durable_at, Access, AlignedBuf, File};
-use crate::segment::{read_records, scan, Segment};
+use crate::segment::{read_records, scan, ReadError, Segment};
 use parking_lot::MutexGuard;
 use std::sync::Arc;
 use std::time::Instant;
@@ -138,11 +138,16 @@ impl Partition {
     /// not matter who kept the bytes.
     pub(super) fn rescue_unsynced(&self, from: u64, last: u64, live: &[Live], end: BeginData) -> Result<Rescue> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut failed = None;
         for access in [Access::ReadDirect, Access::Read] {
             let next = from + entries.len() as u64;
-            self.read_rest(next, last, live, access, &mut entries);
+            failed = self.read_rest(next, last, live, access, &mut entries)?;
         }
         let gone = from + entries.len() as u64;
+        if let (Some(e), true) = (failed, gone <= last) {
+            // What cannot be read now is not known to be lost.
+            return Err(self.io_error(Op::Recover, &e, "reading entries to write them anew", "").range(gone, last));
+        }
         if gone <= last {
             self.log.lock().lost = (gone, last);
             let message = format!(
@@ -154,18 +159,28 @@ impl Partition {
         Ok(Rescue { entries, first: from, end })
     }
 
-    /// Adds entries from `next` on, up to the first that cannot be read.
-    fn read_rest(&self, next: u64, last: u64, live: &[Live], access: Access, entries: &mut Vec<Entry>) {
+    /// Adds entries from `next` on, up to the first that is damaged or cannot be read; then the read's error is returned.
+    fn read_rest(
+        &self,
+        next: u64,
+        last: u64,
+        live: &[Live],
+        access: Access,
+        entries: &mut Vec<Entry>,
+    ) -> Result<Option<std::io::Error>> {
         let mut next = next;
-        let Ok(dir) = self.dir(Op::Recover) else { return };
+        let dir = self.dir(Op::Recover)?;
         for part in live {
             if part.last < next {
                 continue;
             }
             if next > last || part.first > next {
-                return;
+                break;
             }
-            let Ok(file) = dir.open(&part.segment.name(), access) else { return };
+            let file = match dir.open(&part.segment.name(), access) {
+                Ok(file) => file,
+                Err(e) => return Ok(Some(e)),
+            };
             let mut cursor = part.segment.cursor(&*file, part.end);
             let start = u64::from(part.segment.header.header_bytes);
             let place = part.segment.index.lock().place(next).map_or(start, |p| p.1);
@@ -174,10 +189,13 @@ impl Partition {
                 next = index + 1;
                 true
             });
-            if read.is_err() {
-                return;
+            match read {
+                Ok(_) => {}
+                Err(ReadError::Io(e)) => return Ok(Some(e)),
+                Err(ReadError::Damaged { .. }) => break,
             }
         }
+        Ok(None)
     }
 
     /// Writes the begin record and the rescued entries in one go and makes them durable.
@@ -241,6 +259,7 @@ impl Partition {
     fn take_over(&self, segment: Arc<Segment>, rescue: Rescue, group: &Group) {
         let mut log = self.log.lock();
         let log = &mut *log;
+        log.lost = (0, 0);
         log.groups.clear();
         log.undo.clear();
         log.sealed.clear();

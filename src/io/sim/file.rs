@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 
 use super::gate::{os, Effect, Handle, Verdict};
 use super::plan::{mix, OpKind};
-use super::state::{Inode, State};
+use super::state::{Inode, Node, State};
 use crate::io::{Access, File};
 
 pub struct SimFile {
@@ -139,7 +139,7 @@ impl File for SimFile {
             return Err(os(libc::EIO));
         }
         if matches!(verdict.effect, Effect::Full | Effect::Limit(_)) {
-            state.device_flush();
+            flush_device(&mut state);
         }
         verdict.result(())
     }
@@ -174,4 +174,13 @@ impl File for SimFile {
 
 fn has_block(state: &State, inode: u64, block: u64) -> bool {
     state.inodes.get(&inode).is_some_and(|i: &Inode| i.blocks.contains(&block))
+}
+
+/// A flush goes to the device and covers all files.
+fn flush_device(state: &mut State) {
+    for inode in state.inodes.values_mut() {
+        if let Node::File(content) = &mut inode.node {
+            content.device_flush();
+        }
+    }
 }

@@ -19,6 +19,8 @@ mod plan;
 mod state;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_faults;
 
 use std::io;
 use std::path::Path;

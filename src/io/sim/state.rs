@@ -275,15 +275,6 @@ impl State {
         }
     }
 
-    /// A flush that a sync has sent to the device: it covers all files.
-    pub fn device_flush(&mut self) {
-        for inode in self.inodes.values_mut() {
-            if let Node::File(content) = &mut inode.node {
-                content.device_flush();
-            }
-        }
-    }
-
     /// A failed directory sync: what it was to make durable is left to chance.
     pub fn forget_dir(&mut self, dir: u64) {
         for op in self.pending.iter_mut().filter(|op| op.touches_dir(dir)) {

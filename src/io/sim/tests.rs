@@ -3,25 +3,24 @@
 use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::*;
 use crate::io::{write_all_at, Access, AlignedBuf, File};
 
-const BLOCK: usize = 4096;
+pub(super) const BLOCK: usize = 4096;
 
-fn disk() -> (SimDisk, Arc<dyn Dir>) {
+pub(super) fn disk() -> (SimDisk, Arc<dyn Dir>) {
     let disk = SimDisk::new(7);
     disk.create_dir(Path::new("/d")).unwrap();
     let dir = disk.open_dir(Path::new("/d")).unwrap();
     (disk, dir)
 }
 
-fn errno<T>(result: io::Result<T>) -> i32 {
+pub(super) fn errno<T>(result: io::Result<T>) -> i32 {
     result.err().and_then(|e| e.raw_os_error()).unwrap_or(0)
 }
 
-fn direct_write(file: &dyn File, fill: u8, blocks: usize, offset: u64) -> io::Result<usize> {
+pub(super) fn direct_write(file: &dyn File, fill: u8, blocks: usize, offset: u64) -> io::Result<usize> {
     let mut buf = AlignedBuf::zeroed(blocks * BLOCK);
     buf.fill(fill);
     file.write_at(&[IoSlice::new(&buf)], offset)
@@ -176,58 +175,6 @@ fn a_failed_directory_sync_leaves_its_changes_to_chance() {
 }
 
 #[test]
-fn rules_choose_by_kind_path_and_count() {
-    let (disk, dir) = disk();
-    let (a, b) = (dir.create("a", Access::Buffered).unwrap(), dir.create("b", Access::Buffered).unwrap());
-    disk.inject(Rule::errno(libc::EROFS).on(OpKind::Write).path("/d/a").skip(1).times(2));
-    assert_eq!([0, 1, 2, 3].map(|_| errno(write_all_at(&*a, &[b"x"], 0))), [0, libc::EROFS, libc::EROFS, 0]);
-    write_all_at(&*b, &[b"x"], 0).unwrap();
-    disk.inject(Rule::new(Fault::Short(2)).on(OpKind::Write).once());
-    assert_eq!(b.write_at(&[IoSlice::new(b"abcd")], 0).unwrap(), 2);
-    disk.inject(Rule::new(Fault::Panic).on(OpKind::Sync));
-    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| b.sync())).is_err());
-    disk.clear_faults();
-    b.sync().unwrap();
-}
-
-#[test]
-fn lost_and_misplaced_writes_report_success() {
-    let (disk, dir) = disk();
-    let file = dir.create("a", Access::Durable).unwrap();
-    direct_write(&*file, 1, 3, 0).unwrap();
-    disk.inject(Rule::new(Fault::Lost).on(OpKind::Write).once());
-    direct_write(&*file, 2, 1, 0).unwrap();
-    disk.inject(Rule::new(Fault::Misplaced(BLOCK as i64)).on(OpKind::Write).once());
-    direct_write(&*file, 3, 1, 0).unwrap();
-    disk.put_file("/d/b", &[0; BLOCK]);
-    disk.inject(Rule::new(Fault::Misdirected("/d/b".into(), 0)).on(OpKind::Write).once());
-    direct_write(&*file, 4, 1, 0).unwrap();
-    let firsts: Vec<u8> = disk.durable_bytes("/d/a").chunks(BLOCK).map(|b| b[0]).collect();
-    assert_eq!(firsts, [1, 3, 1]);
-    assert_eq!(disk.durable_bytes("/d/b"), vec![4; BLOCK]);
-}
-
-#[test]
-fn bad_sectors_fail_what_touches_them_and_nothing_else() {
-    let (disk, dir) = disk();
-    let file = dir.create("a", Access::Durable).unwrap();
-    direct_write(&*file, 1, 4, 0).unwrap();
-    disk.make_unreadable("/d/a", BLOCK as u64, 1);
-    let mut buf = [0; 100];
-    assert_eq!(errno(file.read_at(&mut buf, 0)), libc::EINVAL, "reads through a durable handle are direct");
-    let reader = dir.open("a", Access::Read).unwrap();
-    reader.read_at(&mut buf, 0).unwrap();
-    assert_eq!(errno(reader.read_at(&mut buf, BLOCK as u64)), libc::EIO);
-    let mut all = vec![0; 4 * BLOCK];
-    assert_eq!(reader.read_at(&mut all, 0).unwrap(), BLOCK);
-    direct_write(&*file, 2, 1, BLOCK as u64).unwrap();
-    assert_eq!(reader.read_at(&mut all, 0).unwrap(), 4 * BLOCK);
-    disk.make_unwritable("/d/a", 2 * BLOCK as u64, BLOCK);
-    assert_eq!(errno(direct_write(&*file, 3, 1, 2 * BLOCK as u64)), libc::EIO);
-    direct_write(&*file, 3, 1, 3 * BLOCK as u64).unwrap();
-}
-
-#[test]
 fn a_full_disk_takes_what_fits_and_unlinked_space_comes_back_when_closed() {
     let (disk, dir) = disk();
     disk.set_free(4 * BLOCK as u64);
@@ -271,20 +218,6 @@ fn a_planned_crash_stops_everything_and_the_old_handles_stay_dead() {
     assert!(next.durable_bytes("/d/a").chunks(SECTOR).all(|s| s[0] == 1 || s[0] == 2));
     assert_eq!(next.open_handles(), 0);
     drop((file, dir));
-}
-
-#[test]
-fn a_hung_operation_completes_late_when_released() {
-    let (disk, dir) = disk();
-    let file = dir.create("a", Access::Buffered).unwrap();
-    disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).once());
-    let late = file.clone();
-    let thread = std::thread::spawn(move || late.write_at(&[IoSlice::new(b"late")], 0));
-    assert!(disk.wait_hung(1, Duration::from_secs(5)));
-    assert_eq!(disk.cached_bytes("/d/a"), b"");
-    disk.release();
-    assert_eq!(thread.join().unwrap().unwrap(), 4);
-    assert_eq!(disk.cached_bytes("/d/a"), b"late");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 /// The filesystems of this machine.
@@ -43,13 +44,14 @@ const FILE_FLAGS: i32 = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
 
 struct RealDir {
     fd: OwnedFd,
+    locked: AtomicBool,
     device: DeviceInfo,
 }
 
 impl RealDir {
     fn new(fd: OwnedFd) -> io::Result<RealDir> {
         let device = device_info(fd.as_raw_fd())?;
-        Ok(RealDir { fd, device })
+        Ok(RealDir { fd, locked: AtomicBool::new(false), device })
     }
 
     fn open_file(&self, name: &str, access: Access, create: i32) -> io::Result<Arc<dyn File>> {
@@ -78,6 +80,16 @@ impl RealDir {
             set_nocow(fd.as_raw_fd());
         }
         Ok(Arc::new(RealFile { fd, durable: direct && access == Access::Durable }))
+    }
+}
+
+impl Drop for RealDir {
+    fn drop(&mut self) {
+        // Said, not left to the close of the descriptor: a child that another thread forks has a copy of it until it execs.
+        if self.locked.load(Ordering::Relaxed) {
+            // SAFETY: fd is open.
+            unsafe { libc::flock(self.fd.as_raw_fd(), libc::LOCK_UN) };
+        }
     }
 }
 
@@ -135,7 +147,9 @@ impl Dir for RealDir {
 
     fn lock(&self) -> io::Result<()> {
         // SAFETY: fd is open.
-        check(unsafe { libc::flock(self.fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })
+        check(unsafe { libc::flock(self.fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })?;
+        self.locked.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn device(&self) -> DeviceInfo {

@@ -136,7 +136,11 @@ impl Partition {
             }
             log.sealed.retain(|s| s.segment.sequence() != segment.sequence());
             if extent.lsn > log.durable.lsn {
+                // What a later segment has replaced since is durable in a version that does not count any more.
+                let later = log.live.iter().filter(|l| l.segment.sequence() > segment.sequence()).map(|l| l.first);
+                let replaced = later.min().unwrap_or(u64::MAX);
                 log.durable = extent;
+                log.durable.index = extent.index.min(replaced - 1);
             }
             segment.seal();
             drop(log);

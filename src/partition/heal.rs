@@ -45,6 +45,8 @@ impl Partition {
         match result {
             Ok(()) => {
                 log.fault = None;
+                // A reset that a panic ended has not taken it back.
+                log.exclusive = false;
                 self.set_state(&mut log, State::ReadWrite, Cause::None, Op::Recover, 0, (0, 0));
                 Ok(())
             }

@@ -64,6 +64,11 @@ impl Partition {
             return;
         }
         log.fault_count += 1;
+        if log.state == State::Recovering && log.fault.is_some() {
+            // A try to come back failed: the first fault stays, and the try itself says what the state is now.
+            self.roll_back(log);
+            return;
+        }
         let advice = match error.cause() {
             Cause::NoSpace => "; free space: the partition then resumes by itself, or by recover",
             Cause::IoError | Cause::ReadOnlyFilesystem | Cause::Resource => {

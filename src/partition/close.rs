@@ -34,6 +34,9 @@ impl Partition {
         let (healthy, hangs) = {
             let mut log = self.log.lock();
             let healthy = log.state == State::ReadWrite;
+            if !healthy {
+                self.leave_orphan(&log);
+            }
             log.state = State::Closed;
             log.fault_count += 1;
             self.changed.notify_all();

@@ -7,7 +7,7 @@ use super::types::{EntryRef, Mode, State};
 use super::{random_id, Partition};
 use crate::error::{Cause, Op};
 use crate::format::{BeginData, RecordType};
-use crate::io::{write_all_at, AlignedBuf};
+use crate::io::{write_all_at, AlignedBuf, Dir};
 use crate::segment::{remove_if_there, Segment};
 use std::time::Duration;
 
@@ -22,6 +22,16 @@ impl Partition {
         self.make_spares();
         self.sync_sealed();
         self.remove_trash();
+    }
+
+    /// Lends the directory of a partition that nothing is wrong with, as a place on its disk. False if it has none to lend.
+    pub fn lend_dir(&self, user: impl FnOnce(&dyn Dir)) -> bool {
+        // Close waits for this lock: nobody holds the directory after it.
+        let Some(_files) = self.maintenance.try_lock() else { return false };
+        if self.log.lock().state != State::ReadWrite {
+            return false;
+        }
+        self.dir(Op::Allocate).map(|dir| user(&*dir)).is_ok()
     }
 
     /// Called about once a second.

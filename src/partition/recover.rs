@@ -72,7 +72,11 @@ impl Partition {
             }
             (state, log.sound)
         };
-        let result = if sound { self.heal() } else { self.load(false).map_err(|e| e.partition(self.id)) };
+        let result = if sound {
+            self.heal(state == State::Unavailable)
+        } else {
+            self.load(false).map_err(|e| e.partition(self.id))
+        };
         let mut log = self.log.lock();
         match result {
             Ok(()) => {

@@ -102,7 +102,7 @@ impl Partition {
 }
 
 /// The entries of the groups in memory, as the log has them now: a later group may replace what an earlier one holds.
-fn entries_of(log: &Log) -> Vec<Entry> {
+pub(super) fn entries_of(log: &Log) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     for group in &log.groups {
         let mut at = 0usize;

@@ -1,8 +1,8 @@
 //! The root file on disk: written as pairs of slots, replaced after a failure, never written again then.
 
 use super::types::{Mode, State};
-use super::{Log, Partition};
-use crate::error::{Error, Op, Result};
+use super::{Host, Log, Partition, Reserved};
+use crate::error::{errno_of, Cause, Error, Op, Result};
 use crate::format::Root;
 use crate::io::{write_durable_at, Access, AlignedBuf, Dir};
 use crate::segment::{remove_if_there, Segment};
@@ -28,11 +28,11 @@ pub(super) struct RootWriter {
 
 impl RootWriter {
     /// Makes `root` durable.
-    fn write(&mut self, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
+    fn write(&mut self, dir: &dyn Dir, root: &mut Root, host: &dyn Host) -> io::Result<()> {
         self.generation += 1;
         root.generation = self.generation;
         if self.broken {
-            return self.replace(dir, root);
+            return self.replace(dir, root, Some(host));
         }
         // Broken until proven otherwise: a panic in here counts as a failure, too.
         self.broken = true;
@@ -45,17 +45,25 @@ impl RootWriter {
         Ok(())
     }
 
-    /// A new file takes the place of the old one.
-    pub fn replace(&mut self, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
+    /// A new file takes the place of the old one. On a full disk it comes out of the host's reserve.
+    pub fn replace(&mut self, dir: &dyn Dir, root: &mut Root, host: Option<&dyn Host>) -> io::Result<()> {
         self.broken = true;
         // Both pairs of a new file are written: one of them as the generation before.
         self.generation += 1;
         root.generation = self.generation;
         remove_if_there(dir, NEW_ROOT_NAME)?;
-        let file = dir.create(NEW_ROOT_NAME, Access::Durable)?;
         self.buf.clear();
         self.buf.extend_from_slice(&root.encode_file());
-        write_durable_at(&*file, &self.buf, 0)?;
+        let fresh = dir.create(NEW_ROOT_NAME, Access::Durable).and_then(|f| write_durable_at(&*f, &self.buf, 0));
+        match (fresh, host) {
+            (Err(e), Some(host)) if Cause::of_errno(errno_of(&e)) == Cause::NoSpace => {
+                let reserved = host.reserved(Reserved::Root).ok_or(e)?;
+                write_durable_at(&*reserved, &self.buf, 0)?;
+                remove_if_there(dir, NEW_ROOT_NAME)?;
+                dir.link(&*reserved, NEW_ROOT_NAME)?;
+            }
+            (fresh, _) => fresh?,
+        }
         dir.rename(NEW_ROOT_NAME, ROOT_NAME)?;
         dir.sync()?;
         self.broken = false;
@@ -128,7 +136,7 @@ impl Partition {
 
     /// A root that cannot be written is replaced, twice at most: the file is small, and whoever waits for a vote waits for this.
     fn write_or_replace(&self, writer: &mut RootWriter, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
-        let first = match writer.write(dir, root) {
+        let first = match writer.write(dir, root, &*self.host) {
             Err(e) => e,
             written => return written,
         };
@@ -138,7 +146,7 @@ impl Partition {
         }
         for pause in REPLACE_PAUSES {
             self.host.pause(pause);
-            if writer.write(dir, root).is_ok() {
+            if writer.write(dir, root, &*self.host).is_ok() {
                 self.tell_healed(&mut self.log.lock(), &error);
                 return Ok(());
             }

@@ -1,12 +1,11 @@
 //! A disk: one failure domain with its own threads. Workers flush partitions, a housekeeper prepares and tidies up.
 
-use super::shared::Shared;
+use super::shared::{run_chore, run_flush, Shared};
 use crate::io::real::block_file_size_signal;
 use crate::partition::{Completion, Event, Host, Partition};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
-use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -128,9 +127,7 @@ impl Disk {
                     work.idle_workers -= 1;
                 }
             };
-            if catch_unwind(AssertUnwindSafe(|| partition.work())).is_err() {
-                partition.worker_panicked();
-            }
+            run_flush(&partition);
         }
     }
 
@@ -158,24 +155,17 @@ impl Disk {
                 (chores.maintain.pop_front(), elapsed)
             };
             for partition in elapsed {
-                self.guarded(&partition, Partition::interval_elapsed);
+                run_chore(&partition, Partition::interval_elapsed);
             }
             if let Some(partition) = maintain {
-                self.guarded(&partition, Partition::maintain);
+                run_chore(&partition, Partition::maintain);
             }
             if Instant::now() >= next_tick {
                 next_tick = Instant::now() + TICK;
                 for partition in self.open_partitions() {
-                    self.guarded(&partition, Partition::tick);
+                    run_chore(&partition, Partition::tick);
                 }
             }
-        }
-    }
-
-    /// A panic latches the partition it was about, nothing else.
-    fn guarded(&self, partition: &Arc<Partition>, chore: fn(&Partition)) {
-        if catch_unwind(AssertUnwindSafe(|| chore(partition))).is_err() {
-            partition.latch_panic(crate::error::Op::Allocate);
         }
     }
 }
@@ -215,12 +205,10 @@ impl Host for DiskHost {
     }
 
     fn cache_taken(&self, bytes: usize) -> bool {
-        let held = self.0.shared.cached_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        held as u64 > self.0.shared.config.read_cache_bytes
+        self.0.shared.cache_taken(bytes)
     }
 
     fn cache_released(&self, bytes: usize) -> bool {
-        let held = self.0.shared.cached_bytes.fetch_sub(bytes, Ordering::Relaxed).saturating_sub(bytes);
-        held as u64 > self.0.shared.config.read_cache_bytes
+        self.0.shared.cache_released(bytes)
     }
 }

@@ -1,8 +1,11 @@
 //! What all disks of an engine share.
 
 use super::queue::{CompletionQueue, EventQueue};
-use crate::partition::EngineConfig;
-use std::sync::atomic::AtomicUsize;
+use crate::error::Op;
+use crate::partition::{EngineConfig, Partition};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 
 pub struct Shared {
     pub config: EngineConfig,
@@ -10,4 +13,30 @@ pub struct Shared {
     pub completions: CompletionQueue,
     /// Bytes that partitions keep for reading.
     pub cached_bytes: AtomicUsize,
+}
+
+impl Shared {
+    pub fn cache_taken(&self, bytes: usize) -> bool {
+        let held = self.cached_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        held as u64 > self.config.read_cache_bytes
+    }
+
+    pub fn cache_released(&self, bytes: usize) -> bool {
+        let held = self.cached_bytes.fetch_sub(bytes, Ordering::Relaxed).saturating_sub(bytes);
+        held as u64 > self.config.read_cache_bytes
+    }
+}
+
+/// Flushes a partition. A panic latches it, nothing else.
+pub fn run_flush(partition: &Arc<Partition>) {
+    if catch_unwind(AssertUnwindSafe(|| partition.work())).is_err() {
+        partition.worker_panicked();
+    }
+}
+
+/// Housekeeping for a partition. A panic latches it, nothing else.
+pub fn run_chore(partition: &Arc<Partition>, chore: fn(&Partition)) {
+    if catch_unwind(AssertUnwindSafe(|| chore(partition))).is_err() {
+        partition.latch_panic(Op::Allocate);
+    }
 }

@@ -4,7 +4,7 @@
 use super::append::{extent, record_bytes};
 use super::log::{encode_record, Group, Live, Log, Tail};
 use super::types::{Entry, Mode, State};
-use super::{random_id, Partition};
+use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, RecordHeader, RecordType, BEGIN_DATA_BYTES, RECORD_HEADER_BYTES};
 use crate::io::{write_durable_at, Access, AlignedBuf, File};
@@ -94,7 +94,7 @@ impl Partition {
             log.next_sequence = log.newest_begun + 1;
             log.forget_wishes();
             let block = u64::from(log.block_bytes);
-            let segment = log.plan_segment(need + block, random_id());
+            let segment = log.plan_segment(need + block, self.host.random_id());
             log.unbacked.clear();
             segment
         };

@@ -3,7 +3,7 @@
 use super::append::{extent, fits, record_bytes};
 use super::log::{encode_record, Log};
 use super::types::{EntryRef, Mode, State};
-use super::{random_id, Partition};
+use super::Partition;
 use crate::error::{Cause, Op};
 use crate::format::{BeginData, RecordType};
 use crate::io::{write_all_at, AlignedBuf};
@@ -99,7 +99,7 @@ impl Partition {
                 }
                 match log.unbacked.back() {
                     Some(planned) if log.ahead() >= log.spare_target => planned.sequence(),
-                    _ => log.plan_segment(0, random_id()).sequence(),
+                    _ => log.plan_segment(0, self.host.random_id()).sequence(),
                 }
             };
             if let Err(error) = self.back_segments(sequence) {

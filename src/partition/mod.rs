@@ -55,6 +55,10 @@ pub trait Host: Send + Sync {
     fn now(&self) -> Instant {
         Instant::now()
     }
+    /// For incarnations, epochs and salts.
+    fn random_id(&self) -> Id {
+        random_id()
+    }
     /// False for a host without threads, whose work is done by those who wait for it.
     fn has_threads(&self) -> bool {
         true
@@ -98,6 +102,12 @@ impl Partition {
     /// A number that comes back in this partition's events and completions.
     pub fn set_tag(&self, tag: u64) {
         self.tag.store(tag, Ordering::Relaxed);
+    }
+
+    /// True if nobody holds one of its locks: a host without threads asks before it does work for it.
+    pub(crate) fn is_free(&self) -> bool {
+        let files = self.maintenance.is_locked() || self.allocation.is_locked() || self.root.is_locked();
+        !files && !self.log.is_locked()
     }
 
     pub fn tag(&self) -> u64 {

@@ -94,6 +94,7 @@ impl Shared {
                 drop(state);
                 panic!("injected panic in {kind:?} of {path}");
             }
+            Some(Fault::Delay(time)) if !state.delays_are_real => state.clock.pass(time),
             Some(Fault::Delay(time)) => {
                 drop(state);
                 std::thread::sleep(time);

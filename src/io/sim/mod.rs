@@ -9,6 +9,7 @@
 //! Everything random is a hash of the seed and of what is chosen for, so that a run replays from its seed as long as each file sees the
 //! same operations in the same order, however the threads of different files are scheduled.
 
+mod clock;
 mod content;
 mod crash;
 mod dir;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use crate::sync::{Condvar, Mutex};
 
 use super::{Dir, Filesystem, Storage};
+pub use clock::SimClock;
 pub use content::SECTOR;
 pub use crash::Crash;
 use gate::Shared;
@@ -87,6 +89,13 @@ impl SimDisk {
 
     pub fn with_config(seed: u64, config: SimConfig) -> SimDisk {
         SimDisk { shared: Arc::new(Shared { state: Mutex::new(State::new(seed, config)), wake: Condvar::new() }) }
+    }
+
+    /// The clock of a simulation without threads. From now on delays of operations pass on it and take no real time.
+    pub fn clock(&self) -> Arc<SimClock> {
+        let mut state = self.shared.state.lock();
+        state.delays_are_real = false;
+        state.clock.clone()
     }
 
     /// Adds a fault to the plan. The first rule that matches an operation decides.

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::sync::Arc;
 
 use super::content::Content;
 use super::gate::os;
 use super::plan::{hash_name, mix, Fault, OpKind, OpRecord, Rule};
-use super::SimConfig;
+use super::{SimClock, SimConfig};
 
 pub const ROOT: u64 = 1;
 /// Unit of space.
@@ -78,6 +79,8 @@ pub struct State {
     pub hung: u64,
     pub releases: u64,
     pub crashes: u64,
+    pub clock: Arc<SimClock>,
+    pub delays_are_real: bool,
 }
 
 impl State {
@@ -102,6 +105,8 @@ impl State {
             hung: 0,
             releases: 0,
             crashes: 0,
+            clock: Arc::default(),
+            delays_are_real: true,
         };
         let root = state.add_inode(Node::Dir { cached: BTreeMap::new(), durable: BTreeMap::new() }, 1);
         debug_assert_eq!(root, ROOT);

@@ -25,6 +25,15 @@ struct Piece {
     partition: Arc<Partition>,
 }
 
+impl Piece {
+    fn can_be_done(&self) -> bool {
+        match self.chore {
+            Chore::Flush => self.partition.is_free_for_work(),
+            _ => self.partition.is_free(),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Queues {
     ready: Vec<Piece>,
@@ -73,7 +82,7 @@ impl Stepped {
             let choice = mix(&[self.seed, queues.choices]) as usize;
             // Whoever holds the partition's locks is further up on this stack: its piece waits until that is done.
             let free: Vec<usize> = (0..queues.ready.len())
-                .filter(|i| queues.ready.get(*i).is_some_and(|p| p.partition.is_free()))
+                .filter(|i| queues.ready.get(*i).is_some_and(Piece::can_be_done))
                 .collect();
             let count = free.len() + usize::from(tick);
             match (count > 0).then(|| choice % count.max(1)).map(|i| free.get(i).copied()) {

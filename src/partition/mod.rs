@@ -110,6 +110,12 @@ impl Partition {
         !files && !self.log.is_locked()
     }
 
+    /// The same for `work`, which makes a segment only if entries wait: a close keeps others from that while it waits for the root.
+    pub(crate) fn is_free_for_work(&self) -> bool {
+        let no_entries = self.log.try_lock().map(|log| log.groups.is_empty());
+        !self.root.is_locked() && no_entries.is_some_and(|none| none || !self.allocation.is_locked())
+    }
+
     pub fn tag(&self) -> u64 {
         self.tag.load(Ordering::Relaxed)
     }

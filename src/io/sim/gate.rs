@@ -66,6 +66,11 @@ impl Shared {
         len: u64,
     ) -> io::Result<(MutexGuard<'_, State>, Verdict)> {
         let mut state = self.state.lock();
+        if let Some(hook) = state.hook {
+            drop(state);
+            hook();
+            state = self.state.lock();
+        }
         if state.dead {
             return Err(os(libc::EIO));
         }

@@ -76,6 +76,9 @@ impl Default for SimConfig {
     }
 }
 
+/// Blocks of a disk whose size was never limited.
+const FULL_SIZE: u64 = u64::MAX / state::BLOCK;
+
 /// The simulated disk. Clones are the same disk. Thread-safe.
 #[derive(Clone)]
 pub struct SimDisk {
@@ -96,6 +99,17 @@ impl SimDisk {
         let mut state = self.shared.state.lock();
         state.delays_are_real = false;
         state.clock.clone()
+    }
+
+    /// Called before every operation, without a lock: a simulation without threads does there what other threads would do meanwhile.
+    pub fn set_hook(&self, hook: Option<fn()>) {
+        self.shared.state.lock().hook = hook;
+    }
+
+    /// True if nothing stands in the way of an operation: no rule, no lack of space, no crash to come.
+    pub fn is_calm(&self) -> bool {
+        let state = self.shared.state.lock();
+        !state.dead && state.rules.is_empty() && state.crash_at.is_none() && state.capacity_blocks >= FULL_SIZE
     }
 
     /// Adds a fault to the plan. The first rule that matches an operation decides.

@@ -81,9 +81,8 @@ impl Stepped {
             queues.choices += 1;
             let choice = mix(&[self.seed, queues.choices]) as usize;
             // Whoever holds the partition's locks is further up on this stack: its piece waits until that is done.
-            let free: Vec<usize> = (0..queues.ready.len())
-                .filter(|i| queues.ready.get(*i).is_some_and(Piece::can_be_done))
-                .collect();
+            let free: Vec<usize> =
+                (0..queues.ready.len()).filter(|i| queues.ready.get(*i).is_some_and(Piece::can_be_done)).collect();
             let count = free.len() + usize::from(tick);
             match (count > 0).then(|| choice % count.max(1)).map(|i| free.get(i).copied()) {
                 None => return false,

@@ -109,7 +109,6 @@ fn sim_config(dice: &mut Dice) -> SimConfig {
     let direct_io = !dice.one_in(4);
     SimConfig {
         direct_io,
-        direct_reads_write_back: !dice.one_in(4),
         journalled: !dice.one_in(3),
         can_allocate: !dice.one_in(8),
         block_bytes: dice.pick(&[512, 4096, 4096]),

@@ -1,7 +1,10 @@
 //! The engine: one per process. It owns the disks, their threads, and the queues that tell the owner what happened.
 
 mod disk;
+mod healer;
+mod orphans;
 mod queue;
+mod reserve;
 mod shared;
 mod stepped;
 
@@ -14,6 +17,7 @@ use crate::io::{DeviceInfo, Dir, Storage};
 use crate::partition::{open_dir, Host, Partition, PartitionConfig};
 use crate::sync::Mutex;
 use disk::{Disk, DiskHost};
+use orphans::Orphans;
 use queue::{CompletionQueue, EventQueue};
 use shared::Shared;
 use std::collections::BTreeMap;
@@ -87,6 +91,7 @@ impl Engine {
             events: EventQueue::new().map_err(fail)?,
             completions: CompletionQueue::new().map_err(fail)?,
             cached_bytes: AtomicUsize::new(0),
+            orphans: Orphans::default(),
         };
         Ok(Arc::new(shared))
     }

@@ -1,5 +1,6 @@
 //! What all disks of an engine share.
 
+use super::orphans::Orphans;
 use super::queue::{CompletionQueue, EventQueue};
 use crate::error::Op;
 use crate::partition::{EngineConfig, Partition};
@@ -13,6 +14,7 @@ pub struct Shared {
     pub completions: CompletionQueue,
     /// Bytes that partitions keep for reading.
     pub cached_bytes: AtomicUsize,
+    pub orphans: Orphans,
 }
 
 impl Shared {
@@ -34,9 +36,9 @@ pub fn run_flush(partition: &Arc<Partition>) {
     }
 }
 
-/// Housekeeping for a partition. A panic latches it, nothing else.
-pub fn run_chore(partition: &Arc<Partition>, chore: fn(&Partition)) {
+/// Housekeeping or a probe for a partition. A panic latches it, nothing else.
+pub fn run_chore(partition: &Arc<Partition>, op: Op, chore: fn(&Partition)) {
     if catch_unwind(AssertUnwindSafe(|| chore(partition))).is_err() {
-        partition.latch_panic(Op::Allocate);
+        partition.latch_panic(op);
     }
 }

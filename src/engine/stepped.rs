@@ -2,10 +2,13 @@
 //! the simulation asks. Which of the pieces that are ready comes next, and every random id, follows from a seed; time is the simulated
 //! disk's. The same calls on the same seed are the same operations on the disk, byte for byte.
 
+use super::reserve::Reserve;
 use super::shared::{run_chore, run_flush, Shared};
+use crate::error::Op;
 use crate::format::Id;
 use crate::io::sim::{mix, SimClock};
-use crate::partition::{Completion, Event, Host, Partition};
+use crate::io::File;
+use crate::partition::{Completion, Event, Host, Orphan, Partition, Reserved};
 use crate::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
@@ -17,7 +20,8 @@ const TICK: Duration = Duration::from_secs(1);
 enum Chore {
     Flush,
     Maintain,
-    Interval,
+    Timer,
+    Probe,
 }
 
 struct Piece {
@@ -39,6 +43,7 @@ struct Queues {
     ready: Vec<Piece>,
     /// Due at the time given, in no order.
     later: Vec<(Instant, Piece)>,
+    probes: Vec<(Instant, Weak<Partition>)>,
     next_tick: Option<Instant>,
     partitions: Vec<Weak<Partition>>,
     choices: u64,
@@ -51,12 +56,13 @@ pub struct Stepped {
     seed: u64,
     queues: Mutex<Queues>,
     ids: Mutex<u64>,
+    reserve: Reserve,
 }
 
 impl Stepped {
     pub fn new(shared: Arc<Shared>, clock: Arc<SimClock>, seed: u64) -> Stepped {
         let queues = Queues { next_tick: Some(clock.now() + TICK), ..Queues::default() };
-        Stepped { shared, clock, seed, queues: Mutex::new(queues), ids: Mutex::new(0) }
+        Stepped { shared, clock, seed, queues: Mutex::new(queues), ids: Mutex::new(0), reserve: Reserve::default() }
     }
 
     pub fn add(&self, partition: &Arc<Partition>) {
@@ -69,6 +75,7 @@ impl Stepped {
     pub fn stop(&self) {
         let queues = std::mem::replace(&mut *self.queues.lock(), Queues { stopped: true, ..Queues::default() });
         drop(queues);
+        self.reserve.clear();
     }
 
     /// Does one piece that is ready now; false if there is none.
@@ -96,12 +103,15 @@ impl Stepped {
         if let Some(Piece { chore, partition }) = piece {
             match chore {
                 Chore::Flush => run_flush(&partition),
-                Chore::Maintain => run_chore(&partition, Partition::maintain),
-                Chore::Interval => run_chore(&partition, Partition::interval_elapsed),
+                Chore::Maintain => run_chore(&partition, Op::Allocate, Partition::maintain),
+                Chore::Timer => run_chore(&partition, Op::Allocate, Partition::timer),
+                Chore::Probe => run_chore(&partition, Op::Recover, Partition::probe),
             }
         }
-        for partition in tick.iter().filter(|p| p.is_free()) {
-            run_chore(partition, Partition::tick);
+        if !tick.is_empty() {
+            let free: Vec<_> = tick.into_iter().filter(|p| p.is_free()).collect();
+            free.iter().for_each(|p| run_chore(p, Op::Allocate, Partition::tick));
+            self.reserve.top_up(&free, self.shared.config.segment_min_bytes);
         }
         true
     }
@@ -120,7 +130,8 @@ impl Stepped {
             }
             let due = {
                 let queues = self.queues.lock();
-                let times = queues.later.iter().map(|(at, _)| *at).chain(queues.next_tick);
+                let probes = queues.probes.iter().map(|(at, _)| *at);
+                let times = queues.later.iter().map(|(at, _)| *at).chain(probes).chain(queues.next_tick);
                 times.filter(|at| *at > self.clock.now()).min().filter(|at| *at < deadline)
             };
             match due {
@@ -148,6 +159,10 @@ impl Queues {
             let piece = self.later.remove(i).1;
             self.ready.push(piece);
         }
+        while let Some(i) = self.probes.iter().position(|(at, _)| *at <= now) {
+            let partition = self.probes.remove(i).1.upgrade();
+            self.ready.extend(partition.map(|partition| Piece { chore: Chore::Probe, partition }));
+        }
     }
 }
 
@@ -159,12 +174,37 @@ impl Host for SteppedHost {
         self.0.queue(Chore::Flush, partition);
     }
 
-    fn flush_later(&self, partition: Arc<Partition>) {
-        let at = self.0.clock.now() + Duration::from_millis(u64::from(self.0.shared.config.interval_ms));
+    fn flush_later(&self, partition: Arc<Partition>, delay: Duration) {
+        let at = self.0.clock.now() + delay;
         let mut queues = self.0.queues.lock();
         if !queues.stopped {
-            queues.later.push((at, Piece { chore: Chore::Interval, partition }));
+            queues.later.push((at, Piece { chore: Chore::Timer, partition }));
         }
+    }
+
+    fn probe_later(&self, partition: Weak<Partition>, delay: Duration) {
+        let at = self.0.clock.now() + delay;
+        let mut queues = self.0.queues.lock();
+        if !queues.stopped {
+            queues.probes.push((at, partition));
+        }
+    }
+
+    fn reserved(&self, what: Reserved) -> Option<Arc<dyn File>> {
+        self.0.reserve.take(what)
+    }
+
+    fn keep_orphan(&self, orphan: Orphan) {
+        self.0.shared.orphans.keep(orphan);
+    }
+
+    fn orphan(&self, incarnation: &Id) -> Option<Orphan> {
+        self.0.shared.orphans.take(incarnation)
+    }
+
+    /// Nothing else is done meanwhile: the caller may hold locks.
+    fn pause(&self, time: Duration) {
+        self.0.clock.pass(time);
     }
 
     fn maintain_soon(&self, partition: Arc<Partition>) {

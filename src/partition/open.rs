@@ -139,7 +139,8 @@ impl Partition {
         if !root.clean && found.fault.is_none() {
             if let Some((cached, durable, end)) = self.cached_only(&*dir, &root, &found, recovery)? {
                 self.sync_found(&*dir, &found)?;
-                return self.load_from_cache(&*dir, root, cached, durable, end);
+                self.load_from_cache(&*dir, root, cached, durable, end)?;
+                return self.take_orphan_in(&root);
             }
         }
         let fault = found.fault.take();
@@ -147,7 +148,10 @@ impl Partition {
             self.sync_found(&*dir, &found)?;
         }
         self.adopt(&*dir, root, found, fault.is_none())?;
-        fault.map_or(Ok(()), Err)
+        match fault {
+            Some(fault) => Err(fault),
+            None => self.take_orphan_in(&root),
+        }
     }
 
     /// Makes a fresh directory a partition. A crash on the way leaves one that is fresh still.
@@ -167,7 +171,7 @@ impl Partition {
             clean: true,
             ..Root::default()
         };
-        self.root.lock().replace(dir, &mut root).map_err(|e| Error::io(Op::Open, &e, "creating the root"))?;
+        self.root.lock().replace(dir, &mut root, None).map_err(|e| Error::io(Op::Open, &e, "creating the root"))?;
         Ok(root)
     }
 
@@ -214,7 +218,7 @@ impl Partition {
             (durable.max(log.compaction.0) + 1, log.last.0, log.live.clone())
         };
         let rescue = self.rescue_unsynced(from, last, &live, end)?;
-        self.heal_with(rescue)?;
+        self.heal_with(rescue, true)?;
         let mut log = self.log.lock();
         log.sound = true;
         log.state = State::ReadWrite;

@@ -28,6 +28,7 @@ impl World {
             Action::ClearFaults => {
                 self.disk().clear_faults();
             }
+            Action::Mend => return self.mend(),
             Action::PowerCutAt(ahead) => self.disk().crash_at(self.disk().ops() + ahead),
             Action::Crash(how) => return self.crash(*how),
             call => return self.owner_calls(n, call),

@@ -79,6 +79,8 @@ pub enum Action {
     Full(u64),
     SpaceBack,
     ClearFaults,
+    /// All faults end, space is back, and time passes: what heals by itself has to be well again.
+    Mend,
     /// The power goes this many operations later.
     PowerCutAt(u64),
     /// Ends the run; the next step finds what the crash left.
@@ -102,6 +104,8 @@ pub struct History {
     pub modes: Vec<Mode>,
     pub segment_bytes: u32,
     pub cache_bytes: u64,
+    /// The engine heals by itself.
+    pub heals: bool,
     pub steps: Vec<Step>,
 }
 
@@ -201,7 +205,7 @@ fn random_action(dice: &mut Dice, part: u64, parts: u64, kind: &Kind) -> Action 
         96 if kind.full => Action::Full(dice.roll(40) << dice.pick(&[12, 14, 16])),
         97 if kind.full => Action::SpaceBack,
         98 => Action::DropCaches,
-        99 => Action::ClearFaults,
+        99 => dice.pick(&[Action::ClearFaults, Action::Mend]),
         _ => Action::Append(random_batch(dice, kind.long)),
     }
 }
@@ -235,6 +239,9 @@ impl History {
                 let during = dice.one_in(8).then(|| 1 + dice.roll(12));
                 steps.push(Step { part: part as usize, action, during });
             }
+            if dice.one_in(3) {
+                steps.push(Step { part: 0, action: Action::Mend, during: None });
+            }
             if dice.one_in(2) {
                 let at = dice.roll(steps.len() as u64 + 1) as usize;
                 let ahead = 1 + dice.roll(40);
@@ -250,7 +257,7 @@ impl History {
             steps.push(Step { part: 0, action: Action::Crash(how), during: None });
         }
         let segment_bytes = dice.pick(&[64 << 10, 64 << 10, 64 << 10, 128 << 10]);
-        History { seed, config, modes, segment_bytes, cache_bytes: dice.pick(&[0, 4096, 64 << 20]), steps }
+        History { seed, config, modes, segment_bytes, cache_bytes: dice.pick(&[0, 4096, 64 << 20]), heals: !dice.one_in(3), steps }
     }
 
     /// Without the last partition, and what is about it.
@@ -276,6 +283,7 @@ impl fmt::Display for Step {
             Action::Full(free) => write!(f, "the disk fills up, {free} bytes are free"),
             Action::SpaceBack => write!(f, "space comes back"),
             Action::ClearFaults => write!(f, "the faults end"),
+            Action::Mend => write!(f, "all faults end, and two minutes pass"),
             Action::DropCaches => write!(f, "the page cache drops what is clean"),
             Action::Time(time) => write!(f, "{time:?} pass"),
             Action::Work(n) => write!(f, "{n} pieces of background work"),

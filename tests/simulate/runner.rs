@@ -133,7 +133,7 @@ pub fn report(seed: u64) -> ! {
     let story: String = world.story().iter().map(|line| format!("{line}\n")).collect();
     let whole = play(&Rc::new(history.clone()), true).0.err().unwrap_or_default();
     panic!(
-        "{whole}\nreplay: {}\n\nShortened from {} steps to {} in {tries} tries: {what}\n{:?}, segments of {} bytes, cache of {} bytes, {:?}\n\
+        "{whole}\nreplay: {}\n\nShortened from {} steps to {} in {tries} tries: {what}\n{:?}, segments of {} bytes, cache of {} bytes, heals by itself: {}, {:?}\n\
          Each step with the number of the operation before which it comes:\n{story}operations:\n{}",
         command(seed),
         history.steps.len(),
@@ -141,6 +141,7 @@ pub fn report(seed: u64) -> ! {
         shortest.modes,
         shortest.segment_bytes,
         shortest.cache_bytes,
+        shortest.heals,
         shortest.config,
         tail_of_log(&world.disk())
     )

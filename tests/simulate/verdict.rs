@@ -1,6 +1,7 @@
 //! The judgement of a world: what a partition says against what its model knows.
 
-use bulkhead::{Error, Mode, State, Status};
+use bulkhead::{Cause, Error, Mode, State, Status};
+use std::time::Duration;
 
 use super::world::{Verdict, World};
 use crate::support::judge::{After, Finding};
@@ -123,6 +124,27 @@ impl World {
         let text = format!("{} on a disk that lies: {what}", self.parts[n].borrow().path);
         self.convict(text.clone());
         text
+    }
+
+    /// All faults end. Partitions that heal by themselves must be well after some time, with everything that was acknowledged.
+    pub fn mend(&self) -> Verdict {
+        self.disk().clear_faults();
+        self.disk().set_capacity(u64::MAX);
+        self.pass_time(Duration::from_secs(120));
+        for n in 0..self.parts.len() {
+            self.settle(n)?;
+            let part = self.parts[n].borrow();
+            let Some(handle) = &part.handle else { continue };
+            let status = handle.status();
+            let excused = part.tainted
+                || !self.history.heals
+                || !self.disk().is_calm()
+                || matches!(status.cause, Cause::LostEntries) && part.model.may_report_loss;
+            if status.state != State::ReadWrite && !excused {
+                return Err(format!("{} does not come back on a good disk: {:?}", part.path, handle.last_fault()));
+            }
+        }
+        Ok(())
     }
 
     /// Compares a running partition with its model.

@@ -13,7 +13,7 @@ use super::plan::{Action, History, Step};
 use crate::support::driver::is_fault;
 use crate::support::judge::After;
 use crate::support::model::Model;
-use crate::support::{config, partition_config};
+use crate::support::{config, healing_config, partition_config};
 
 pub struct Part {
     pub path: String,
@@ -147,7 +147,7 @@ impl World {
         let config = EngineConfig {
             segment_min_bytes: self.history.segment_bytes,
             read_cache_bytes: self.history.cache_bytes,
-            ..config()
+            ..if self.history.heals { healing_config() } else { config() }
         };
         let seed = mix(&[self.history.seed, self.engines.get(), 0xE4]);
         let engine = Engine::stepped(config, &self.disk(), seed).expect("an engine opens without touching a disk");
@@ -196,7 +196,7 @@ impl World {
     fn fits_in(&self, step: &Step) -> bool {
         use Action::*;
         match step.action {
-            Reopen | Recover | Crash(_) | Work(_) | Reset(_) => false,
+            Reopen | Recover | Crash(_) | Work(_) | Reset(_) | Mend => false,
             Append(_) | Submit(_) | HardState { .. } | Compact(_) | Sync | Read | Verify => {
                 let busy = self.calls.borrow().contains(&step.part);
                 let part = self.parts[step.part].borrow();

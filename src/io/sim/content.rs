@@ -13,6 +13,8 @@ const MAX_VERSIONS: usize = 4;
 /// Bytes are kept in pieces of this size, which copies of a disk share until one of them writes.
 const PIECE: usize = 4096;
 
+const ZEROS: [u8; PIECE] = [0; PIECE];
+
 /// Bytes with a length of their own; what was never written, or with zeros, takes no memory.
 #[derive(Clone, Default)]
 pub struct Bytes {
@@ -45,7 +47,7 @@ impl Bytes {
                 self.pieces.resize(at + 1, None);
             }
             let piece = &mut self.pieces[at];
-            let zeros = part.iter().all(|b| *b == 0);
+            let zeros = *part == ZEROS[..part.len()];
             if zeros && (piece.is_none() || part.len() == PIECE) {
                 *piece = None;
             } else {
@@ -166,7 +168,7 @@ impl Content {
             self.cached.write(offset, bytes);
             self.durable.take_over(&self.cached, offset, bytes.len());
             if !self.dirty.is_empty() {
-                sectors(offset, bytes.len()).for_each(|n| drop(self.dirty.remove(&n)));
+                sectors(offset, bytes.len()).for_each(|n| _ = self.dirty.remove(&n));
             }
             self.heal_sectors(offset, bytes.len());
             self.durable.len = self.durable.len.max(self.cached.len);
@@ -185,7 +187,7 @@ impl Content {
 
     fn heal_sectors(&mut self, offset: u64, len: usize) {
         if !self.unreadable.is_empty() {
-            sectors(offset, len).for_each(|n| drop(self.unreadable.remove(&n)));
+            sectors(offset, len).for_each(|n| _ = self.unreadable.remove(&n));
         }
     }
 
@@ -280,7 +282,7 @@ impl Content {
         n
     }
 
-    /// Forgets clean pages, as memory pressure does: reads see the medium again.
+    /// Forgets clean pages, as memory pressure does, or posix_fadvise(DONTNEED): reads see the medium again.
     pub fn drop_caches(&mut self) {
         let mut fresh = self.durable.clone();
         for number in self.dirty.keys() {

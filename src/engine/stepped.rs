@@ -15,6 +15,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_secs(1);
+/// Time that a piece of work takes: who asks again and again for work that has to wait gets there, too.
+const PIECE: Duration = Duration::from_micros(200);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Chore {
@@ -100,6 +102,7 @@ impl Stepped {
                 }
             }
         };
+        self.clock.pass(PIECE);
         if let Some(Piece { chore, partition }) = piece {
             match chore {
                 Chore::Flush => run_flush(&partition),

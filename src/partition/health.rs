@@ -64,8 +64,8 @@ impl Partition {
             return;
         }
         log.fault_count += 1;
-        if log.state == State::Recovering && log.fault.is_some() {
-            // A try to come back failed: the first fault stays, and the try itself says what the state is now.
+        if log.state == State::Recovering && log.fault.is_some() && error.status != Status::Panic {
+            // A try to come back failed: the first fault stays, and the try itself says what the state is now. A panic ends it before that.
             self.roll_back(log);
             return;
         }

@@ -257,7 +257,15 @@ impl History {
             steps.push(Step { part: 0, action: Action::Crash(how), during: None });
         }
         let segment_bytes = dice.pick(&[64 << 10, 64 << 10, 64 << 10, 128 << 10]);
-        History { seed, config, modes, segment_bytes, cache_bytes: dice.pick(&[0, 4096, 64 << 20]), heals: !dice.one_in(3), steps }
+        History {
+            seed,
+            config,
+            modes,
+            segment_bytes,
+            cache_bytes: dice.pick(&[0, 4096, 64 << 20]),
+            heals: !dice.one_in(3),
+            steps,
+        }
     }
 
     /// Without the last partition, and what is about it.

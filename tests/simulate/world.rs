@@ -265,6 +265,8 @@ impl World {
             part.since = part.since.max(after);
             (part.path.clone(), part.id, part.model.mode)
         };
+        // What the opening before had to say is over.
+        self.drain_events()?;
         let calm = self.disk().is_calm();
         let engine = self.engine();
         let opened = catch_unwind(AssertUnwindSafe(|| engine.open_partition(partition_config(&path, id, mode))));

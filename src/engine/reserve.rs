@@ -6,6 +6,7 @@ use crate::io::{retry_interrupted, write_durable_at, Access, AlignedBuf, Dir, Fi
 use crate::partition::{Partition, Reserved};
 use crate::sync::Mutex;
 use std::io;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
 /// Files of each kind.
@@ -37,7 +38,9 @@ impl Reserve {
     /// Fills it up in the directory of one of these partitions.
     pub fn top_up(&self, open: &[Arc<Partition>], segment_bytes: u32) {
         if !self.is_full() {
-            let _ = open.iter().any(|p| p.lend_dir(|dir| self.fill(dir, segment_bytes)));
+            // A panic costs the reserve a file, not the disk its housekeeper.
+            let fill = || open.iter().any(|p| p.lend_dir(|dir| self.fill(dir, segment_bytes)));
+            let _ = catch_unwind(AssertUnwindSafe(fill));
         }
     }
 

@@ -243,7 +243,8 @@ impl World {
 
     /// True if a change can reach the disk: a partition that is Unavailable refuses it before.
     fn reaches_disk(&self, n: usize) -> bool {
-        self.parts[n].borrow().fault.is_none() || matches!(self.handle(n).status().state, State::ReadWrite | State::ReadOnly)
+        self.parts[n].borrow().fault.is_none()
+            || matches!(self.handle(n).status().state, State::ReadWrite | State::ReadOnly)
     }
 
     fn lie(&self, n: usize, rule: &Rule) {

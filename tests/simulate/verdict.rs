@@ -1,11 +1,13 @@
 //! The judgement of a world: what a partition says against what its model knows.
 
-use bulkhead::{Cause, Error, Mode, State, Status};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::Duration;
+
+use bulkhead::{Cause, Error, Mode, Op, State, Status};
 
 use super::world::{Verdict, World};
 use crate::support::judge::{After, Finding};
-use crate::support::{read_all, read_each};
+use crate::support::read_each;
 
 impl World {
     /// Takes note of what happened to a partition since it was last called.
@@ -17,8 +19,8 @@ impl World {
         let well = status.state == State::ReadWrite;
         let healed = {
             let mut part = self.parts[n].borrow_mut();
-            // A probe is quiet about its tries.
-            if part.told != status.state && status.state != State::Recovering {
+            // A probe is quiet about its tries, but for what it meets on the way.
+            if part.told != status.state && status.state != State::Recovering && part.told != State::Recovering {
                 return Err(format!("{} is {:?}, the last event said {:?}", part.path, status.state, part.told));
             }
             match (&part.fault, well) {
@@ -105,7 +107,7 @@ impl World {
             || status.damaged.2 > 0
             || [status.lost, status.maybe_acknowledged, status.unsynced].iter().any(|r| *r != (0, 0));
         let there = |e: &bulkhead::Entry| found.iter().any(|f| f == e);
-        let missing = part.model.log().values().find(|e| e.index > status.compaction_index && !there(e));
+        let missing = part.model.surely_there().find(|e| e.index > status.compaction_index && !there(e));
         match missing {
             Some(e) if !told && part.solid > 2 && part.model.mode == Mode::Sync => {
                 let (index, solid) = (e.index, part.solid);
@@ -153,12 +155,20 @@ impl World {
         let before = self.disk().faults_fired();
         let handle = self.handle(n);
         let quiet = self.quiet.replace(true);
-        let part = self.parts[n].borrow();
-        let result = if part.tainted { self.check_tainted(n) } else { part.model.check_running(&handle) };
-        let (path, mode) = (part.path.clone(), part.model.mode);
-        drop(part);
+        let (path, mode) = (self.parts[n].borrow().path.clone(), self.parts[n].borrow().model.mode);
+        let look = || {
+            let part = self.parts[n].borrow();
+            if part.tainted {
+                self.check_tainted(n)
+            } else {
+                part.model.check_running(&handle)
+            }
+        };
+        let result = catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(|_| {
+            handle.latch_panic(Op::Read);
+            Err("a panic while reading".into())
+        });
         self.quiet.set(quiet);
-        let _ = read_all; // whole reads are in `check_running`
         match result {
             Err(_) if self.disk().is_dead() || self.disk().faults_fired() > before => self.settle(n),
             Err(e) => Err(format!("{path} in mode {mode:?}: {e}")),

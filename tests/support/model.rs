@@ -157,6 +157,13 @@ impl Model {
         }
     }
 
+    /// Entries that were acknowledged and that nothing which was tried since may have replaced.
+    pub fn surely_there(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        let tried = self.steps[self.acknowledged..].iter().map(|e| e.index).min().unwrap_or(u64::MAX);
+        let (log, none) = if self.maybe_reset.is_some() { (&self.base, 0) } else { (&self.current, tried) };
+        log.range(..none).map(|(_, e)| e)
+    }
+
     /// True if an entry like this was ever written here.
     pub fn ever_written(&self, entry: &Entry) -> bool {
         self.ever.get(&entry.index).is_some_and(|all| all.iter().any(|e| **e == *entry))

@@ -80,7 +80,7 @@ impl Engine {
     /// For simulation: true if a call on this partition can be made in the middle of a disk operation, that is, if it would not wait for a
     /// lock that is held further up on the stack.
     pub fn can_be_called(&self, partition: &Partition) -> bool {
-        partition.is_free()
+        partition.is_free_for_calls()
     }
 
     fn shared(config: EngineConfig) -> Result<Arc<Shared>> {

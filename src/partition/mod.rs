@@ -133,6 +133,11 @@ impl Partition {
         !files && !self.log.is_locked()
     }
 
+    /// The same for a call of the owner.
+    pub(crate) fn is_free_for_calls(&self) -> bool {
+        self.is_free() && !self.operation.is_locked()
+    }
+
     /// The same for `work`, which makes a segment only if entries wait: a close keeps others from that while it waits for the root.
     pub(crate) fn is_free_for_work(&self) -> bool {
         let no_entries = self.log.try_lock().map(|log| log.groups.is_empty());

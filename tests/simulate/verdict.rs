@@ -23,12 +23,13 @@ impl World {
             if part.told != status.state && status.state != State::Recovering && part.told != State::Recovering {
                 return Err(format!("{} is {:?}, the last event said {:?}", part.path, status.state, part.told));
             }
+            let unwell = std::mem::take(&mut part.unwell);
             match (&part.fault, well) {
-                (None, false) => {
-                    part.fault = handle.last_fault();
+                (None, _) if unwell || !well => {
+                    part.fault = handle.last_fault().filter(|_| !well);
                     part.model.may_report_loss |= part.model.mode != Mode::Sync;
                     part.model.rolled_back();
-                    false
+                    well
                 }
                 (Some(_), true) => {
                     part.fault = None;
@@ -196,7 +197,9 @@ impl World {
     pub fn drain_events(&self) -> Verdict {
         for event in self.engine().events(usize::MAX) {
             if let Some(part) = self.parts.get((event.partition_id as usize).wrapping_sub(1)) {
-                part.borrow_mut().told = event.to;
+                let mut part = part.borrow_mut();
+                part.told = event.to;
+                part.unwell |= event.to != State::ReadWrite;
             }
         }
         Ok(())

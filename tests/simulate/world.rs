@@ -31,6 +31,8 @@ pub struct Part {
     pub lies_seen: u64,
     /// The last state that an event told.
     pub told: State,
+    /// Events told of a fault that no call has noticed yet.
+    pub unwell: bool,
 }
 
 pub struct World {
@@ -81,6 +83,7 @@ fn new_part(i: usize, mode: Mode) -> Part {
         solid: 0,
         lies_seen: 0,
         told: State::ReadWrite,
+        unwell: false,
     }
 }
 
@@ -290,6 +293,7 @@ impl World {
             Ok(handle) => {
                 let status = handle.status();
                 part.told = status.state;
+                part.unwell = false;
                 part.fault = if status.state == State::ReadWrite { None } else { handle.last_fault() };
                 part.handle = Some(handle);
                 drop(part);

@@ -126,6 +126,20 @@ impl Model {
     /// What was found is what the owner now relies on. In mode sync an open makes it durable; in the others what was not synced still may go.
     fn adopt(&mut self, found: Vec<Entry>, hard: HardState, after: After) {
         let in_memory = matches!(after, After::Recover | After::Process);
+        let point = self.compaction.0;
+        // Where nothing but what was acknowledged is there, what may come back of it after a power cut is as it was before.
+        if !(in_memory && self.maybe_reset.is_none() && is_same(&found, &self.current, point)) {
+            self.take_over(found, in_memory);
+        }
+        self.maybe_compaction = None;
+        self.maybe_reset = None;
+        self.maybe_hard.clear();
+        self.hard = hard;
+        self.may_report_loss = false;
+        self.renew();
+    }
+
+    fn take_over(&mut self, found: Vec<Entry>, in_memory: bool) {
         let keeps_steps = self.mode != Mode::Sync && in_memory && self.maybe_reset.is_none();
         let mut durable = self.base.clone();
         self.steps[..self.durable].iter().for_each(|e| apply(&mut durable, e));
@@ -136,11 +150,5 @@ impl Model {
         self.pending.clear();
         self.durable = 0;
         self.acknowledged = self.steps.len();
-        self.maybe_compaction = None;
-        self.maybe_reset = None;
-        self.maybe_hard.clear();
-        self.hard = hard;
-        self.may_report_loss = false;
-        self.renew();
     }
 }

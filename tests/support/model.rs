@@ -31,7 +31,7 @@ pub struct Model {
     /// A flush of acknowledged entries failed: the medium may never have got them.
     pub may_report_loss: bool,
     /// The log as accepted: what was acknowledged, and what was submitted and may still fail.
-    current: Log,
+    pub(super) current: Log,
     /// Submitted batches whose completion is not here yet: token, and how many steps there are with it.
     pub pending: VecDeque<(u64, usize)>,
     /// Everything that was ever written, for disks that lie: what is read must at least be one of these.

@@ -93,7 +93,12 @@ impl Payload {
                 unit.iter().copied().cycle().take(len).collect()
             }
             Payload::Random => {
-                (0..len as u64).map(|i| mix(&[index, term, i / 8]).to_le_bytes()[i as usize % 8]).collect()
+                let mut bytes: Vec<u8> = Vec::with_capacity(len + 8);
+                while bytes.len() < len {
+                    bytes.extend(mix(&[index, term, bytes.len() as u64 / 8]).to_le_bytes());
+                }
+                bytes.truncate(len);
+                bytes
             }
         }
     }

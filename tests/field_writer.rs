@@ -20,13 +20,14 @@ fn raft_wal_32_a_failed_append_can_be_tried_again() {
         Fault::Short(0),
         Fault::Panic,
     ];
-    for ((mode, direct_io), fault) in modes_and_paths().flat_map(|m| faults.clone().map(|f| (m, f))) {
-        let what = format!("{mode:?}, direct {direct_io}, {fault:?}");
+    let cases = modes_and_paths().flat_map(|m| faults.clone().map(|f| (m, f)));
+    for (((mode, direct_io), fault), skip) in cases.flat_map(|c| [0, 1, 2].map(|skip| (c.clone(), skip))) {
+        let what = format!("{mode:?}, direct {direct_io}, {fault:?} after {skip} writes");
         let disk = disk_of(1, direct_io);
         let (_engine, p) = start(&disk, mode);
         let mut wanted = entries(1, 5, 1, 300);
         for round in 0..3u64 {
-            disk.inject(Rule::new(fault.clone()).on(OpKind::Write).path("/p1/seg").once());
+            disk.inject(Rule::new(fault.clone()).on(OpKind::Write).path("/p1/seg").skip(skip).once());
             // From the second round on the batch replaces the last entry: a refused one leaves that where it was.
             let first = 6 + round * 2;
             let batch = entries(first, first + 2, round + 2, 900);

@@ -39,7 +39,10 @@ fn raft_wal_32_a_failed_append_can_be_tried_again() {
             disk.clear_faults();
             resume(&p);
             if p.bounds().unwrap().1 < first + 2 {
-                assert_same(&read_all(&p).unwrap(), &wanted, &format!("{what}, round {round}, refused"));
+                // After a panic in the middle of a replacement in mode none it is open whether the suffix was cut.
+                if fault != Fault::Panic || mode != Mode::None {
+                    assert_same(&read_all(&p).unwrap(), &wanted, &format!("{what}, round {round}, refused"));
+                }
                 append_durably(&p, &batch).unwrap_or_else(|e| panic!("{what}, round {round}: stuck: {e}"));
             }
             wanted.truncate(first as usize - 1);

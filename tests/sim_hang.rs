@@ -92,7 +92,6 @@ fn f23_a_late_vote_or_compaction_does_not_touch_what_replaced_it() {
 }
 
 #[test]
-#[ignore = "the late making of a spare latches the recovered partition"]
 fn f23_a_late_segment_does_not_touch_what_replaced_it() {
     let kinds = [OpKind::Create, OpKind::Allocate, OpKind::Write, OpKind::Sync, OpKind::SyncDir];
     for ((mode, direct_io), kind) in

@@ -3,9 +3,11 @@
 mod disk;
 mod healer;
 mod orphans;
+mod pool;
 mod queue;
 mod reserve;
 mod shared;
+mod watchdog;
 
 pub use crate::partition::{Completion, EngineConfig, Event};
 
@@ -22,6 +24,8 @@ use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use watchdog::Watchdog;
 
 /// Thread-safe. Dropping it closes it.
 pub struct Engine {
@@ -35,6 +39,8 @@ struct EngineState {
     disks: HashMap<u64, Arc<Disk>>,
     /// Open directories by device and inode.
     open: HashMap<(u64, u64), Weak<Partition>>,
+    /// Started with the first disk.
+    watchdog: Option<JoinHandle<()>>,
     closed: bool,
 }
 
@@ -49,6 +55,7 @@ impl Engine {
         config.validate()?;
         let fail = |e: std::io::Error| Error::io(Op::Open, &e, "creating the event descriptors");
         let shared = Shared {
+            watchdog: Watchdog::new(&config),
             config,
             events: EventQueue::new().map_err(fail)?,
             completions: CompletionQueue::new().map_err(fail)?,
@@ -107,8 +114,13 @@ impl Engine {
         if let Some(disk) = state.disks.get(&device.id) {
             return Ok(disk.clone());
         }
-        let disk =
-            Disk::start(self.shared.clone()).map_err(|e| Error::io(Op::Open, &e, "starting a disk's threads"))?;
+        let fail = |e: std::io::Error| Error::io(Op::Open, &e, "starting a disk's threads");
+        if state.watchdog.is_none() {
+            let shared = self.shared.clone();
+            let watchdog = std::thread::Builder::new().name("bulkhead-watch".into());
+            state.watchdog = Some(watchdog.spawn(move || shared.watchdog.run()).map_err(fail)?);
+        }
+        let disk = Disk::start(self.shared.clone()).map_err(fail)?;
         state.disks.insert(device.id, disk.clone());
         Ok(disk)
     }
@@ -134,7 +146,7 @@ impl Engine {
 
     /// Closes all partitions and ends all threads. The first error is returned, everything is closed in any case.
     pub fn close(&self) -> Result<()> {
-        let (disks, partitions) = {
+        let (disks, partitions, watchdog) = {
             let mut state = self.state.lock();
             if state.closed {
                 return Ok(());
@@ -142,7 +154,7 @@ impl Engine {
             state.closed = true;
             let disks: Vec<_> = state.disks.drain().map(|(_, d)| d).collect();
             let partitions: Vec<_> = state.open.drain().filter_map(|(_, p)| p.upgrade()).collect();
-            (disks, partitions)
+            (disks, partitions, state.watchdog.take())
         };
         let mut result = Ok(());
         for partition in partitions {
@@ -150,6 +162,10 @@ impl Engine {
         }
         for disk in disks {
             disk.stop();
+        }
+        self.shared.watchdog.stop();
+        if let Some(thread) = watchdog {
+            let _ = thread.join();
         }
         result
     }

@@ -2,6 +2,7 @@
 
 use super::orphans::Orphans;
 use super::queue::{CompletionQueue, EventQueue};
+use super::watchdog::Watchdog;
 use crate::partition::EngineConfig;
 use std::sync::atomic::AtomicUsize;
 
@@ -9,6 +10,7 @@ pub struct Shared {
     pub config: EngineConfig,
     pub events: EventQueue,
     pub completions: CompletionQueue,
+    pub watchdog: Watchdog,
     /// Bytes that partitions keep for reading.
     pub cached_bytes: AtomicUsize,
     pub orphans: Orphans,

@@ -1,6 +1,7 @@
 //! Close: what is accepted becomes durable, the root says where the log ends, the directory is free.
 
 use super::log::Log;
+use super::maintain::note_synced;
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};
@@ -43,7 +44,7 @@ impl Partition {
             self.changed.notify_all();
             release(&mut log);
             self.forget_cache(&mut log);
-            (healthy, log.in_flight.is_some())
+            (healthy, log.in_flight.is_some() || log.writing)
         };
         let wait = if healthy { patience } else { FAULTED_PATIENCE };
         // Held until the directory is let go: whoever comes later finds none.
@@ -52,7 +53,7 @@ impl Partition {
         let root = self.root.try_lock_for(wait);
         let quiet = maintenance.is_some() && allocation.is_some() && root.is_some();
         *self.dir.lock() = None;
-        if hangs || !quiet {
+        if hangs || !quiet || !self.calls.is_quiet() {
             let message = "closed, but an operation still hangs in the kernel; do not rename, copy or delete the directory before it has come back";
             return Err(Error::new(Status::Busy, Op::Close, message).partition(self.id).at(&self.path));
         }
@@ -71,6 +72,7 @@ impl Partition {
                 self.work();
             } else {
                 self.wait_idle(&mut log, Op::Close)?;
+                self.wait_written(&mut log, Op::Close)?;
             }
         }
         if self.mode == Mode::None {
@@ -105,7 +107,8 @@ impl Partition {
         }
     }
 
-    /// Returns when all accepted entries are durable, in every mode.
+    /// Returns when all accepted entries are durable, in every mode. In mode none it syncs on the caller's thread and takes as long as the
+    /// disk does, like its writes; the owner hears of a stall by the event.
     pub fn sync(&self) -> Result<()> {
         if self.mode == Mode::None {
             // What heals it makes everything durable.
@@ -136,6 +139,7 @@ impl Partition {
             let tail = log.tail.iter().map(|t| t.segment.clone());
             (log.sealed.iter().map(|s| s.segment.clone()).chain(tail).collect::<Vec<_>>(), log.acked, log.fault_count)
         };
+        let newest = files.last().map_or(0, |segment| segment.sequence());
         for segment in files {
             let result = segment.file().map_or(Ok(()), |f| f.sync());
             if let Err(e) = result {
@@ -148,15 +152,15 @@ impl Partition {
                 }
                 return Err(error);
             }
+            if self.log.lock().fault_count != faults {
+                break; // nothing of an abandoned segment is touched any more
+            }
         }
         let mut log = self.log.lock();
         if log.fault_count != faults {
             return Err(self.fault_error(&log, op));
         }
-        if extent.lsn > log.durable.lsn {
-            log.durable = extent;
-            log.durable.index = extent.index.min(log.last.0);
-        }
+        note_synced(&mut log, newest, extent);
         Ok(())
     }
 }

@@ -4,7 +4,6 @@ use super::log::Log;
 use super::types::State;
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
-use crate::sync::MutexGuard;
 use std::time::Duration;
 
 /// The time between two probes of an Unavailable partition doubles this often at most.
@@ -50,7 +49,7 @@ impl Partition {
 
     /// One try to heal. `loud`: the owner asked for it and hears of every step.
     pub(super) fn attempt(&self, loud: bool) -> Result<()> {
-        let (state, sound) = {
+        let (state, sound, faults) = {
             let mut log = self.log.lock();
             match log.state {
                 State::ReadOnly | State::Unavailable => {}
@@ -58,7 +57,9 @@ impl Partition {
                 State::ReadWrite | State::Recovering => return Ok(()),
             }
             let state = log.state;
-            self.wait_for_kernel(&mut log)?;
+            // A try by itself does not wait: there are others to look after.
+            let deadline = if loud { self.stall_deadline() } else { self.host.now() };
+            self.wait_for_kernel(&mut log, deadline)?;
             if log.state != state {
                 return self.check_writable(&log, Op::Recover);
             }
@@ -70,7 +71,7 @@ impl Partition {
                 }
                 log.state = State::Recovering;
             }
-            (state, log.sound)
+            (state, log.sound, log.fault_count)
         };
         let result = if sound {
             self.heal(state == State::Unavailable)
@@ -78,6 +79,11 @@ impl Partition {
             self.load(false).map_err(|e| e.partition(self.id))
         };
         let mut log = self.log.lock();
+        let stalled = log.fault.as_ref().is_some_and(|f| f.status == Status::Stalled);
+        if log.fault_count != faults && (stalled || log.state == State::Closed || result.is_ok()) {
+            // It took too long, or the partition was closed meanwhile: its owner has been told, and what was done counts for nothing.
+            return Err(self.fault_error(&log, Op::Recover));
+        }
         match result {
             Ok(()) => {
                 log.fault = None;
@@ -131,20 +137,7 @@ impl Partition {
         self.root.try_lock().is_some_and(|writer| !writer.broken)
     }
 
-    /// Waits until no operation of this partition is in the kernel: there is never a second attempt beside the first.
-    fn wait_for_kernel(&self, log: &mut MutexGuard<'_, Log>) -> Result<()> {
-        let deadline = self.stall_deadline();
-        while log.in_flight.is_some() && !self.wait(log, deadline) {}
-        let free = MutexGuard::unlocked(log, || {
-            self.root.try_lock_until(deadline).is_some() && self.allocation.try_lock_until(deadline).is_some()
-        });
-        if free && log.in_flight.is_none() {
-            return Ok(());
-        }
-        Err(self.hanging())
-    }
-
-    fn hanging(&self) -> Error {
+    pub(super) fn hanging(&self) -> Error {
         let message = "an operation of this partition has not come back from the kernel; try again when it has";
         Error::new(Status::Busy, Op::Recover, message).partition(self.id).at(&self.path)
     }

@@ -102,6 +102,11 @@ impl Engine {
                 let message = "this engine has the directory open already; close that partition first";
                 Err(Error::new(Status::AlreadyOpen, Op::Open, message).partition(config.partition_id).at(&config.path))
             }
+            Some(p) if !p.let_go() => {
+                let message =
+                    "an operation of its last opening has not come back from the kernel; try again when it has";
+                Err(Error::new(Status::Busy, Op::Open, message).partition(config.partition_id).at(&config.path))
+            }
             _ => Ok(()),
         }
     }

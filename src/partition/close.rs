@@ -52,12 +52,29 @@ impl Partition {
         let allocation = self.allocation.try_lock_for(wait);
         let root = self.root.try_lock_for(wait);
         let quiet = maintenance.is_some() && allocation.is_some() && root.is_some();
-        *self.dir.lock() = None;
         if hangs || !quiet || !self.calls.is_quiet() {
             let message = "closed, but an operation still hangs in the kernel; do not rename, copy or delete the directory before it has come back";
             return Err(Error::new(Status::Busy, Op::Close, message).partition(self.id).at(&self.path));
         }
+        *self.dir.lock() = None;
         flushed
+    }
+
+    /// After a close that left something hanging: lets the directory go once the kernel has. Until then it stays locked, because what
+    /// comes back late must not meet another opening of it. True if the directory is free.
+    pub fn let_go(&self) -> bool {
+        if self.dir.lock().is_none() {
+            return true;
+        }
+        let locks = [&self.maintenance, &self.allocation].map(|lock| lock.try_lock());
+        let root = self.root.try_lock();
+        let log = self.log.lock();
+        let quiet = locks.iter().all(Option::is_some) && root.is_some() && self.calls.is_quiet();
+        let free = log.state == State::Closed && quiet && log.in_flight.is_none() && !log.writing;
+        if free {
+            *self.dir.lock() = None;
+        }
+        free
     }
 
     fn flush_for_close(&self, on_this_thread: bool) -> Result<()> {

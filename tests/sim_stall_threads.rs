@@ -43,8 +43,8 @@ fn threads_that_hang_are_replaced_within_the_bound_and_end_when_the_kernel_lets_
     let disk = SimDisk::new(1);
     let config = EngineConfig { stall_limit_ms: STALL_MS, flush_threads_per_disk: FLUSH_THREADS, ..config() };
     let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
-    let sync: Vec<_> = (0..8).map(|i| open(&engine, &format!("/s{i}"), i + 1, Mode::Sync)).collect();
-    let none: Vec<_> = (0..8).map(|i| open(&engine, &format!("/n{i}"), i + 11, Mode::None)).collect();
+    let sync: Vec<_> = (0..8).map(|i| open(&engine, &format!("/sync{i}"), i + 1, Mode::Sync)).collect();
+    let none: Vec<_> = (0..8).map(|i| open(&engine, &format!("/none{i}"), i + 11, Mode::None)).collect();
     let healthy = open(&engine, "/healthy", 100, Mode::Sync);
     let housed = open(&engine, "/housed", 101, Mode::None);
     for p in sync.iter().chain(&none).chain([&healthy, &housed]) {
@@ -53,9 +53,9 @@ fn threads_that_hang_are_replaced_within_the_bound_and_end_when_the_kernel_lets_
     }
     std::thread::sleep(Duration::from_millis(100));
     // One hanging flush and one hanging chore: the others go on at once.
-    disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path("/s"));
+    disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path("/sync"));
     for i in 0..8 {
-        disk.inject(Rule::new(Fault::Hang).on(OpKind::Sync).path(&format!("/n{i}/seg-0000000000000001")));
+        disk.inject(Rule::new(Fault::Hang).on(OpKind::Sync).path(&format!("/none{i}/seg-0000000000000001")));
     }
     submit_next(&sync[0]);
     fill(&none[0]);

@@ -49,7 +49,7 @@ impl Partition {
 
     /// One try to heal. `loud`: the owner asked for it and hears of every step.
     pub(super) fn attempt(&self, loud: bool) -> Result<()> {
-        let (state, sound, faults) = {
+        let (state, sound) = {
             let mut log = self.log.lock();
             match log.state {
                 State::ReadOnly | State::Unavailable => {}
@@ -71,7 +71,7 @@ impl Partition {
                 }
                 log.state = State::Recovering;
             }
-            (state, log.sound, log.fault_count)
+            (state, log.sound)
         };
         let result = if sound {
             self.heal(state == State::Unavailable)
@@ -79,9 +79,9 @@ impl Partition {
             self.load(false).map_err(|e| e.partition(self.id))
         };
         let mut log = self.log.lock();
-        let stalled = log.fault.as_ref().is_some_and(|f| f.status == Status::Stalled);
-        if log.fault_count != faults && (stalled || log.state == State::Closed || result.is_ok()) {
-            // It took too long, or the partition was closed meanwhile: its owner has been told, and what was done counts for nothing.
+        let meanwhile = if state == State::Unavailable { State::Recovering } else { state };
+        if log.state != meanwhile {
+            // It took too long, or the partition was closed: its owner has been told, and what was done counts for nothing.
             return Err(self.fault_error(&log, Op::Recover));
         }
         match result {

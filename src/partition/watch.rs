@@ -56,9 +56,12 @@ impl Partition {
     /// False if the partition's lock was not to be had.
     pub fn call_hangs(&self, code: u8) -> bool {
         let Some(mut log) = self.log.try_lock_for(WATCHDOG_PATIENCE) else { return false };
-        if log.state != State::Closed {
-            let op = if log.state == State::Recovering { Op::Recover } else { op_of(code) };
-            self.latch_stalled(&mut log, op);
+        let recovering = log.state == State::Recovering;
+        self.latch_stalled(&mut log, op_of(code));
+        if recovering {
+            // The first fault stays what it was; the try is over, whatever becomes of it.
+            self.set_state(&mut log, State::Unavailable, Cause::Stalled, Op::Recover, 0, (0, 0));
+            self.plan_probe(&mut log);
         }
         true
     }

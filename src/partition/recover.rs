@@ -79,8 +79,7 @@ impl Partition {
             self.load(false).map_err(|e| e.partition(self.id))
         };
         let mut log = self.log.lock();
-        let meanwhile = if state == State::Unavailable { State::Recovering } else { state };
-        if log.state != meanwhile {
+        if matches!(log.state, State::Unavailable | State::Closed) {
             // It took too long, or the partition was closed: its owner has been told, and what was done counts for nothing.
             return Err(self.fault_error(&log, Op::Recover));
         }

@@ -46,7 +46,8 @@ impl Partition {
     /// Appends entries, all or nothing; returns when they are as durable as the partition's mode says.
     ///
     /// A first index at or below the last entry replaces the suffix from there on. In modes sync and interval the call waits at most
-    /// `stall_limit_ms`; in mode none it writes on this thread and takes as long as the kernel does, but at most that long behind others. Thread-safe; entries of concurrent calls must still arrive in order.
+    /// `stall_limit_ms`; in mode none it writes on this thread and takes as long as the kernel does, but at most that long behind others.
+    /// Thread-safe; entries of concurrent calls must still arrive in order.
     ///
     /// Errors: `NoEntries`, `OutOfOrder`, `Gap`, `Compacted`, `CommitOutOfRange` (it would replace committed entries), `TermRegression`,
     /// `EntryTooLarge`, `BatchTooLarge`: nothing changed.

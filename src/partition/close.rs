@@ -8,6 +8,8 @@ use crate::error::{Error, Op, Result, Status};
 use crate::format::LogEnd;
 use std::time::Duration;
 
+/// How often a close looks whether the calls of others have come back.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// How long the close of a faulted partition waits for housekeeping: well below one raft tick.
 const FAULTED_PATIENCE: Duration = Duration::from_millis(50);
 
@@ -52,6 +54,11 @@ impl Partition {
         let allocation = self.allocation.try_lock_for(wait);
         let root = self.root.try_lock_for(wait);
         let quiet = maintenance.is_some() && allocation.is_some() && root.is_some();
+        // Syncs of other callers, in mode none, take a moment.
+        let deadline = self.host.now() + wait;
+        while !self.calls.is_quiet() && self.host.now() < deadline {
+            self.host.pause(LOOK_AGAIN);
+        }
         if hangs || !quiet || !self.calls.is_quiet() {
             let message = "closed, but an operation still hangs in the kernel; do not rename, copy or delete the directory before it has come back";
             return Err(Error::new(Status::Busy, Op::Close, message).partition(self.id).at(&self.path));

@@ -56,6 +56,12 @@ func Open(config EngineConfig) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	slow := uint32(math.MaxUint32) // never
+	if config.SlowDisk >= 0 {
+		if slow, err = milliseconds("SlowDisk", config.SlowDisk); err != nil {
+			return nil, err
+		}
+	}
 	out := C.bh_engine_open(C.bulkhead_engine_config{
 		max_entry_bytes:        C.uint32_t(config.MaxEntryBytes),
 		segment_min_bytes:      C.uint32_t(config.SegmentMinBytes),
@@ -64,6 +70,7 @@ func Open(config EngineConfig) (*Engine, error) {
 		stall_limit_ms:         C.uint32_t(stall),
 		flush_threads_per_disk: C.uint32_t(config.FlushThreadsPerDisk),
 		read_cache_bytes:       C.uint64_t(config.ReadCacheBytes),
+		slow_disk_ms:           C.uint32_t(slow),
 	})
 	if err := takeError(out.err); err != nil {
 		return nil, err

@@ -52,8 +52,8 @@ pub struct bulkhead_engine_config {
     /// Longest time between an acknowledgement and its flush in mode interval, in milliseconds. Default 50, 1 to
     /// 60000.
     pub interval_ms: u32,
-    /// Longest wait for the disk before a partition counts as stalled, in milliseconds. Default 5000, 100 to
-    /// 600000.
+    /// Longest wait for the disk before a partition counts as stalled, in milliseconds. In mode none, too, where the
+    /// event says so while the call still hangs. Default 5000, 100 to 600000.
     pub stall_limit_ms: u32,
     /// Threads that flush, per disk. Default 8, 1 to 64.
     pub flush_threads_per_disk: u32,
@@ -61,6 +61,11 @@ pub struct bulkhead_engine_config {
     pub reserved: u32,
     /// Memory for entries that were read or written lately, in bytes, for the whole engine. Default 64 MiB.
     pub read_cache_bytes: u64,
+    /// A system call that takes longer makes an event (cause BULKHEAD_CAUSE_STALLED, the state stays) and counts as a
+    /// slow operation, in milliseconds. Default 500, up to 600000; UINT32_MAX: never.
+    pub slow_disk_ms: u32,
+    /// Must be 0.
+    pub reserved_2: u32,
 }
 
 /// Which partition to open, and how.
@@ -139,7 +144,7 @@ unsafe impl Versioned for bulkhead_partition_config {
 const _: () = {
     use std::mem::size_of;
     assert!(size_of::<bulkhead_error>() == bulkhead_error::FIRST_BYTES);
-    assert!(size_of::<bulkhead_engine_config>() == bulkhead_engine_config::FIRST_BYTES);
+    assert!(size_of::<bulkhead_engine_config>() == 48);
     assert!(size_of::<bulkhead_partition_config>() == bulkhead_partition_config::FIRST_BYTES);
     assert!(size_of::<bulkhead_hard_state>() == 24);
     assert!(size_of::<bulkhead_entry>() == 32);

@@ -22,8 +22,7 @@ pub use watched::{Call, Calls, WatchedDir, CALLS_MAX};
 pub enum Access {
     /// Reads through the page cache.
     Read,
-    /// Reads past the page cache: what the medium holds. O_DIRECT where the filesystem has it; elsewhere opening drops the pages that the
-    /// kernel holds for clean, so that they are read anew.
+    /// Reads past the page cache (O_DIRECT) where the filesystem has it: what the medium holds.
     ReadDirect,
     /// Reads and writes through the page cache; durable after `sync`.
     Buffered,
@@ -45,6 +44,8 @@ pub trait File: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// True if `write_at` is durable when it returns. False for `Access::Durable` on a filesystem without O_DIRECT: then `sync` is needed.
     fn writes_are_durable(&self) -> bool;
+    /// Drops the pages that the kernel holds for clean (POSIX_FADV_DONTNEED), so that without O_DIRECT, too, the next read is the medium's.
+    fn drop_cache(&self);
     /// What `Dir::link` knows it by: the descriptor of a real file, the inode of a simulated one.
     fn id(&self) -> u64;
 }

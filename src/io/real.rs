@@ -72,11 +72,6 @@ impl RealDir {
             }
             other => (other?, direct),
         };
-        if access == Access::ReadDirect && !direct {
-            // After a failed fsync the kernel calls pages clean that the medium never got; this drops them. It is advice: no error to heed.
-            // SAFETY: fd is open.
-            unsafe { libc::posix_fadvise(fd.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
-        }
         let stat = fstat(fd.as_raw_fd())?;
         if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -268,6 +263,12 @@ impl File for RealFile {
 
     fn writes_are_durable(&self) -> bool {
         self.durable
+    }
+
+    fn drop_cache(&self) {
+        // It is advice: there is no error to heed.
+        // SAFETY: fd is open.
+        unsafe { libc::posix_fadvise(self.fd.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
     }
 
     fn id(&self) -> u64 {

@@ -235,6 +235,10 @@ impl File for WatchedFile {
         self.inner.writes_are_durable()
     }
 
+    fn drop_cache(&self) {
+        self.inner.drop_cache();
+    }
+
     fn id(&self) -> u64 {
         self.inner.id()
     }

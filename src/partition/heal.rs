@@ -162,6 +162,7 @@ impl Partition {
         let name = segment.name();
         let fail = |e: &std::io::Error| self.io_error(Op::Recover, e, "reading the new segment back", &name);
         let file = self.dir(Op::Recover)?.open(&name, Access::ReadDirect).map_err(|e| fail(&e))?;
+        file.drop_cache();
         let mut cursor = segment.cursor(&*file, group.end.end_offset);
         let scanned = scan(&mut cursor, group.offset);
         let whole = scanned.runs.len() == 1 && scanned.runs.first().is_some_and(|r| r.last_lsn == group.last_lsn);

@@ -150,8 +150,7 @@ impl Partition {
         }
         let recovery = |access| Recovery { dir: &*dir, root: &root, access, known_index: self.known_index }.run();
         let direct = self.has_direct_io(&*dir)?;
-        // Where there is no O_DIRECT, looking at the medium takes from the page cache what nobody else has.
-        let mut found = recovery(if direct { Access::ReadDirect } else { Access::Read });
+        let mut found = recovery(Access::ReadDirect);
         if !root.clean && found.fault.is_none() {
             let unsynced = if direct { self.cached_only(&root, &found, recovery) } else { unsure(&mut found) };
             if let Some((cached, durable, end)) = unsynced {

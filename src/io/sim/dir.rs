@@ -123,12 +123,7 @@ impl Dir for SimDir {
         match state.inodes[&inode].node {
             Node::Dir { .. } => Err(os(libc::EINVAL)),
             Node::Symlink => Err(os(libc::ELOOP)),
-            Node::File(_) => {
-                if access == Access::ReadDirect && !state.config.direct_io {
-                    state.content(inode).drop_caches();
-                }
-                Ok(self.file(&mut state, inode, name, access))
-            }
+            Node::File(_) => Ok(self.file(&mut state, inode, name, access)),
         }
     }
 

@@ -174,6 +174,11 @@ impl File for SimFile {
         verdict.result(state.content(self.handle.inode).cached.len)
     }
 
+    fn drop_cache(&self) {
+        let mut state = self.handle.shared.state.lock();
+        state.content(self.handle.inode).drop_caches();
+    }
+
     fn id(&self) -> u64 {
         self.handle.inode
     }

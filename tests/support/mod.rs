@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test binary uses its own part
 
 pub mod driver;
+pub mod field;
 pub mod judge;
 pub mod model;
 

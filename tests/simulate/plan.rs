@@ -116,8 +116,7 @@ fn sim_config(dice: &mut Dice) -> SimConfig {
         journalled: !dice.one_in(3),
         can_allocate: !dice.one_in(8),
         block_bytes: dice.pick(&[512, 4096, 4096]),
-        // Without direct I/O nobody can look behind a page cache that differs from the medium.
-        failed_syncs_forget: direct_io && !dice.one_in(6),
+        failed_syncs_forget: !dice.one_in(6),
         full_errno: dice.pick(&[libc::ENOSPC, libc::EDQUOT]),
         ..SimConfig::default()
     }

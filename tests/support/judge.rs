@@ -143,6 +143,9 @@ impl Model {
         // Where nothing but what was acknowledged is there, what may come back of it after a power cut is as it was before.
         if !(in_memory && self.maybe_reset.is_none() && is_same(&found, &self.current, point)) {
             self.take_over(found, in_memory);
+        } else if self.pending.is_empty() {
+            // What failed before is superseded.
+            self.steps.truncate(self.acknowledged);
         }
         self.maybe_compaction = None;
         self.maybe_reset = None;

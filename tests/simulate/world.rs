@@ -348,6 +348,7 @@ impl World {
             part.solid = part.solid.min(3);
             part.lies_seen = 0;
             part.model.pending.clear();
+            part.model.rolled_back();
         }
         let old = self.engine.borrow_mut().take();
         if let Some(old) = old {

@@ -150,7 +150,8 @@ impl Stepped {
     fn queue(&self, chore: Chore, partition: Arc<Partition>) {
         let mut queues = self.queues.lock();
         let again = |p: &Piece| p.chore == chore && Arc::ptr_eq(&p.partition, &partition);
-        if !queues.stopped && !(chore == Chore::Maintain && queues.ready.iter().any(again)) {
+        let planned = chore == Chore::Maintain && queues.ready.iter().any(again);
+        if !queues.stopped && !planned {
             queues.ready.push(Piece { chore, partition });
         }
     }

@@ -140,9 +140,10 @@ impl Partition {
         !files && !self.log.is_locked()
     }
 
-    /// The same for a call of the owner.
+    /// The same for a call of the owner other than close: what housekeeping does is no concern of theirs.
     pub(crate) fn is_free_for_calls(&self) -> bool {
-        self.is_free() && !self.operation.is_locked()
+        let files = self.allocation.is_locked() || self.root.is_locked();
+        !files && !self.log.is_locked() && !self.operation.is_locked()
     }
 
     /// The same for `work`, which makes a segment only if entries wait: a close keeps others from that while it waits for the root.

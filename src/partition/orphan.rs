@@ -6,16 +6,15 @@ use super::rescue::{entries_of, Rescue};
 use super::types::{Entry, Mode, State};
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};
-use crate::format::{BeginData, Id, Root};
+use crate::format::{Id, Root};
 
 /// Acknowledged entries of a closed partition that the disk may not have.
 pub struct Orphan {
     pub incarnation: Id,
     /// The opening that was the last to write the root: another one since, and this says nothing any more.
     epoch: Id,
-    /// Mode interval: entries that are in memory only, and the position they continue.
+    /// Mode interval: entries that are in memory only.
     entries: Vec<Entry>,
-    end: BeginData,
     /// The last entry that was acknowledged.
     last: u64,
 }
@@ -39,7 +38,6 @@ impl Partition {
             incarnation: log.stored.incarnation,
             epoch: log.stored.epoch,
             entries: if unflushed { entries_of(log) } else { Vec::new() },
-            end: log.durable.end,
             last: log.acked.index,
         });
     }
@@ -50,12 +48,13 @@ impl Partition {
         let Some(orphan) = self.host.orphan(&root.incarnation).filter(|o| o.epoch == root.epoch) else {
             return Ok(());
         };
-        let (found, compaction) = {
+        let (found, compaction, end) = {
             let mut log = self.log.lock();
             // Until this is done a recovery has to begin at the beginning.
             log.sound = false;
             log.state = State::Recovering;
-            (log.last.0, log.compaction.0)
+            // Not where the entries were to go when they were accepted: this open may have written what is before them anew.
+            (log.last.0, log.compaction.0, log.end)
         };
         let first = orphan.entries.first().map_or(orphan.last + 1, |e| e.index);
         let result = if first > found + 1 {
@@ -70,7 +69,7 @@ impl Partition {
             Ok(())
         } else {
             let entries: Vec<Entry> = orphan.entries.iter().filter(|e| e.index > compaction).cloned().collect();
-            self.heal_with(Rescue { first: first.max(compaction + 1), entries, end: orphan.end }, true)
+            self.heal_with(Rescue { first: first.max(compaction + 1), entries, end }, true)
         };
         if result.is_err() {
             self.host.keep_orphan(orphan);

@@ -211,6 +211,8 @@ impl World {
     fn recover(&self, n: usize) -> Verdict {
         let calm = self.disk().is_calm();
         let result = self.call(n, Partition::recover);
+        // A fault may have been put in its way in the middle of it.
+        let calm = calm && self.disk().is_calm();
         self.tell(|| format!("      {}", said(&result)));
         let handle = self.handle(n);
         self.drain_events()?;

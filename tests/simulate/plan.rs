@@ -116,8 +116,7 @@ fn sim_config(dice: &mut Dice) -> SimConfig {
         journalled: !dice.one_in(3),
         can_allocate: !dice.one_in(8),
         block_bytes: dice.pick(&[512, 4096, 4096]),
-        // Without direct I/O nobody can look behind a page cache that differs from the medium.
-        failed_syncs_forget: direct_io && !dice.one_in(6),
+        failed_syncs_forget: !dice.one_in(6),
         full_errno: dice.pick(&[libc::ENOSPC, libc::EDQUOT]),
         ..SimConfig::default()
     }
@@ -167,7 +166,17 @@ fn random_lie(dice: &mut Dice, part: u64, parts: u64) -> Rule {
     }
 }
 
-fn random_batch(dice: &mut Dice, long: bool) -> Batch {
+fn random_batch(dice: &mut Dice, kind: &Kind) -> Batch {
+    if kind.fills {
+        return Batch {
+            replaces: if dice.one_in(3) { 1 + dice.roll(12) } else { 0 },
+            term_up: dice.one_in(10),
+            count: dice.pick(&[1, 3, 8]),
+            len: dice.pick(&[400, 9000, 20000]),
+            payload: dice.pick(&Payload::ALL),
+        };
+    }
+    let long = kind.long;
     Batch {
         replaces: if dice.one_in(5) { 1 + dice.roll(12) } else { 0 },
         term_up: dice.one_in(10),
@@ -179,8 +188,8 @@ fn random_batch(dice: &mut Dice, long: bool) -> Batch {
 
 fn random_action(dice: &mut Dice, part: u64, parts: u64, kind: &Kind) -> Action {
     match dice.roll(100) {
-        0..=39 => Action::Append(random_batch(dice, kind.long)),
-        40..=47 => Action::Submit(random_batch(dice, kind.long)),
+        0..=39 => Action::Append(random_batch(dice, kind)),
+        40..=47 => Action::Submit(random_batch(dice, kind)),
         48..=56 => Action::HardState {
             term_up: u64::from(dice.one_in(3)),
             vote: dice.roll(4),
@@ -206,7 +215,7 @@ fn random_action(dice: &mut Dice, part: u64, parts: u64, kind: &Kind) -> Action 
         97 if kind.full => Action::SpaceBack,
         98 => Action::DropCaches,
         99 => dice.pick(&[Action::ClearFaults, Action::Mend]),
-        _ => Action::Append(random_batch(dice, kind.long)),
+        _ => Action::Append(random_batch(dice, kind)),
     }
 }
 
@@ -216,6 +225,8 @@ struct Kind {
     lies: bool,
     full: bool,
     long: bool,
+    /// Large batches, many replacements, steps in the middle of background work.
+    fills: bool,
 }
 
 impl History {
@@ -230,13 +241,19 @@ impl History {
             _ => 14,
         };
         let lives = 1 + dice.roll(3);
-        let kind = Kind { faults: !dice.one_in(8), lies: dice.one_in(4), full: dice.one_in(3), long: length > 100 };
+        let kind = Kind {
+            faults: !dice.one_in(8),
+            lies: dice.one_in(4),
+            full: dice.one_in(3),
+            long: length > 100,
+            fills: dice.one_in(8),
+        };
         let mut steps = Vec::new();
         for _ in 0..lives {
             for _ in 0..1 + dice.roll(length / lives) {
                 let part = dice.roll(parts);
                 let action = random_action(dice, part, parts, &kind);
-                let during = dice.one_in(8).then(|| 1 + dice.roll(12));
+                let during = dice.one_in(if kind.fills { 3 } else { 8 }).then(|| 1 + dice.roll(12));
                 steps.push(Step { part: part as usize, action, during });
             }
             if dice.one_in(3) {

@@ -274,6 +274,7 @@ impl World {
         let engine = self.engine();
         let opened = catch_unwind(AssertUnwindSafe(|| engine.open_partition(partition_config(&path, id, mode))));
         let opened = opened.unwrap_or_else(|_| Err(Error::new(Status::Panic, Op::Open, "a panic was caught")));
+        let calm = calm && self.disk().is_calm();
         self.tell(|| match &opened {
             Ok(p) => format!("      {path} opened after {after:?}: {:?}", p.status().state),
             Err(e) => format!("      {path} not opened after {after:?}: {e}"),
@@ -347,6 +348,7 @@ impl World {
             part.solid = part.solid.min(3);
             part.lies_seen = 0;
             part.model.pending.clear();
+            part.model.rolled_back();
         }
         let old = self.engine.borrow_mut().take();
         if let Some(old) = old {
@@ -367,7 +369,9 @@ impl World {
             let _ = catch_unwind(AssertUnwindSafe(|| handle.close()));
         }
         let mode = self.history.modes[n];
-        *self.parts[n].borrow_mut() = new_part(n, mode);
+        // A lie that is still to come hits the new one.
+        let tainted = self.parts[n].borrow().tainted && !self.disk().is_calm();
+        *self.parts[n].borrow_mut() = Part { tainted, ..new_part(n, mode) };
         let path = self.parts[n].borrow().path.clone();
         if self.disk().exists(&path) {
             self.disk().remove(&path);

@@ -66,6 +66,7 @@ impl Model {
         }
         let hard = partition.hard_state().map_err(|e| format!("hard state: {e}"))?;
         self.judge_hard_state(hard, point, last)?;
+        self.judge_committed(hard.commit, &found)?;
         self.adopt(found, hard, after);
         Ok(Finding::Good)
     }
@@ -123,6 +124,18 @@ impl Model {
         Ok(())
     }
 
+    /// A stored commit is never about another version of an entry than the one that was committed.
+    fn judge_committed(&self, commit: u64, found: &[Entry]) -> Result<(), String> {
+        if !self.maybe_hard.is_empty() || self.maybe_reset.is_some() {
+            return Ok(());
+        }
+        let other = |e: &&Entry| e.index <= commit && self.current.get(&e.index).is_some_and(|c| **c != **e);
+        match found.iter().find(other) {
+            Some(e) => Err(format!("commit is {commit}, and entry {} of term {} was never committed", e.index, e.term)),
+            None => Ok(()),
+        }
+    }
+
     /// What was found is what the owner now relies on. In mode sync an open makes it durable; in the others what was not synced still may go.
     fn adopt(&mut self, found: Vec<Entry>, hard: HardState, after: After) {
         let in_memory = matches!(after, After::Recover | After::Process);
@@ -130,6 +143,9 @@ impl Model {
         // Where nothing but what was acknowledged is there, what may come back of it after a power cut is as it was before.
         if !(in_memory && self.maybe_reset.is_none() && is_same(&found, &self.current, point)) {
             self.take_over(found, in_memory);
+        } else if self.pending.is_empty() {
+            // What failed before is superseded.
+            self.steps.truncate(self.acknowledged);
         }
         self.maybe_compaction = None;
         self.maybe_reset = None;

@@ -87,8 +87,8 @@ fn view(partition: &Partition) -> Option<View> {
     let (first, last) = bounds;
     assert!(first <= last.saturating_add(1), "bounds {bounds:?}");
     let mut entries = Vec::new();
-    // An end that lies far behind the last record is damage, but may stand in a clean root: look at both ends of it.
-    for index in (first..=last).filter(|i| i - first < 200 || last - i < 200).take(400) {
+    // A clean root may say that the end is far behind the last record: look at both ends of what there should be.
+    for index in (first..=last).take(200).chain(first.max(last.saturating_sub(20))..=last) {
         if let Ok(read) = partition.read(index, index + 1, u64::MAX) {
             assert_eq!((read.len(), read[0].index), (1, index));
             entries.push((index, read[0].term, read[0].data.clone()));

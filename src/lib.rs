@@ -20,6 +20,7 @@ mod partition;
 mod segment;
 #[cfg(fuzzing)] // a fuzz target scans segments without a directory around them
 pub mod segment;
+mod sync;
 
 pub use engine::{Completion, Engine, EngineConfig, Event};
 pub use error::{errno_of, Cause, Error, Op, Result, Status};

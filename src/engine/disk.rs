@@ -3,7 +3,7 @@
 use super::shared::Shared;
 use crate::io::real::block_file_size_signal;
 use crate::partition::{Completion, Event, Host, Partition};
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};

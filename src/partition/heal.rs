@@ -9,9 +9,8 @@ use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, RecordHeader, RecordType, BEGIN_DATA_BYTES, RECORD_HEADER_BYTES};
 use crate::io::{write_durable_at, Access, AlignedBuf, File};
 use crate::segment::{read_records, scan, ReadError, Segment};
-use parking_lot::MutexGuard;
+use crate::sync::MutexGuard;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// What a new segment has to hold: entries that are acknowledged and not on the medium, and what they continue.
 pub(super) struct Rescue {
@@ -65,7 +64,7 @@ impl Partition {
     /// Waits until no operation of this partition is in the kernel: there is never a second attempt beside the first.
     fn wait_for_kernel(&self, log: &mut MutexGuard<'_, Log>) -> Result<()> {
         let deadline = self.stall_deadline();
-        while log.in_flight.is_some() && !self.changed.wait_until(log, deadline).timed_out() {}
+        while log.in_flight.is_some() && !self.wait(log, deadline) {}
         let free = MutexGuard::unlocked(log, || {
             self.root.try_lock_until(deadline).is_some() && self.allocation.try_lock_until(deadline).is_some()
         });
@@ -273,7 +272,7 @@ impl Partition {
         let offset = group.offset + group.buf.len() as u64;
         log.newest_begun = segment.sequence();
         log.spares.retain(|s| s.sequence() > segment.sequence());
-        log.tail = Some(Tail { segment, offset, since: Instant::now() });
+        log.tail = Some(Tail { segment, offset, since: self.host.now() });
         let extent = extent(log);
         log.acked = extent;
         log.durable = extent;

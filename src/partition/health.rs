@@ -4,6 +4,7 @@ use super::log::Log;
 use super::types::{Event, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
+use crate::sync::MutexGuard;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -153,8 +154,16 @@ impl Partition {
         self.host.emit(event, &self.tag);
     }
 
+    /// Waits for a change of the log; true if there was none before `deadline`. The log is free meanwhile.
+    pub(super) fn wait(&self, log: &mut MutexGuard<'_, Log>, deadline: Instant) -> bool {
+        if self.host.has_threads() {
+            return self.changed.wait_until(log, deadline).timed_out();
+        }
+        !MutexGuard::unlocked(log, || self.host.step(deadline))
+    }
+
     pub(super) fn stall_deadline(&self) -> Instant {
-        Instant::now() + Duration::from_millis(u64::from(self.limits.stall_limit_ms))
+        self.host.now() + Duration::from_millis(u64::from(self.limits.stall_limit_ms))
     }
 
     pub(super) fn complete(&self, tokens: &[u64], fault: Option<&Error>) {

@@ -173,8 +173,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub fn new() -> Log {
-        let now = Instant::now();
+    pub fn new(now: Instant) -> Log {
         Log {
             state: State::Recovering,
             fault: None,

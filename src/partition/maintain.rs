@@ -29,7 +29,7 @@ impl Partition {
         let idle = log.state == State::ReadWrite
             && !log.exclusive
             && !log.busy()
-            && log.last_append.elapsed() > IDLE
+            && self.host.now() - log.last_append > IDLE
             && log.tail.is_some();
         let mark_is_old = log.last_entry_lsn > log.logged_mark && log.durable.lsn >= log.last_entry_lsn;
         if !idle || !(mark_is_old || log.commit > log.logged_commit) || !fits(&log, record_bytes(0)) {

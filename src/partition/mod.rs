@@ -27,12 +27,13 @@ pub use types::{
 
 use crate::format::Id;
 use crate::io::Dir;
+use crate::sync::{Condvar, Mutex};
 use log::Log;
-use parking_lot::{Condvar, Mutex};
 use root::RootWriter;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 /// Mode interval: this much unflushed data is flushed before the interval is over.
 const FLUSH_EARLY_BYTES: usize = 1 << 20;
@@ -51,6 +52,17 @@ pub trait Host: Send + Sync {
     /// Accounts for cached bytes; true if the engine holds more than its budget.
     fn cache_taken(&self, bytes: usize) -> bool;
     fn cache_released(&self, bytes: usize) -> bool;
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+    /// False for a host without threads, whose work is done by those who wait for it.
+    fn has_threads(&self) -> bool {
+        true
+    }
+    /// Without threads: does a piece of the disk's work; false if nothing is left to do before `deadline`. Called without locks.
+    fn step(&self, _deadline: Instant) -> bool {
+        false
+    }
 }
 
 /// An open partition. Thread-safe. Dropping it closes it.

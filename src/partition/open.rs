@@ -9,7 +9,7 @@ use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, LogEnd, Root};
 use crate::io::{Access, Dir, Storage};
 use crate::segment::Segment;
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -88,11 +88,11 @@ impl Partition {
             known_index: config.known_index,
             must_exist: config.disposition == Disposition::OpenExisting,
             limits: limits.clone(),
+            log: Mutex::new(Log::new(host.now())),
             host,
             me: me.clone(),
             tag: Arc::new(AtomicU64::new(0)),
             dir: Mutex::new(Some(dir)),
-            log: Mutex::new(Log::new()),
             changed: Condvar::new(),
             root: Mutex::new(RootWriter::default()),
             allocation: Mutex::new(()),

@@ -83,10 +83,7 @@ impl Partition {
             if log.fault_count != faults || self.check_root_writable(&log, op).is_err() {
                 return Err(self.fault_error(&log, op));
             }
-            if self.changed.wait_until(&mut log, deadline).timed_out()
-                && log.root.done < version
-                && log.fault_count == faults
-            {
+            if self.wait(&mut log, deadline) && log.root.done < version && log.fault_count == faults {
                 self.latch_stalled(&mut log, op);
             }
         }

@@ -12,7 +12,7 @@ pub use scan::{scan, Run, Scan};
 
 use crate::format::{SegmentHeader, SegmentSalt, SEGMENT_HEADER_BYTES};
 use crate::io::{write_durable_at, Access, AlignedBuf, Dir, File};
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;

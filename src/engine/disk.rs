@@ -3,12 +3,12 @@
 use super::shared::Shared;
 use crate::io::real::block_file_size_signal;
 use crate::partition::{Completion, Event, Host, Partition};
+use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_secs(1);
@@ -50,8 +50,7 @@ impl Disk {
             threads: Mutex::default(),
         });
         let housekeeper = disk.clone();
-        let thread =
-            std::thread::Builder::new().name("bulkhead-keep".into()).spawn(move || housekeeper.keep_house())?;
+        let thread = thread::Builder::new().name("bulkhead-keep".into()).spawn(move || housekeeper.keep_house())?;
         disk.threads.lock().push(thread);
         Ok(disk)
     }
@@ -88,7 +87,7 @@ impl Disk {
         let deadline = Instant::now() + Duration::from_millis(u64::from(self.shared.config.stall_limit_ms));
         for thread in threads {
             while !thread.is_finished() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_micros(200));
+                thread::sleep(Duration::from_micros(200));
             }
             if thread.is_finished() {
                 let _ = thread.join();
@@ -103,8 +102,7 @@ impl Disk {
             return;
         }
         let disk = self.clone();
-        if let Ok(thread) =
-            std::thread::Builder::new().name("bulkhead-flush".into()).spawn(move || disk.flush_partitions())
+        if let Ok(thread) = thread::Builder::new().name("bulkhead-flush".into()).spawn(move || disk.flush_partitions())
         {
             work.workers += 1;
             self.threads.lock().push(thread);

@@ -47,6 +47,8 @@ struct Told {
     /// An entry failed: those behind it have nothing to follow.
     failed: bool,
     acknowledged: BTreeSet<u64>,
+    /// The highest term whose vote is stored, as far as anybody was told.
+    voted: u64,
 }
 
 /// One entry, whose payload says which it is.
@@ -139,7 +141,10 @@ impl Scenario {
     }
 
     pub fn vote(&self, term: u64, commit: u64) -> Result<(), Error> {
-        self.partition.set_hard_state(HardState { term, vote: 1, commit })
+        self.partition.set_hard_state(HardState { term, vote: 1, commit })?;
+        let mut told = self.told.lock().unwrap();
+        told.voted = told.voted.max(term);
+        Ok(())
     }
 
     /// Takes the completions that there are; those that succeeded acknowledge their entries.
@@ -159,7 +164,7 @@ impl Scenario {
         self.told.lock().unwrap().acknowledged.clone()
     }
 
-    /// The power goes: what was acknowledged is there.
+    /// The power goes: entries and votes that were acknowledged are there.
     pub fn finish(&self) {
         self.completions();
         let disk = self.disk.crash(Crash::PowerNothing);
@@ -172,6 +177,8 @@ impl Scenario {
             let read = partition.read(index, index + 1, u64::MAX).expect("it can be read");
             assert_eq!(read[0].data, entry(index, 1)[0].data, "entry {index}");
         }
+        let (voted, stored) = (self.told.lock().unwrap().voted, partition.hard_state().expect("it can be read"));
+        assert!(stored.term >= voted, "the vote of term {voted} was stored, there is {stored:?}");
         engine.close().expect("a sound disk");
     }
 }

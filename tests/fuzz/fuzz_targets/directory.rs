@@ -26,11 +26,27 @@ fuzz_target!(|bytes: &[u8]| {
     let mode = MODES[input.below(3)];
     let known_index = [0, 0, 0, input.value(10)][input.below(4)];
     damage::apply(&disk, &mut input);
+    if std::env::var_os("BULKHEAD_FUZZ_SHOW").is_some() {
+        show(&disk, mode, known_index);
+    }
     let stored: usize = disk.files(damage::DIRECTORY).iter().map(|f| disk.durable_bytes(f).len()).sum();
     let (_, peak, largest) = peak_of(|| visit(&disk, mode, known_index));
     assert!(peak <= FIXED_BYTES + 4 * stored, "{stored} bytes of files made the library take {peak}");
     assert!(largest <= (2 << 20) + 2 * stored, "{stored} bytes of files, and one piece of memory of {largest}");
 });
+
+/// `BULKHEAD_FUZZ_SHOW=1 <target> <input>` tells what an input stands for.
+fn show(disk: &SimDisk, mode: Mode, known_index: u64) {
+    eprintln!("opened in {mode:?} with known index {known_index}");
+    for path in disk.files(damage::DIRECTORY) {
+        let bytes = disk.durable_bytes(&path);
+        eprintln!("{path}: {} bytes", bytes.len());
+        match path.ends_with("root") {
+            true => eprintln!("  {:?}", format::Root::decode_file(&bytes)),
+            false => damage::records_of(&bytes).iter().for_each(|r| eprintln!("  {r:?}")),
+        }
+    }
+}
 
 fn config() -> EngineConfig {
     EngineConfig { segment_min_bytes: 64 << 10, segment_max_bytes: 256 << 10, ..EngineConfig::default() }
@@ -39,8 +55,12 @@ fn config() -> EngineConfig {
 fn open(disk: &SimDisk, mode: Mode, known_index: u64) -> Result<(Engine, Arc<Partition>)> {
     let engine = Engine::with_storage(config(), Arc::new(disk.clone())).expect("an engine");
     let disposition = Disposition::OpenExisting;
-    let partition =
-        engine.open_partition(PartitionConfig { mode, disposition, known_index, ..PartitionConfig::new(damage::DIRECTORY, 1) })?;
+    let partition = engine.open_partition(PartitionConfig {
+        mode,
+        disposition,
+        known_index,
+        ..PartitionConfig::new(damage::DIRECTORY, 1)
+    })?;
     Ok((engine, partition))
 }
 
@@ -99,6 +119,9 @@ fn view(partition: &Partition) -> Option<View> {
 
 /// What was there stays there, and what is acknowledged in mode sync survives.
 fn append_and_lose_power(disk: &SimDisk, engine: &Engine, partition: &Partition, mode: Mode, before: &View) {
+    if no_room(disk) {
+        return;
+    }
     let status = partition.status();
     let index = before.bounds.1 + 1;
     let entry = EntryRef { index, term: status.last_term.max(status.hard_state.term), kind: 1, data: b"new" };
@@ -114,6 +137,18 @@ fn append_and_lose_power(disk: &SimDisk, engine: &Engine, partition: &Partition,
     assert_eq!(after.hard_state.term, before.hard_state.term);
 }
 
+/// Counters so close to the format's bound that the next ones are beyond it: such a log opens, and cannot be written for long.
+fn no_room(disk: &SimDisk) -> bool {
+    let far = |n: u64| n >= format::MAX_COUNTER / 2;
+    disk.files(damage::DIRECTORY).iter().any(|path| {
+        let bytes = disk.durable_bytes(path);
+        let root = format::Root::decode_file(&bytes).is_ok_and(|r| {
+            [r.generation, r.lsn_limit, r.last_segment, r.mark, r.end.index, r.end.lsn].into_iter().any(far)
+        });
+        root || damage::records_of(&bytes).iter().any(|(_, r)| far(r.lsn) || far(r.index) || far(r.mark))
+    })
+}
+
 /// Logs of every mode, closed and not, with a compaction, a replaced suffix, votes and several segments.
 fn images() -> &'static [SimDisk] {
     static IMAGES: OnceLock<Vec<SimDisk>> = OnceLock::new();
@@ -123,7 +158,8 @@ fn images() -> &'static [SimDisk] {
 fn image(mode: Mode, close: bool) -> SimDisk {
     let disk = SimDisk::new(3);
     let engine = Engine::with_storage(config(), Arc::new(disk.clone())).expect("an engine");
-    let p = engine.open_partition(PartitionConfig { mode, ..PartitionConfig::new(damage::DIRECTORY, 1) }).expect("a log");
+    let p =
+        engine.open_partition(PartitionConfig { mode, ..PartitionConfig::new(damage::DIRECTORY, 1) }).expect("a log");
     let append = |first: u64, last: u64, term: u64| {
         let data = [first as u8; 40];
         let batch: Vec<_> = (first..=last).map(|index| EntryRef { index, term, kind: 0, data: &data }).collect();

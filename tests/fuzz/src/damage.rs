@@ -90,6 +90,11 @@ fn segment(disk: &SimDisk, input: &mut Input<'_>) -> Option<(String, Vec<u8>, Se
     Some((path, bytes, header))
 }
 
+/// A segment's records with their places; none without a sound header.
+pub fn records_of(bytes: &[u8]) -> Vec<(u64, RecordHeader)> {
+    SegmentHeader::decode(bytes).map_or(Vec::new(), |header| records(bytes, &header))
+}
+
 fn records(bytes: &[u8], header: &SegmentHeader) -> Vec<(u64, RecordHeader)> {
     let salt = SegmentSalt::new(header.salt);
     let at = |at: usize| Some((at as u64, RecordHeader::decode(&bytes[at..], &salt, at as u64)?));
@@ -135,7 +140,8 @@ fn change(record: &mut RecordHeader, input: &mut Input<'_>) {
 /// What a begin says that its segment continues; checksums are right again.
 fn begin_data(disk: &SimDisk, input: &mut Input<'_>) {
     let Some((path, bytes, header)) = segment(disk, input) else { return };
-    let begins: Vec<_> = records(&bytes, &header).into_iter().filter(|r| r.1.record_type == RecordType::Begin).collect();
+    let begins: Vec<_> =
+        records(&bytes, &header).into_iter().filter(|r| r.1.record_type == RecordType::Begin).collect();
     let Some((at, record)) = begins.get(input.below(begins.len())).copied() else { return };
     let start = at as usize + RECORD_HEADER_BYTES;
     let Some(mut data) = bytes.get(start..start + BEGIN_DATA_BYTES).and_then(BeginData::decode) else { return };

@@ -5,20 +5,8 @@ pub struct Input<'a> {
 }
 
 /// Numbers at which comparisons change their mind.
-const EDGES: [u64; 12] = [
-    0,
-    1,
-    2,
-    56,
-    4096,
-    65_536,
-    (64 << 20) + 1,
-    u32::MAX as u64,
-    (1 << 62) - 1,
-    1 << 62,
-    u64::MAX - 1,
-    u64::MAX,
-];
+const EDGES: [u64; 12] =
+    [0, 1, 2, 56, 4096, 65_536, (64 << 20) + 1, u32::MAX as u64, (1 << 62) - 1, 1 << 62, u64::MAX - 1, u64::MAX];
 
 impl<'a> Input<'a> {
     pub fn new(bytes: &'a [u8]) -> Input<'a> {

@@ -1,6 +1,7 @@
 //! The engine: one per process. It owns the disks, their threads, and the queues that tell the owner what happened.
 
 mod disk;
+mod healer;
 mod queue;
 mod shared;
 

@@ -55,7 +55,7 @@ impl Partition {
         self.check_sizes(entries)?;
         let sums = Checksums::of(entries);
         if self.mode == Mode::None {
-            return self.append_unsynced(entries, &sums);
+            return self.healed_on_this_thread(|| self.append_unsynced(entries, &sums));
         }
         let mut log = self.log.lock();
         self.wait_for_room(&mut log)?;
@@ -321,7 +321,7 @@ impl Partition {
     fn wait_for_room(&self, log: &mut crate::sync::MutexGuard<'_, Log>) -> Result<()> {
         let deadline = self.stall_deadline();
         let faults = log.fault_count;
-        while log.pending_bytes() > PENDING_MAX_BYTES && log.state == State::ReadWrite {
+        while (log.trouble.is_some() || log.pending_bytes() > PENDING_MAX_BYTES) && log.state == State::ReadWrite {
             self.schedule(log);
             if self.wait(log, deadline) && log.fault_count == faults {
                 self.latch_stalled(log, Op::Append);

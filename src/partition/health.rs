@@ -65,9 +65,9 @@ impl Partition {
         }
         log.fault_count += 1;
         let advice = match error.cause() {
-            Cause::NoSpace => "; free space, then recover the partition",
+            Cause::NoSpace => "; free space: the partition then resumes by itself, or by recover",
             Cause::IoError | Cause::ReadOnlyFilesystem | Cause::Resource => {
-                "; no writes until the partition is recovered or opened again"
+                "; no writes until the partition has recovered, by itself or by call, or was opened again"
             }
             _ => "",
         };
@@ -76,6 +76,8 @@ impl Partition {
         log.fault = Some(error);
         self.roll_back(log);
         self.set_state(log, state, cause, op, errno, range);
+        log.probes = 0;
+        self.plan_probe(log);
     }
 
     /// A failed operation on the append path or on the root. No space is the milder case only where nothing was at stake yet.
@@ -115,6 +117,7 @@ impl Partition {
         for group in log.groups.iter().map(|g| &g.segment).chain(log.in_flight.iter().map(|g| &g.segment)) {
             group.abandon();
         }
+        log.trouble = None;
         log.forget_wishes();
         log.root.wanted = log.root.done;
         if self.mode != super::Mode::Sync {
@@ -194,13 +197,14 @@ impl Partition {
         if !log.scheduled && !log.flush_planned {
             if let Some(me) = self.me.upgrade() {
                 log.flush_planned = true;
-                self.host.flush_later(me);
+                let interval = Duration::from_millis(u64::from(self.limits.interval_ms));
+                self.host.flush_later(me, interval);
             }
         }
     }
 
-    /// Mode interval: the interval is over.
-    pub fn interval_elapsed(&self) {
+    /// The time that `flush_later` was told is over.
+    pub fn timer(&self) {
         let mut log = self.log.lock();
         log.flush_planned = false;
         if log.busy() {

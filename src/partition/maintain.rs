@@ -1,6 +1,7 @@
 //! Housekeeping of one partition, off the append path: spare segments, syncing what mode none has filled, removing files, last marks.
 
 use super::append::{extent, fits, record_bytes};
+use super::heal::BAD_FILE_PREFIX;
 use super::log::{encode_record, Log};
 use super::types::{EntryRef, Mode, State};
 use super::{random_id, Partition};
@@ -82,7 +83,10 @@ impl Partition {
         }
         let Ok(dir) = self.dir(Op::Open) else { return };
         let names = dir.list().unwrap_or_default();
-        let stale = names.into_iter().filter(|n| Segment::parse_name(n).is_some_and(|s| s < below));
+        let stale = names.into_iter().filter(|n| match Segment::parse_name(n) {
+            Some(sequence) => sequence < below,
+            None => n.starts_with(BAD_FILE_PREFIX),
+        });
         self.log.lock().trash.extend(stale);
     }
 
@@ -93,6 +97,7 @@ impl Partition {
                 if log.state != State::ReadWrite
                     || log.exclusive
                     || log.tail.is_none()
+                    || log.trouble.is_some()
                     || log.spares.len() >= log.spare_target
                 {
                     return;

@@ -12,9 +12,12 @@ mod log;
 mod maintain;
 mod open;
 mod read;
+mod recover;
 mod recovery;
+mod rescue;
 mod root;
 mod status;
+mod trouble;
 mod types;
 mod unsynced;
 mod verify;
@@ -33,7 +36,7 @@ use root::RootWriter;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Mode interval: this much unflushed data is flushed before the interval is over.
 const FLUSH_EARLY_BYTES: usize = 1 << 20;
@@ -42,8 +45,14 @@ const FLUSH_EARLY_BYTES: usize = 1 << 20;
 pub trait Host: Send + Sync {
     /// A worker is to call `Partition::work`.
     fn flush_soon(&self, partition: Arc<Partition>);
-    /// When the interval is over, `Partition::interval_elapsed` is to be called.
-    fn flush_later(&self, partition: Arc<Partition>);
+    /// After `delay`, `Partition::timer` is to be called.
+    fn flush_later(&self, partition: Arc<Partition>, delay: Duration);
+    /// After `delay`, the disk's healer is to call `Partition::probe`.
+    fn probe_later(&self, partition: Weak<Partition>, delay: Duration);
+    /// A short wait on this thread.
+    fn pause(&self, time: Duration) {
+        crate::sync::thread::sleep(time);
+    }
     /// Housekeeping is to call `Partition::maintain`.
     fn maintain_soon(&self, partition: Arc<Partition>);
     /// `tag` is read when the event is handed to the owner.

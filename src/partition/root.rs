@@ -7,11 +7,15 @@ use crate::format::Root;
 use crate::io::{write_durable_at, Access, AlignedBuf, Dir};
 use crate::segment::{remove_if_there, Segment};
 use std::io;
+use std::time::Duration;
 
 pub(super) const ROOT_NAME: &str = "root";
 pub(super) const NEW_ROOT_NAME: &str = "root.new";
 /// lsns that may be used until the root is written again: more than a segment holds records, and the root is written for each segment.
 const LSN_AHEAD: u64 = 1 << 32;
+
+/// Before each try to replace a root that could not be written.
+const REPLACE_PAUSES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(10)];
 
 /// Writes roots, one at a time.
 #[derive(Default)]
@@ -104,7 +108,7 @@ impl Partition {
             (self.root_now(&log), log.root.wanted, log.fault_count)
         };
         let dir = self.dir(Op::HardState)?;
-        let result = writer.write(&*dir, &mut root);
+        let result = self.write_or_replace(&mut writer, &*dir, &mut root);
         let mut log = self.log.lock();
         if log.fault_count != faults && log.state != State::Recovering {
             // Abandoned while it was in the kernel: whatever it did, the next write makes a new file.
@@ -120,6 +124,26 @@ impl Partition {
         log.root.done = log.root.done.max(writing);
         self.changed.notify_all();
         Ok(())
+    }
+
+    /// A root that cannot be written is replaced, twice at most: the file is small, and whoever waits for a vote waits for this.
+    fn write_or_replace(&self, writer: &mut RootWriter, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
+        let first = match writer.write(dir, root) {
+            Err(e) => e,
+            written => return written,
+        };
+        let error = self.io_error(Op::HardState, &first, "writing the root", ROOT_NAME);
+        if self.patience(error.cause(), true).is_zero() {
+            return Err(first);
+        }
+        for pause in REPLACE_PAUSES {
+            self.host.pause(pause);
+            if writer.write(dir, root).is_ok() {
+                self.tell_healed(&mut self.log.lock(), &error);
+                return Ok(());
+            }
+        }
+        Err(first)
     }
 
     /// The root that says what is true now. Its commit never exceeds what is durable.
@@ -150,11 +174,7 @@ impl Partition {
                 let recycled = self.take_recycled(&mut log, segment.capacity);
                 (segment, recycled, log.fault_count)
             };
-            let dir = self.dir(Op::Allocate)?;
-            let access = if self.mode == Mode::None { Access::Buffered } else { Access::Durable };
-            let file = segment
-                .create(&*dir, access, recycled.as_deref())
-                .map_err(|e| self.io_error(Op::Allocate, &e, "creating a segment", &segment.name()))?;
+            let file = self.create_file(&segment, recycled.as_deref(), Op::Allocate)?;
             if self.log.lock().fault_count != faults {
                 return Err(self.fault_error(&self.log.lock(), Op::Allocate));
             }

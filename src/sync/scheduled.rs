@@ -25,6 +25,10 @@ impl<T> Mutex<T> {
         MutexGuard { mutex: self, held: Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)) }
     }
 
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock().ok().map(|held| MutexGuard { mutex: self, held: Some(held) })
+    }
+
     pub fn try_lock_for(&self, _: Duration) -> Option<MutexGuard<'_, T>> {
         Some(self.lock())
     }

@@ -35,37 +35,62 @@ fn interval_acknowledges_and_sync_makes_durable() {
 }
 
 /// One flush fails while others wait for it, with it and behind it.
+fn one_failed_flush(s: &Arc<Scenario>) -> [Result<(), Status>; 4] {
+    s.disk.inject(Rule::new(Fault::Errno(libc::EIO)).on(OpKind::Write).path("seg-").skip(1).times(1));
+    let twice = |s: &Scenario| [s.append_next(), s.append_next()].map(|r| r.map_err(|e| e.status));
+    let producers = [s.spawn(twice), s.spawn(twice)];
+    let submitter = s.spawn(|s| (0..2).filter(|_| s.submit_next().is_ok()).count());
+    let [first, second] = producers.map(|p| p.join().unwrap());
+    let accepted = submitter.join().unwrap();
+    // After a fault nothing is under way; without one sync waits for it.
+    let _ = s.partition.sync();
+    assert_eq!(s.completions(), accepted, "one completion for each accepted submit, fault or not");
+    s.finish();
+    [first[0], first[1], second[0], second[1]]
+}
+
 #[test]
 fn a_failed_flush_reaches_every_caller() {
     explore(|| {
-        let s = Scenario::new(Mode::Sync);
-        s.disk.inject(Rule::new(Fault::Errno(libc::EIO)).on(OpKind::Write).path("seg-").skip(1).times(1));
-        let producers: Vec<_> = (0..2).map(|_| s.spawn(|s| (0..2).for_each(|_| drop(s.append_next())))).collect();
-        let submitter = s.spawn(|s| (0..2).filter(|_| s.submit_next().is_ok()).count());
-        producers.into_iter().for_each(|p| p.join().unwrap());
-        let accepted = submitter.join().unwrap();
-        // After a fault nothing is under way; without one sync waits for it.
-        let _ = s.partition.sync();
-        assert_eq!(s.completions(), accepted, "one completion for each accepted submit, fault or not");
-        s.finish();
+        let results = one_failed_flush(&Scenario::new(Mode::Sync));
+        assert!(results.iter().all(|r| matches!(r, Ok(()) | Err(Status::IoError | Status::Gap))), "{results:?}");
     });
 }
 
 #[test]
-fn recovery_beside_appends() {
+fn a_failed_flush_is_healed_for_every_caller() {
     explore(|| {
-        let s = Scenario::new(Mode::Sync);
-        s.disk.inject(Rule::new(Fault::Errno(libc::EIO)).on(OpKind::Write).path("seg-").skip(1).times(1));
-        let producer = s.spawn(|s| (0..3).for_each(|_| drop(s.append_next())));
-        let healer = s.spawn(|s| drop(s.partition.recover()));
-        let voter = s.spawn(|s| drop(s.vote(2, 0)));
-        [producer, healer, voter].into_iter().for_each(|t| t.join().unwrap());
-        s.disk.clear_faults();
+        let results = one_failed_flush(&Scenario::healing(Mode::Sync));
+        assert!(results.iter().all(Result::is_ok), "the disk failed once: {results:?}");
+    });
+}
+
+fn recover_beside_appends(s: &Arc<Scenario>) {
+    s.disk.inject(Rule::new(Fault::Errno(libc::EIO)).on(OpKind::Write).path("seg-").skip(1).times(1));
+    let producer = s.spawn(|s| (0..3).for_each(|_| drop(s.append_next())));
+    let healer = s.spawn(|s| drop(s.partition.recover()));
+    let voter = s.spawn(|s| drop(s.vote(2, 0)));
+    [producer, healer, voter].into_iter().for_each(|t| t.join().unwrap());
+    s.disk.clear_faults();
+    // Housekeeping may have met the fault and say so only now.
+    let back = (0..2).any(|_| {
         s.partition.recover().expect("the disk writes again");
         s.start_over();
-        s.append_next().expect("it has recovered");
-        s.finish();
+        s.append_next().is_ok()
     });
+    assert!(back, "{:?}", s.partition.last_fault());
+    s.finish();
+}
+
+/// A caller that wakes up only after the recovery must not take the new log's position for its own entry's.
+#[test]
+fn recovery_beside_appends() {
+    explore(|| recover_beside_appends(&Scenario::new(Mode::Sync)));
+}
+
+#[test]
+fn recovery_beside_healing_appends() {
+    explore(|| recover_beside_appends(&Scenario::healing(Mode::Sync)));
 }
 
 /// A root write fails under two votes while somebody recovers: a vote that was not stored is not acknowledged.

@@ -27,7 +27,8 @@ pub fn explore(scenario: impl Fn() + Send + Sync + 'static) {
     config.silence_warnings = true;
     let scenario = Arc::new(scenario);
     let again = Arc::clone(&scenario);
-    shuttle::Runner::new(RandomScheduler::new_from_seed(seed, schedules.div_ceil(2)), config.clone()).run(move || scenario());
+    shuttle::Runner::new(RandomScheduler::new_from_seed(seed, schedules.div_ceil(2)), config.clone())
+        .run(move || scenario());
     shuttle::Runner::new(PctScheduler::new_from_seed(seed, 3, schedules / 2), config).run(move || again());
 }
 
@@ -58,8 +59,12 @@ pub fn entry(index: u64, term: u64) -> [EntryRef<'static>; 1] {
     [EntryRef { index, term, kind: 0, data: &PAYLOAD[index as usize % 64..] }]
 }
 
-fn config() -> EngineConfig {
+fn config(heal: bool) -> EngineConfig {
     EngineConfig {
+        // Further tries are timers, and time stands still: the first try heals, or a fault latches at once.
+        heal_limit_ms: if heal { 1_000 } else { 0 },
+        space_wait_ms: 0,
+        probe_ms: 0,
         segment_min_bytes: 64 << 10,
         segment_max_bytes: 64 << 10,
         flush_threads_per_disk: 2,
@@ -74,9 +79,19 @@ fn open(engine: &Engine, path: &str, id: u64, mode: Mode) -> Arc<Partition> {
 }
 
 impl Scenario {
+    /// A fault latches at once.
     pub fn new(mode: Mode) -> Arc<Scenario> {
+        Scenario::with(mode, config(false))
+    }
+
+    /// A fault is healed inside the call, if the first try heals it.
+    pub fn healing(mode: Mode) -> Arc<Scenario> {
+        Scenario::with(mode, config(true))
+    }
+
+    fn with(mode: Mode, config: EngineConfig) -> Arc<Scenario> {
         let disk = SimDisk::new(1);
-        let engine = Engine::with_storage(config(), Arc::new(disk.clone())).expect("an engine");
+        let engine = Engine::with_storage(config, Arc::new(disk.clone())).expect("an engine");
         let partition = open(&engine, "/p1", 1, mode);
         Arc::new(Scenario { disk, engine, partition, mode, told: Mutex::default() })
     }
@@ -114,7 +129,11 @@ impl Scenario {
         loop {
             let result = append(index);
             patience -= 1;
-            assert!(patience > 0, "entry {index} is still to come, says the log: {result:?}, {:?}", self.partition.status());
+            assert!(
+                patience > 0,
+                "entry {index} is still to come, says the log: {result:?}, {:?}",
+                self.partition.status()
+            );
             let mut told = self.told.lock().unwrap();
             match result {
                 Err(e) if e.status == Status::Gap && !told.failed => {
@@ -169,7 +188,7 @@ impl Scenario {
         self.completions();
         let disk = self.disk.crash(Crash::PowerNothing);
         let _ = self.engine.close();
-        let engine = Engine::with_storage(config(), Arc::new(disk)).expect("an engine");
+        let engine = Engine::with_storage(config(false), Arc::new(disk)).expect("an engine");
         let partition = open(&engine, "/p1", 1, self.mode);
         let (first, last) = partition.bounds().expect("it can be read");
         for index in self.acknowledged().into_iter().filter(|i| *i >= first) {

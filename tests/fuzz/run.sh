@@ -44,15 +44,14 @@ for target in $targets; do
     "$binaries/$target" "$corpus" "$here/regressions/$target" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=3000 \
         -malloc_limit_mb=512 -max_len=1000 -print_final_stats=1 -artifact_prefix="$found/" >"$log" 2>&1 || status=$?
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-    covered=$(grep -oE 'cov: [0-9]+' "$log" | tail -1 | cut -d' ' -f2)
+    covered=$(grep -oE 'cov: [0-9]+' "$log" | tail -1 | cut -d' ' -f2 || true)
     after=$(find "$found" -type f | wc -l)
     if [ "$status" -eq 0 ]; then
         echo "fuzz $target: ${runs:-0} inputs, ${covered:-0} edges, nothing found"
     else
         failed=1
         echo "fuzz $target: FAILED (exit $status), $((after - before)) new in $found"
-        grep -m 12 -E 'panicked|assert|ERROR|SUMMARY|left:|right:|Test unit' "$log" | sed 's/^/    /' || tail -20 "$log" | sed 's/^/    /'
-        grep -A1 'panicked at' "$log" | head -4 | sed 's/^/    /'
+        grep -A2 -m 8 -E 'panicked at|ERROR: |SUMMARY|Test unit' "$log" | sed 's/^/    /' || tail -20 "$log" | sed 's/^/    /'
         echo "    the whole story: $log"
     fi
 done

@@ -13,8 +13,8 @@ help:
 	@echo 'make bench        the same rows, longer'
 	@echo 'make simulate     SEEDS=n fresh random histories on the simulated disk'
 	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'
-	@echo 'make check-deep  short runs of the seven below, with a summary; CI runs it'
-	@echo 'make fuzz         FUZZ_SECONDS=n TARGETS=... inputs from libFuzzer: format, scan, directory, calls of the C ABI'
+	@echo 'make check-deep   short runs of the seven below, with a summary; CI runs it'
+	@echo 'make fuzz         SECONDS=n TARGETS=... inputs from libFuzzer: format, scan, directory, calls of the C ABI'
 	@echo 'make shuttle      BULKHEAD_SCHEDULES=n orders of the threads: group commit, handle table'
 	@echo 'make asan, tsan   address and thread sanitizer: Rust, C and Go tests (FULL=full: all of them)'
 	@echo 'make ubsan        the undefined-behaviour sanitizer over the C programs'
@@ -60,9 +60,9 @@ check: lib
 	sh tests/c/symbols.sh
 	sh tests/go_check.sh
 
-FUZZ_SECONDS ?= 60
+SECONDS ?= 60
 fuzz: tools
-	tests/fuzz/run.sh $(FUZZ_SECONDS) $(TARGETS)
+	tests/fuzz/run.sh $(SECONDS) $(TARGETS)
 
 shuttle: tools
 	tests/shuttle/run.sh
@@ -83,7 +83,7 @@ miri: tools
 	tests/checks/miri.sh
 
 check-deep: lib
-	FUZZ_SECONDS=8 tests/checks/deep.sh
+	tests/checks/deep.sh
 
 clean:
 	$(CARGO) clean

@@ -1,9 +1,12 @@
 //! A disk: one failure domain with its own threads. Workers flush partitions, a housekeeper prepares and tidies up.
 
 use super::healer::Healer;
+use super::reserve::Reserve;
 use super::shared::Shared;
+use crate::format::Id;
 use crate::io::real::block_file_size_signal;
-use crate::partition::{Completion, Event, Host, Partition};
+use crate::io::File;
+use crate::partition::{Completion, Event, Host, Orphan, Partition, Reserved};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -38,6 +41,7 @@ pub struct Disk {
     partitions: Mutex<Vec<Weak<Partition>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     pub healer: Healer,
+    reserve: Reserve,
 }
 
 impl Disk {
@@ -51,6 +55,7 @@ impl Disk {
             partitions: Mutex::default(),
             threads: Mutex::default(),
             healer: Healer::default(),
+            reserve: Reserve::default(),
         });
         let housekeeper = disk.clone();
         let thread = thread::Builder::new().name("bulkhead-keep".into()).spawn(move || housekeeper.keep_house())?;
@@ -92,6 +97,7 @@ impl Disk {
         };
         self.chores_wait.notify_all();
         self.healer.stop();
+        self.reserve.clear();
         drop((work, chores));
         let threads = std::mem::take(&mut *self.threads.lock());
         let deadline = Instant::now() + Duration::from_millis(u64::from(self.shared.config.stall_limit_ms));
@@ -171,8 +177,11 @@ impl Disk {
             }
             if Instant::now() >= next_tick {
                 next_tick = Instant::now() + TICK;
-                for partition in self.open_partitions() {
-                    self.guarded(&partition, Partition::tick);
+                let open = self.open_partitions();
+                open.iter().for_each(|p| self.guarded(p, Partition::tick));
+                if !self.reserve.is_full() {
+                    let bytes = self.shared.config.segment_min_bytes;
+                    let _ = open.iter().any(|p| p.lend_dir(|dir| self.reserve.fill(dir, bytes)));
                 }
             }
         }
@@ -217,6 +226,18 @@ impl Host for DiskHost {
             chores.maintain.push_back(partition);
             self.0.chores_wait.notify_one();
         }
+    }
+
+    fn reserved(&self, what: Reserved) -> Option<Arc<dyn File>> {
+        self.0.reserve.take(what)
+    }
+
+    fn keep_orphan(&self, orphan: Orphan) {
+        self.0.shared.orphans.keep(orphan);
+    }
+
+    fn orphan(&self, incarnation: &Id) -> Option<Orphan> {
+        self.0.shared.orphans.take(incarnation)
     }
 
     fn emit(&self, event: Event, tag: &Arc<AtomicU64>) {

@@ -2,7 +2,9 @@
 
 mod disk;
 mod healer;
+mod orphans;
 mod queue;
+mod reserve;
 mod shared;
 
 pub use crate::partition::{Completion, EngineConfig, Event};
@@ -13,6 +15,7 @@ use crate::io::{DeviceInfo, Storage};
 use crate::partition::{open_dir, Partition, PartitionConfig};
 use crate::sync::Mutex;
 use disk::{Disk, DiskHost};
+use orphans::Orphans;
 use queue::{CompletionQueue, EventQueue};
 use shared::Shared;
 use std::collections::HashMap;
@@ -50,6 +53,7 @@ impl Engine {
             events: EventQueue::new().map_err(fail)?,
             completions: CompletionQueue::new().map_err(fail)?,
             cached_bytes: AtomicUsize::new(0),
+            orphans: Orphans::default(),
         };
         Ok(Engine { shared: Arc::new(shared), storage, state: Mutex::default() })
     }

@@ -34,8 +34,12 @@ impl Partition {
         let (healthy, hangs) = {
             let mut log = self.log.lock();
             let healthy = log.state == State::ReadWrite;
+            if !healthy {
+                self.leave_orphan(&log);
+            }
             log.state = State::Closed;
-            log.fault_count += 1;
+            let closed = self.fault_error(&log, Op::Close);
+            log.end_waits(closed);
             self.changed.notify_all();
             release(&mut log);
             self.forget_cache(&mut log);

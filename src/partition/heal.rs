@@ -5,7 +5,7 @@ use super::append::{extent, record_bytes};
 use super::log::{encode_record, Group, Tail};
 use super::rescue::Rescue;
 use super::types::Mode;
-use super::{random_id, Partition};
+use super::{random_id, Partition, Reserved};
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, RecordType, BEGIN_DATA_BYTES};
 use crate::io::{write_durable_at, Access, AlignedBuf, Dir, File};
@@ -20,13 +20,14 @@ const BAD_FILES_MAX: u64 = 8;
 pub(super) const BAD_FILE_PREFIX: &str = "bad-";
 
 impl Partition {
-    pub(super) fn heal(&self) -> Result<()> {
+    pub(super) fn heal(&self, use_reserve: bool) -> Result<()> {
         let rescue = self.rescue()?;
-        self.heal_with(rescue)
+        self.heal_with(rescue, use_reserve)
     }
 
-    /// A new segment with what has to be rescued takes over from what failed.
-    pub(super) fn heal_with(&self, rescue: Rescue) -> Result<()> {
+    /// A new segment with what has to be rescued takes over from what failed. The disk's space reserve is for those that are Unavailable:
+    /// one that waits for space would only use it up.
+    pub(super) fn heal_with(&self, rescue: Rescue, use_reserve: bool) -> Result<()> {
         let Some(_one_at_a_time) = self.allocation.try_lock_until(self.stall_deadline()) else {
             let message = "a segment is being made and has not come back from the kernel; try again when it has";
             return Err(Error::new(Status::Busy, Op::Recover, message).partition(self.id).at(&self.path));
@@ -34,7 +35,12 @@ impl Partition {
         let need =
             rescue.entries.iter().map(|e| record_bytes(e.data.len())).sum::<u64>() + record_bytes(BEGIN_DATA_BYTES);
         let (segment, faults) = self.plan_heal(need);
-        let file = self.create_file(&segment, None, Op::Recover)?;
+        let (segment, file) = match self.create_file(&segment, None, Op::Recover) {
+            Err(e) if use_reserve && e.cause() == Cause::NoSpace => {
+                self.create_from_reserve(&segment, need).ok_or(e)?
+            }
+            created => (segment, created?),
+        };
         let group = self.write_rescue(&segment, &*file, &rescue)?;
         self.read_back(&segment, &group)?;
         // Named only now: a segment that a crash left half written must not supersede what it was to replace.
@@ -82,6 +88,22 @@ impl Partition {
             self.set_bad_file_aside(&*dir, segment);
             first.get_or_insert(error);
         }
+    }
+
+    /// The segment in a file of the reserve, if there is one and it is large enough.
+    fn create_from_reserve(&self, planned: &Segment, need: u64) -> Option<(Arc<Segment>, Arc<dyn File>)> {
+        let dir = self.dir(Op::Recover).ok()?;
+        let reserved = self.host.reserved(Reserved::Segment)?;
+        let capacity = reserved.len().ok()?;
+        let block = u64::from(planned.header.block_bytes);
+        if u64::from(planned.header.header_bytes) + need.next_multiple_of(block) > capacity {
+            return None;
+        }
+        let segment = Segment::new(planned.header, capacity);
+        segment.index.lock().mark_complete();
+        let access = if self.mode == Mode::None { Access::Buffered } else { Access::Durable };
+        let file = segment.create_in(&*dir, &*reserved, access).ok()?;
+        Some((Arc::new(segment), file))
     }
 
     fn set_bad_file_aside(&self, dir: &dyn Dir, segment: &Segment) {

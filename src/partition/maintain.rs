@@ -7,7 +7,7 @@ use super::types::{EntryRef, Mode, State};
 use super::{random_id, Partition};
 use crate::error::{Cause, Op};
 use crate::format::{BeginData, RecordType};
-use crate::io::{write_all_at, AlignedBuf};
+use crate::io::{write_all_at, AlignedBuf, Dir};
 use crate::segment::{remove_if_there, Segment};
 use std::time::Duration;
 
@@ -22,6 +22,16 @@ impl Partition {
         self.make_spares();
         self.sync_sealed();
         self.remove_trash();
+    }
+
+    /// Lends the directory of a partition that nothing is wrong with, as a place on its disk. False if it has none to lend.
+    pub fn lend_dir(&self, user: impl FnOnce(&dyn Dir)) -> bool {
+        // Close waits for this lock: nobody holds the directory after it.
+        let Some(_files) = self.maintenance.try_lock() else { return false };
+        if self.log.lock().state != State::ReadWrite {
+            return false;
+        }
+        self.dir(Op::Allocate).map(|dir| user(&*dir)).is_ok()
     }
 
     /// Called about once a second.
@@ -92,8 +102,9 @@ impl Partition {
 
     fn make_spares(&self) {
         loop {
-            let sequence = {
+            let (sequence, faults) = {
                 let mut log = self.log.lock();
+                let faults = log.fault_count;
                 if log.state != State::ReadWrite
                     || log.exclusive
                     || log.tail.is_none()
@@ -102,15 +113,18 @@ impl Partition {
                 {
                     return;
                 }
-                match log.unbacked.back() {
+                let sequence = match log.unbacked.back() {
                     Some(planned) if log.ahead() >= log.spare_target => planned.sequence(),
                     _ => log.plan_segment(0, random_id()).sequence(),
-                }
+                };
+                (sequence, faults)
             };
             if let Err(error) = self.back_segments(sequence) {
                 // Nothing is at stake while the current segment has room: too little space or too few descriptors may pass.
-                if !matches!(error.cause(), Cause::NoSpace | Cause::Resource) {
-                    self.latch(&mut self.log.lock(), error, State::Unavailable);
+                // A late failure of something that a fault has ended says nothing of what recovered since.
+                let mut log = self.log.lock();
+                if !matches!(error.cause(), Cause::NoSpace | Cause::Resource) && log.fault_count == faults {
+                    self.latch(&mut log, error, State::Unavailable);
                 }
                 return;
             }

@@ -11,6 +11,7 @@ mod kept;
 mod log;
 mod maintain;
 mod open;
+mod orphan;
 mod read;
 mod recover;
 mod recovery;
@@ -23,13 +24,14 @@ mod unsynced;
 mod verify;
 
 pub use open::open_dir;
+pub use orphan::Orphan;
 pub use types::{
     Completion, Counters, Disposition, EngineConfig, Entry, EntryRef, Event, HardState, Mode, PartitionConfig,
     PartitionStatus, State, VerifyReport,
 };
 
 use crate::format::Id;
-use crate::io::Dir;
+use crate::io::{Dir, File};
 use crate::sync::{Condvar, Mutex};
 use log::Log;
 use root::RootWriter;
@@ -41,6 +43,13 @@ use std::time::{Duration, Instant};
 /// Mode interval: this much unflushed data is flushed before the interval is over.
 const FLUSH_EARLY_BYTES: usize = 1 << 20;
 
+/// What the disk's space reserve is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    Segment,
+    Root,
+}
+
 /// What a partition needs of the engine that runs it.
 pub trait Host: Send + Sync {
     /// A worker is to call `Partition::work`.
@@ -49,6 +58,11 @@ pub trait Host: Send + Sync {
     fn flush_later(&self, partition: Arc<Partition>, delay: Duration);
     /// After `delay`, the disk's healer is to call `Partition::probe`.
     fn probe_later(&self, partition: Weak<Partition>, delay: Duration);
+    /// A written file without a name, for what must go on when the disk is full.
+    fn reserved(&self, what: Reserved) -> Option<Arc<dyn File>>;
+    /// Keeps what a partition closes with and the disk may not have; `orphan` gives it back, once.
+    fn keep_orphan(&self, orphan: Orphan);
+    fn orphan(&self, incarnation: &Id) -> Option<Orphan>;
     /// A short wait on this thread.
     fn pause(&self, time: Duration) {
         crate::sync::thread::sleep(time);

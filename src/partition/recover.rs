@@ -72,7 +72,11 @@ impl Partition {
             }
             (state, log.sound)
         };
-        let result = if sound { self.heal() } else { self.load(false).map_err(|e| e.partition(self.id)) };
+        let result = if sound {
+            self.heal(state == State::Unavailable)
+        } else {
+            self.load(false).map_err(|e| e.partition(self.id))
+        };
         let mut log = self.log.lock();
         match result {
             Ok(()) => {
@@ -97,8 +101,8 @@ impl Partition {
         let mut state = State::Unavailable;
         if error.status == Status::Busy {
             state = before;
-        } else if error.cause() == Cause::NoSpace && log.sound {
-            // Nothing is at stake any more but space, and what is not durable is in memory.
+        } else if error.cause() == Cause::NoSpace && log.sound && self.root_is_known() {
+            // Nothing is at stake any more but space: what is not durable is in memory, and the vote on disk is the one in memory.
             state = State::ReadOnly;
         }
         if log.state == State::Closed {
@@ -120,6 +124,11 @@ impl Partition {
             self.plan_probe(log);
         }
         error
+    }
+
+    /// False if a root write failed or is under way: what is on disk may be newer than what was acknowledged.
+    fn root_is_known(&self) -> bool {
+        self.root.try_lock().is_some_and(|writer| !writer.broken)
     }
 
     /// Waits until no operation of this partition is in the kernel: there is never a second attempt beside the first.

@@ -1,8 +1,9 @@
 //! The root file on disk: written as pairs of slots, replaced after a failure, never written again then.
 
+use super::log::Wish;
 use super::types::{Mode, State};
-use super::{Log, Partition};
-use crate::error::{Error, Op, Result};
+use super::{Host, Log, Partition, Reserved};
+use crate::error::{errno_of, Cause, Error, Op, Result};
 use crate::format::Root;
 use crate::io::{write_durable_at, Access, AlignedBuf, Dir};
 use crate::segment::{remove_if_there, Segment};
@@ -28,11 +29,11 @@ pub(super) struct RootWriter {
 
 impl RootWriter {
     /// Makes `root` durable.
-    fn write(&mut self, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
+    fn write(&mut self, dir: &dyn Dir, root: &mut Root, host: &dyn Host) -> io::Result<()> {
         self.generation += 1;
         root.generation = self.generation;
         if self.broken {
-            return self.replace(dir, root);
+            return self.replace(dir, root, Some(host));
         }
         // Broken until proven otherwise: a panic in here counts as a failure, too.
         self.broken = true;
@@ -45,17 +46,25 @@ impl RootWriter {
         Ok(())
     }
 
-    /// A new file takes the place of the old one.
-    pub fn replace(&mut self, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
+    /// A new file takes the place of the old one. On a full disk it comes out of the host's reserve.
+    pub fn replace(&mut self, dir: &dyn Dir, root: &mut Root, host: Option<&dyn Host>) -> io::Result<()> {
         self.broken = true;
         // Both pairs of a new file are written: one of them as the generation before.
         self.generation += 1;
         root.generation = self.generation;
         remove_if_there(dir, NEW_ROOT_NAME)?;
-        let file = dir.create(NEW_ROOT_NAME, Access::Durable)?;
         self.buf.clear();
         self.buf.extend_from_slice(&root.encode_file());
-        write_durable_at(&*file, &self.buf, 0)?;
+        let fresh = dir.create(NEW_ROOT_NAME, Access::Durable).and_then(|f| write_durable_at(&*f, &self.buf, 0));
+        match (fresh, host) {
+            (Err(e), Some(host)) if Cause::of_errno(errno_of(&e)) == Cause::NoSpace => {
+                let reserved = host.reserved(Reserved::Root).ok_or(e)?;
+                write_durable_at(&*reserved, &self.buf, 0)?;
+                remove_if_there(dir, NEW_ROOT_NAME)?;
+                dir.link(&*reserved, NEW_ROOT_NAME)?;
+            }
+            (fresh, _) => fresh?,
+        }
         dir.rename(NEW_ROOT_NAME, ROOT_NAME)?;
         dir.sync()?;
         self.broken = false;
@@ -65,45 +74,44 @@ impl RootWriter {
 
 impl Partition {
     /// Plans a root write that `change` describes. Returns the version to wait for.
-    pub(super) fn want_root(&self, log: &mut Log, change: impl FnOnce(&mut Root)) -> u64 {
+    pub(super) fn want_root(&self, log: &mut Log, change: impl FnOnce(&mut Root)) -> Wish {
         change(&mut log.desired);
         log.root.wanted += 1;
-        log.root.wanted
+        Wish { version: log.root.wanted, faults: log.fault_count }
     }
 
     /// Waits until the root of `version` is durable; in mode none on this thread, else on a worker and for a limited time.
-    pub(super) fn store_root(&self, version: u64, op: Op) -> Result<()> {
+    pub(super) fn store_root(&self, wish: Wish, op: Op) -> Result<()> {
         if self.mode == Mode::None {
-            return self.write_root(version);
+            return self.write_root(wish);
         }
         let mut log = self.log.lock();
-        let faults = log.fault_count;
         self.schedule(&mut log);
         let deadline = self.stall_deadline();
         loop {
-            if log.root.done >= version {
+            if let Some(outcome) = log.ended_wait(wish.faults, |end| end.root >= wish.version) {
+                return outcome;
+            }
+            if log.root.done >= wish.version {
                 return Ok(());
             }
-            if log.fault_count != faults || self.check_root_writable(&log, op).is_err() {
-                return Err(self.fault_error(&log, op));
-            }
-            if self.wait(&mut log, deadline) && log.root.done < version && log.fault_count == faults {
+            self.check_root_writable(&log, op)?;
+            if self.wait(&mut log, deadline) && log.root.done < wish.version && log.fault_count == wish.faults {
                 self.latch_stalled(&mut log, op);
             }
         }
     }
 
     /// Writes the root as wanted by now. A failure latches the partition.
-    pub(super) fn write_root(&self, version: u64) -> Result<()> {
+    pub(super) fn write_root(&self, wish: Wish) -> Result<()> {
         let mut writer = self.root.lock();
         let (mut root, writing, faults) = {
             let log = self.log.lock();
-            if log.root.done >= version {
-                return Ok(());
+            if let Some(outcome) = log.ended_wait(wish.faults, |end| end.root >= wish.version) {
+                return outcome;
             }
-            // A fault has taken the wish back.
-            if log.root.wanted < version {
-                return Err(self.fault_error(&log, Op::HardState));
+            if log.root.done >= wish.version {
+                return Ok(());
             }
             (self.root_now(&log), log.root.wanted, log.fault_count)
         };
@@ -128,7 +136,7 @@ impl Partition {
 
     /// A root that cannot be written is replaced, twice at most: the file is small, and whoever waits for a vote waits for this.
     fn write_or_replace(&self, writer: &mut RootWriter, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
-        let first = match writer.write(dir, root) {
+        let first = match writer.write(dir, root, &*self.host) {
             Err(e) => e,
             written => return written,
         };
@@ -138,7 +146,7 @@ impl Partition {
         }
         for pause in REPLACE_PAUSES {
             self.host.pause(pause);
-            if writer.write(dir, root).is_ok() {
+            if writer.write(dir, root, &*self.host).is_ok() {
                 self.tell_healed(&mut self.log.lock(), &error);
                 return Ok(());
             }

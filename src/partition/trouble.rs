@@ -65,7 +65,8 @@ impl Partition {
             return false;
         }
         let faults = log.fault_count;
-        let result = MutexGuard::unlocked(log, || self.heal());
+        let at_stake = log.trouble.as_ref().is_some_and(|t| t.at_stake);
+        let result = MutexGuard::unlocked(log, || self.heal(at_stake));
         let log = &mut **log;
         if log.fault_count != faults || log.state != State::ReadWrite {
             return true;

@@ -107,6 +107,16 @@ impl Segment {
         Ok(file)
     }
 
+    /// The same in a file that has no name yet and is full of zeros already.
+    pub fn create_in(&self, dir: &dyn Dir, unnamed: &dyn File, access: Access) -> io::Result<Arc<dyn File>> {
+        let name = self.name();
+        write_durable_at(unnamed, &self.header_block(true), 0)?;
+        remove_if_there(dir, &name)?;
+        dir.link(unnamed, &name)?;
+        dir.sync()?;
+        dir.open(&name, access)
+    }
+
     /// From now on the segment is written to: the root names it.
     pub fn publish(&self, file: Arc<dyn File>) {
         *self.file.lock() = Some(file);

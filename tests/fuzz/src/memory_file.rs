@@ -28,6 +28,10 @@ impl bulkhead::io::File for MemoryFile {
         Ok(self.0.len() as u64)
     }
 
+    fn id(&self) -> u64 {
+        1
+    }
+
     fn writes_are_durable(&self) -> bool {
         true
     }

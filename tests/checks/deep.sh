@@ -15,6 +15,11 @@ part() {
     summary+=("$(printf '%-10s %-8s %4d s' "$name" "$result" $((SECONDS - begin)))")
 }
 
+formatted() {
+    cargo fmt --check --manifest-path tests/fuzz/Cargo.toml && cargo fmt --check --manifest-path tests/shuttle/Cargo.toml
+}
+
+part rustfmt formatted
 part fuzz tests/fuzz/run.sh "${FUZZ_SECONDS:-8}"
 part shuttle tests/shuttle/run.sh
 part asan tests/checks/sanitize.sh address

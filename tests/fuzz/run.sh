@@ -36,12 +36,14 @@ for target in $targets; do
     corpus=$CARGO_TARGET_DIR/corpus/$target
     found=$CARGO_TARGET_DIR/found/$target
     log=$CARGO_TARGET_DIR/$target.log
-    mkdir -p "$corpus" "$found" "$here/regressions/$target"
+    mkdir -p "$corpus" "$found"
+    inputs=("$corpus")
+    [ -d "$here/regressions/$target" ] && inputs+=("$here/regressions/$target")
     "$binaries/seeds" "$target" "$corpus"
     echo "fuzzing $target for $seconds s"
     before=$(find "$found" -type f | wc -l)
     status=0
-    "$binaries/$target" "$corpus" "$here/regressions/$target" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=3000 \
+    "$binaries/$target" "${inputs[@]}" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=3000 \
         -malloc_limit_mb=512 -max_len=1000 -print_final_stats=1 -artifact_prefix="$found/" >"$log" 2>&1 || status=$?
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     covered=$(grep -oE 'cov: [0-9]+' "$log" | tail -1 | cut -d' ' -f2 || true)

@@ -17,7 +17,7 @@ fi
 target=${CARGO_TARGET_DIR:-$root/target}
 log=$target/valgrind.log
 fail=0
-memcheck=(valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite
+memcheck=(valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite
     "--suppressions=$root/tests/checks/valgrind.supp" --fair-sched=yes)
 
 # run <what> <cargo's name of the test binary> <filters...>

@@ -29,6 +29,10 @@ impl<T> Mutex<T> {
         self.0.try_lock().ok().map(|held| MutexGuard { mutex: self, held: Some(held) })
     }
 
+    pub fn is_locked(&self) -> bool {
+        self.try_lock().is_none()
+    }
+
     pub fn try_lock_for(&self, _: Duration) -> Option<MutexGuard<'_, T>> {
         Some(self.lock())
     }

@@ -4,7 +4,7 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 
-.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench simulate check clean
+.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench simulate check check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
 
 help:
 	@echo 'make test         set up what is missing and run all tests: Rust, C, Go with the race detector'
@@ -13,6 +13,13 @@ help:
 	@echo 'make bench        the same rows, longer'
 	@echo 'make simulate     random histories on the simulated disk: SEEDS=n or TIME=seconds fresh ones, SEED=0x... one again'
 	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'
+	@echo 'make check-deep   short runs of the seven below, with a summary; CI runs it'
+	@echo 'make fuzz         SECONDS=n TARGETS=... inputs from libFuzzer: format, scan, directory, calls of the C ABI'
+	@echo 'make shuttle      BULKHEAD_SCHEDULES=n orders of the threads: group commit, handle table'
+	@echo 'make asan, tsan   address and thread sanitizer: Rust, C and Go tests (FULL=full: all of them)'
+	@echo 'make ubsan        the undefined-behaviour sanitizer over the C programs'
+	@echo 'make valgrind     memcheck over format and C ABI tests (FULL=full: the C programs, too)'
+	@echo 'make miri         the interpreter over the unit tests without system calls; needs a nightly compiler'
 	@echo 'make lib          the static and the shared library in target/release'
 	@echo 'make clean        remove what was built'
 
@@ -59,6 +66,31 @@ check: lib
 	$(CARGO) clippy --all-targets --features testing -- -D warnings
 	sh tests/c/symbols.sh
 	sh tests/go_check.sh
+
+SECONDS ?= 60
+fuzz: tools
+	tests/fuzz/run.sh $(SECONDS) $(TARGETS)
+
+shuttle: tools
+	tests/shuttle/run.sh
+
+asan: tools
+	tests/checks/sanitize.sh address $(FULL)
+
+tsan: tools
+	tests/checks/sanitize.sh thread $(FULL)
+
+ubsan: lib
+	tests/checks/c_programs.sh undefined target/release/libbulkhead.a
+
+valgrind: lib
+	tests/checks/valgrind.sh $(FULL)
+
+miri: tools
+	tests/checks/miri.sh
+
+check-deep: lib
+	tests/checks/deep.sh
 
 clean:
 	$(CARGO) clean

@@ -9,11 +9,11 @@ use crate::error::Op;
 use crate::format::Id;
 use crate::io::File;
 use crate::partition::{Completion, Event, Host, Orphan, Partition, Reserved, State};
+use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_secs(1);
@@ -69,14 +69,14 @@ impl Disk {
             filling: Mutex::default(),
         });
         let timer = disk.clone();
-        let thread = std::thread::Builder::new().name("bulkhead-timer".into()).spawn(move || timer.keep_time())?;
+        let thread = thread::Builder::new().name("bulkhead-timer".into()).spawn(move || timer.keep_time())?;
         disk.threads.lock().push(thread);
         Ok(disk)
     }
 
     /// Starts a thread that `stop` waits for; false if the system has none to give.
     pub fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> bool {
-        let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+        let thread = thread::Builder::new().name(name.into()).spawn(run);
         thread.map(|t| self.threads.lock().push(t)).is_ok()
     }
 
@@ -106,7 +106,7 @@ impl Disk {
         let deadline = Instant::now() + Duration::from_millis(u64::from(self.shared.config.stall_limit_ms));
         for thread in threads {
             while !thread.is_finished() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_micros(200));
+                thread::sleep(Duration::from_micros(200));
             }
             if thread.is_finished() {
                 let _ = thread.join();

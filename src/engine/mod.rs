@@ -17,6 +17,7 @@ use crate::io::real::RealStorage;
 use crate::io::sim::SimDisk;
 use crate::io::{DeviceInfo, Dir, Storage};
 use crate::partition::{open_dir, Host, Partition, PartitionConfig};
+use crate::sync::thread::JoinHandle;
 use crate::sync::Mutex;
 use disk::{Disk, DiskHost};
 use orphans::Orphans;
@@ -26,7 +27,6 @@ use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::Duration;
 use stepped::{Stepped, SteppedHost};
 use watchdog::Watchdog;
@@ -178,7 +178,7 @@ impl Engine {
         let fail = |e: std::io::Error| Error::io(Op::Open, &e, "starting a disk's threads");
         if state.watchdog.is_none() {
             let shared = self.shared.clone();
-            let watchdog = std::thread::Builder::new().name("bulkhead-watch".into());
+            let watchdog = crate::sync::thread::Builder::new().name("bulkhead-watch".into());
             state.watchdog = Some(watchdog.spawn(move || shared.watchdog.run()).map_err(fail)?);
         }
         let disk = Disk::start(self.shared.clone()).map_err(fail)?;

@@ -3,11 +3,11 @@
 
 use crate::io::real::block_file_size_signal;
 use crate::partition::Partition;
+use crate::sync::thread::JoinHandle;
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::watchdog::drop_elsewhere;
@@ -99,7 +99,7 @@ impl Pool {
             return;
         }
         let pool = self.clone();
-        if let Ok(thread) = std::thread::Builder::new().name(self.name.into()).spawn(move || pool.run()) {
+        if let Ok(thread) = crate::sync::thread::Builder::new().name(self.name.into()).spawn(move || pool.run()) {
             state.threads += 1;
             let mut threads = self.threads.lock();
             threads.retain(|t| !t.is_finished());

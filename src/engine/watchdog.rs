@@ -222,7 +222,7 @@ impl Finding {
 /// Lets go of a partition on a thread that must not do I/O: the last to let go closes it.
 pub fn drop_elsewhere(partition: Arc<Partition>) {
     if let Some(last) = Arc::into_inner(partition) {
-        let closing = std::thread::Builder::new().name("bulkhead-close".into()).spawn(move || drop(last));
+        let closing = crate::sync::thread::Builder::new().name("bulkhead-close".into()).spawn(move || drop(last));
         drop(closing);
     }
 }

@@ -216,3 +216,7 @@ impl<T> Table<T> {
 #[cfg(test)]
 #[path = "handles_test.rs"]
 mod tests;
+
+#[cfg(all(test, shuttle))]
+#[path = "handles_scheduled_test.rs"]
+mod scheduled_tests;

@@ -68,7 +68,7 @@ pub trait Host: Send + Sync {
     fn orphan(&self, incarnation: &Id) -> Option<Orphan>;
     /// A short wait on this thread.
     fn pause(&self, time: Duration) {
-        std::thread::sleep(time);
+        crate::sync::thread::sleep(time);
     }
     /// Housekeeping is to call `Partition::maintain`.
     fn maintain_soon(&self, partition: Arc<Partition>);

@@ -1,0 +1,18 @@
+module github.com/bulkhead-wal/bulkhead/tests/faults
+
+go 1.26.0
+
+require (
+	github.com/bulkhead-wal/bulkhead/go v0.0.0
+	github.com/bulkhead-wal/bulkhead/go/cubefs v0.0.0
+)
+
+require (
+	github.com/hanwen/go-fuse/v2 v2.12.1 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
+
+replace (
+	github.com/bulkhead-wal/bulkhead/go => ../../go
+	github.com/bulkhead-wal/bulkhead/go/cubefs => ../../go/cubefs
+)

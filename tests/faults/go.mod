@@ -1,6 +1,6 @@
 module github.com/bulkhead-wal/bulkhead/tests/faults
 
-go 1.26.0
+go 1.23.0
 
 require (
 	github.com/bulkhead-wal/bulkhead/go v0.0.0
@@ -9,7 +9,7 @@ require (
 
 require (
 	github.com/hanwen/go-fuse/v2 v2.12.1 // indirect
-	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/sys v0.30.0 // indirect
 )
 
 replace (

@@ -27,8 +27,12 @@ func (w *worker) read(lo, hi uint64, r reply) error {
 	f := &found{good: []span{}, bad: []uint64{}, missing: []span{}, unreadable: []span{}, terms: [][3]uint64{}}
 	entries, err := w.log.read(lo, hi)
 	next := w.sort(f, lo, entries)
+	_, whole := w.log.(wholeReader)
 	for index := next; err != nil && index <= hi; index++ {
-		entries, each := w.log.read(index, index)
+		entries, each := []entry(nil), err
+		if !whole {
+			entries, each = w.log.read(index, index)
+		}
 		switch {
 		case each != nil:
 			f.unreadable = spans(f.unreadable, index)

@@ -34,6 +34,8 @@ type (
 	recoverer interface{ recover() error }
 	// reporter adds what a system says about the health of a log.
 	reporter interface{ report(into reply) error }
+	// wholeReader is a log that cannot read one entry without all others.
+	wholeReader interface{ readsWhole() }
 )
 
 // system opens logs.
@@ -57,7 +59,7 @@ type systemKind struct {
 	make          func(mode string, stall time.Duration) (system, error)
 }
 
-var systems = []systemKind{bulkheadKind}
+var systems = []systemKind{bulkheadKind, cubefsKind, etcdKind, raftWALKind}
 
 func systemNames() []string {
 	var names []string

@@ -11,11 +11,12 @@ import (
 // Disk is a filesystem for a scenario, on an image of its own.
 type Disk struct {
 	*disk.Mounted
-	Image   string
-	Bad     *badblocks.Process // serves the image, if it is a disk with bad blocks
-	env     *Env
-	options disk.Options
-	up      bool
+	Image    string
+	Bad      *badblocks.Process // serves the image, if it is a disk with bad blocks
+	env      *Env
+	options  disk.Options
+	up       bool
+	released bool
 }
 
 // Disk makes and mounts a disk.
@@ -75,7 +76,18 @@ func (d *Disk) Remount(ledgers ...*Ledger) {
 	}
 }
 
+// Discard gives back the disk and its space before the run ends.
+func (d *Disk) Discard() {
+	d.env.must(d.release())
+	d.env.must(os.Remove(d.Image))
+}
+
+// release is done once.
 func (d *Disk) release() error {
+	if d.released {
+		return nil
+	}
+	d.released = true
 	if d.Bad != nil {
 		_, _ = d.Bad.Do(badblocks.Command{Do: "remove"}) // what hangs must not hang the unmount
 	}

@@ -119,10 +119,10 @@ func (o *Owner) Fill(l *Ledger, n, bytes int) (driver.Reply, bool) {
 	return driver.Reply{}, false
 }
 
-// Vote stores a hard state and keeps in the ledger what was acknowledged. The commit is what is acknowledged.
+// Vote stores a hard state and keeps in the ledger what was acknowledged. The commit is the lowest that a log may take.
 func (o *Owner) Vote(l *Ledger, term, vote uint64) driver.Reply {
 	l.offered(term, vote)
-	r := o.Do(l.Partition, "vote", term, vote, 0)
+	r := o.Do(l.Partition, "vote", term, vote, l.compactedMaybe)
 	if r.OK {
 		l.Term, l.Vote = term, vote
 	}

@@ -4,7 +4,5 @@ var badBlocks []Scenario
 var syncFailure []Scenario
 var fullDisk []Scenario
 var crashStates []Scenario
-var deadDisk []Scenario
 var systemCalls []Scenario
-var kills []Scenario
 var environment []Scenario

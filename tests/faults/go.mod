@@ -2,15 +2,9 @@ module github.com/bulkhead-wal/bulkhead/tests/faults
 
 go 1.23.0
 
-require (
-	github.com/bulkhead-wal/bulkhead/go v0.0.0
-	github.com/bulkhead-wal/bulkhead/go/cubefs v0.0.0
-)
+require github.com/hanwen/go-fuse/v2 v2.12.1
 
-require (
-	github.com/hanwen/go-fuse/v2 v2.12.1 // indirect
-	golang.org/x/sys v0.30.0 // indirect
-)
+require golang.org/x/sys v0.30.0 // indirect
 
 replace (
 	github.com/bulkhead-wal/bulkhead/go => ../../go

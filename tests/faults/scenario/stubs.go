@@ -1,0 +1,8 @@
+package scenario
+
+var badBlocks []Scenario
+var syncFailure []Scenario
+var fullDisk []Scenario
+var crashStates []Scenario
+var systemCalls []Scenario
+var environment []Scenario

@@ -79,7 +79,7 @@ func (e *Env) killDisk() time.Duration {
 	sick := ledgers[1]
 	heard := e.heard(o, sick, fault, loads[1])
 	e.staysLatched(o, sick)
-	o.Close(sick)
+	o.LetGo(sick)
 	disks[1].Unmount()
 	disks[1].Mount()
 	sick.Dir = disks[1].Ledger(2).Dir

@@ -83,14 +83,32 @@ func (o *Owner) OpenWritable(l *Ledger) driver.Reply {
 // Close closes a log. An error is an answer like any other.
 func (o *Owner) Close(l *Ledger) driver.Reply { return o.Do(l.Partition, "close") }
 
-// Recover goes on after an error, by the system's own call or by closing and opening.
+// Recover goes on after an error, by the system's own call; by closing and opening if it has none; and in a new process, where
+// other partitions are not open, if that fails.
 func (o *Owner) Recover(l *Ledger) driver.Reply {
 	r := o.Do(l.Partition, "recover")
-	if r.Unsupported {
-		o.Close(l)
+	if !r.Unsupported {
+		return r
+	}
+	o.LetGo(l)
+	if r = o.Do(l.Partition, "open", l.Dir); !r.OK {
+		o.restart()
 		r = o.Do(l.Partition, "open", l.Dir)
 	}
 	return r
+}
+
+// LetGo closes a log that failed. A system that has no states of health may keep its files and locks when its close fails:
+// then its owner's process ends, as etcd's and TiKV's do after an error, and a new one starts.
+func (o *Owner) LetGo(l *Ledger) {
+	if r := o.Close(l); !r.OK && !o.env.System.has(States) {
+		o.restart()
+	}
+}
+
+func (o *Owner) restart() {
+	o.Quit()
+	o.Subject = o.env.Start().Subject
 }
 
 // Append appends one batch and keeps in the ledger what was acknowledged.
@@ -136,10 +154,10 @@ func (o *Owner) MustVote(l *Ledger, term, vote uint64) {
 	}
 }
 
-// Sync makes durable what is acknowledged; modes in which it is already do not need it.
+// Sync makes durable what is acknowledged, if the system has a way to.
 func (o *Owner) Sync(l *Ledger) driver.Reply {
 	r := o.Do(l.Partition, "sync")
-	if r.OK || r.Unsupported {
+	if r.OK {
 		l.Durable = l.Last
 	}
 	return r

@@ -126,9 +126,13 @@ func (s *Subject) Obituary() string {
 	if s.Gone() {
 		how = s.cmd.ProcessState.String()
 	}
-	for _, line := range strings.Split(s.stderr.String(), "\n") {
+	lines := strings.Split(s.stderr.String(), "\n")
+	for i, line := range lines {
 		lower := strings.ToLower(line)
 		if strings.Contains(lower, "panic") || strings.HasPrefix(lower, "fatal") || strings.Contains(lower, "signal") {
+			if strings.HasSuffix(line, ":") && i+1 < len(lines) { // Rust says where, and on the next line what
+				line += " " + lines[i+1]
+			}
 			return how + ": " + strings.TrimSpace(line)
 		}
 	}

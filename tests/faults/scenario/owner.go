@@ -90,7 +90,7 @@ func (o *Owner) Recover(l *Ledger) driver.Reply {
 	if !r.Unsupported {
 		return r
 	}
-	o.LetGo(l)
+	o.Close(l)
 	if r = o.Do(l.Partition, "open", l.Dir); !r.OK {
 		o.restart()
 		r = o.Do(l.Partition, "open", l.Dir)
@@ -98,10 +98,10 @@ func (o *Owner) Recover(l *Ledger) driver.Reply {
 	return r
 }
 
-// LetGo closes a log that failed. A system that has no states of health may keep its files and locks when its close fails:
-// then its owner's process ends, as etcd's and TiKV's do after an error, and a new one starts.
+// LetGo closes a log that failed, so that its disk can be taken down. Some systems keep files open when their close fails, and
+// their owners end the process after an error anyway: those without states of health get a new process.
 func (o *Owner) LetGo(l *Ledger) {
-	if r := o.Close(l); !r.OK && !o.env.System.has(States) {
+	if o.Close(l); !o.env.System.has(States) {
 		o.restart()
 	}
 }

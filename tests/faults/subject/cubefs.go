@@ -81,8 +81,14 @@ func (l *cubefsLog) read(lo, hi uint64) ([]entry, error) {
 	return entries, err
 }
 
+// setHardState never takes the commit back, as raft does not: append has stored one that the runner does not know of.
 func (l *cubefsLog) setHardState(state hardState) error {
-	return l.storage.StoreHardState(proto.HardState{Term: state.term, Vote: state.vote, Commit: state.commit})
+	stored, err := l.storage.InitialState()
+	if err != nil {
+		return err
+	}
+	commit := max(state.commit, stored.Commit)
+	return l.storage.StoreHardState(proto.HardState{Term: state.term, Vote: state.vote, Commit: commit})
 }
 
 func (l *cubefsLog) hardState() (hardState, error) {

@@ -34,6 +34,7 @@ impl Worker {
             finish(&mut reply, &words[0], start, result);
             send(reply);
         }
+        std::mem::forget(self.store); // the process ends without closing it
     }
 
     fn execute(&mut self, words: &[String], reply: &mut Reply) -> Result<(), Failure> {

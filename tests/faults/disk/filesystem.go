@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -23,13 +22,13 @@ const (
 )
 
 // Smallest images in bytes that the mkfs tools accept, or a little more. All are sparse.
-var imageBytes = map[string]int64{"ext4": 96 * mib, "xfs": 300 * mib, "btrfs": 256 * mib}
+var imageBytes = map[string]int64{"ext4": 96 * mib, "xfs": 300 * mib, "btrfs": 1024 * mib}
 
 var mkfs = map[string][]string{
 	// No background initialisation: it would write to the disk during the test.
-	"ext4":  {"mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-J", "size=8"},
+	"ext4":  {"mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-J", "size=8"},
 	"xfs":   {"mkfs.xfs", "-q", "-f"},
-	"btrfs": {"mkfs.btrfs", "-q", "-f", "-m", "single", "-d", "single"},
+	"btrfs": {"mkfs.btrfs", "-q", "-f", "-m", "dup", "-d", "single"},
 }
 
 // Make makes an image file with an empty filesystem in it. bytes 0 is a small default.
@@ -110,66 +109,6 @@ func (m *Mounted) Free() (int64, error) {
 		return 0, err
 	}
 	return int64(s.Bavail) * s.Bsize, nil
-}
-
-// Fill writes a file until nothing more fits, not even a byte, and returns its path.
-func (m *Mounted) Fill() (string, error) {
-	path := filepath.Join(m.Dir, "filler")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	var off int64
-	for size := int64(64 * mib); size >= 4096; {
-		// Allocated, not written: as full, and no time is spent on it.
-		if err := unix.Fallocate(int(f.Fd()), 0, off, size); err == nil {
-			off += size
-		} else if err == unix.ENOSPC {
-			size /= 2
-		} else {
-			return "", fmt.Errorf("fill: %w", err)
-		}
-	}
-	_ = f.Sync()
-	return path, m.fillRest()
-}
-
-// fillRest takes what an allocation in one piece did not get: small files until even those fail.
-func (m *Mounted) fillRest() error {
-	block := make([]byte, 4096)
-	for i := 0; i < 4096; i++ {
-		f, err := os.OpenFile(filepath.Join(m.Dir, fmt.Sprintf("filler-%d", i)), os.O_RDWR|os.O_CREATE, 0o600)
-		if errors.Is(err, unix.ENOSPC) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		_, err = f.Write(block)
-		if e := f.Sync(); err == nil {
-			err = e
-		}
-		f.Close()
-		if errors.Is(err, unix.ENOSPC) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("%s does not get full", m.Dir)
-}
-
-// Drain removes what Fill made.
-func (m *Mounted) Drain() error {
-	names, err := filepath.Glob(filepath.Join(m.Dir, "filler*"))
-	for _, name := range names {
-		if e := os.Remove(name); err == nil {
-			err = e
-		}
-	}
-	return err
 }
 
 // within gives up waiting after a limit; the call is left behind.

@@ -41,7 +41,7 @@ func Subjects(programs string) ([]Subject, error) {
 			if err := lines.Decode(&v); err != nil {
 				return nil, fmt.Errorf("%s -versions: %w", program, err)
 			}
-			s := scenario.System{Name: v.System, Program: program, Modes: v.Modes, Abilities: abilities, Go: name == "subject"}
+			s := scenario.System{Name: v.System, Program: program, Modes: v.Modes, Abilities: abilities, Go: name == "subject", Retries: v.System == "raft-wal"}
 			if v.System == "bulkhead" {
 				s = scenario.Bulkhead(programs)
 			}

@@ -70,6 +70,9 @@ func (t *table) cell(cells map[[2]string]Record, scenario, system string) string
 		word = w
 	}
 	if r.Outcome == "held" {
+		if r.NotAsked != "" {
+			word += ", " + r.NotAsked + " n.a."
+		}
 		return word
 	}
 	why := r.Why

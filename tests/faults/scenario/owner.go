@@ -98,6 +98,16 @@ func (o *Owner) Recover(l *Ledger) driver.Reply {
 	return r
 }
 
+// AfterError does what a system's users do after an error before they call the log again, or nothing.
+func (o *Owner) AfterError(l *Ledger) {
+	if o.env.System.Retries {
+		return
+	}
+	if r := o.Recover(l); !r.OK {
+		o.env.End(Failed, "after the error it does not open again: %s", r.Problem())
+	}
+}
+
 // LetGo closes a log that failed, so that its disk can be taken down. Some systems keep files open when their close fails, and
 // their owners end the process after an error anyway: those without states of health get a new process.
 func (o *Owner) LetGo(l *Ledger) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bulkhead-wal/bulkhead/tests/faults/compare"
+	"github.com/bulkhead-wal/bulkhead/tests/faults/driver"
 	"github.com/bulkhead-wal/bulkhead/tests/faults/runner"
 	"github.com/bulkhead-wal/bulkhead/tests/faults/scenario"
 )
@@ -27,6 +28,7 @@ func main() {
 	filesystems := flag.String("fs", "ext4,xfs", "filesystems")
 	modes := flag.String("modes", "sync,none", "durability modes")
 	seed := flag.Int64("seed", 1, "seed of all random choices")
+	trace := flag.Bool("trace", false, "print every command and answer to standard error")
 	jobs := flag.Int("jobs", 4, "scenarios at a time, of those that do not measure time")
 	flag.Parse()
 	if *programs == "" {
@@ -44,6 +46,9 @@ func main() {
 	exitOn(runner.Isolate(*work))
 	plan := runner.Plan{Wanted: wanted, Modes: strings.Split(*modes, ","), Filesystems: strings.Split(*filesystems, ","), Jobs: *jobs}
 	options := scenario.Options{Programs: *programs, Work: *work, Seed: *seed}
+	if *trace {
+		driver.Trace = os.Stderr
+	}
 	date := time.Now().UTC().Format("2006-01-02")
 	var records []compare.Record
 	for _, s := range subjects {

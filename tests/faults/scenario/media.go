@@ -44,6 +44,7 @@ func (d *Disk) serve() {
 	var err error
 	d.Bad, err = badblocks.Start(filepath.Join(d.env.programs, "badblocks"), d.Image, d.env.name("bad"))
 	d.env.must(err)
+	d.env.first = append(d.env.first, func() { _, _ = d.Bad.Do(badblocks.Command{Do: "remove"}) })
 }
 
 // Mount mounts the disk, at a fresh mount point: nothing cached for the last one is seen.
@@ -88,9 +89,6 @@ func (d *Disk) release() error {
 		return nil
 	}
 	d.released = true
-	if d.Bad != nil {
-		_, _ = d.Bad.Do(badblocks.Command{Do: "remove"}) // what hangs must not hang the unmount
-	}
 	var err error
 	if d.up {
 		err = d.Mounted.Unmount()

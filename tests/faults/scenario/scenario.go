@@ -132,7 +132,8 @@ type Env struct {
 	Full     bool
 	Random   *rand.Rand
 	programs string
-	undo     []func() error
+	first    []func()       // done at the end of the run before anything else
+	undo     []func() error // and these, the last first
 	owners   []*Owner
 	names    int
 }
@@ -159,6 +160,9 @@ func (e *Env) name(prefix string) string {
 
 func (e *Env) cleanUp(r *Result, keep bool) {
 	var problems []string
+	for _, loosen := range e.first {
+		loosen() // a process that hangs in the kernel could not be killed
+	}
 	for _, o := range e.owners {
 		if err := o.Kill(killLimit); err != nil {
 			problems = append(problems, err.Error())

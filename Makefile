@@ -4,7 +4,7 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 
-.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench simulate check clean
+.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench simulate test-faults check clean
 
 help:
 	@echo 'make test         set up what is missing and run all tests: Rust, C, Go with the race detector'
@@ -12,6 +12,7 @@ help:
 	@echo 'make bench-quick  rows B1 and B4 in under a minute (after the build)'
 	@echo 'make bench        the same rows, longer'
 	@echo 'make simulate     SEEDS=n fresh random histories on the simulated disk'
+	@echo 'make test-faults  real faults on ext4, xfs and btrfs: bad blocks, full disks, power cuts, kill -9 (root; 2 minutes)'
 	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'
 	@echo 'make lib          the static and the shared library in target/release'
 	@echo 'make clean        remove what was built'
@@ -43,6 +44,9 @@ bench-quick: tools
 SEEDS ?= 500
 simulate: tools
 	BULKHEAD_SEEDS=$(SEEDS) $(CARGO) test --features testing --test sim_random -- --nocapture
+
+test-faults: lib
+	sh tests/faults/run.sh
 
 bench: tools
 	tests/bench/run full

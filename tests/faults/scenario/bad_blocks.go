@@ -15,7 +15,7 @@ var badBlocks = join([]Scenario{{
 	Name: "bad-block-recover", Method: "FUSE image", Rows: []string{"F1", "F2", "F3"},
 	Demand: "if a write to a bad block is answered with an error, that is kept up until recovery, which works on other blocks",
 	Run:    runBadBlockRecover,
-}}, badReads, hangs)
+}}, badReads, hangs, neighbours)
 
 const (
 	// healWithin is the default budget of a heal, 300 ms, and what a busy machine adds.

@@ -113,7 +113,7 @@ func Run(s Scenario, system System, mode, filesystem string, options Options) (r
 		switch v := recover().(type) {
 		case nil:
 		case verdict:
-			r.Outcome, r.Line = v.outcome, v.line
+			r.Outcome, r.Line = v.outcome, strings.ReplaceAll(v.line, e.Dir+"/", "")
 		default:
 			panic(v) // a defect of the scenario
 		}

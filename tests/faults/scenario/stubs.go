@@ -1,4 +1,0 @@
-package scenario
-
-var systemCalls []Scenario
-var environment []Scenario

@@ -108,6 +108,14 @@ func (o *Owner) AfterError(l *Ledger) {
 	}
 }
 
+// again calls a log again that has just failed, if its users do.
+func (o *Owner) again(l *Ledger) driver.Reply {
+	if o.env.System.Retries {
+		return o.Append(l, 1, 10)
+	}
+	return driver.Reply{}
+}
+
 // LetGo closes a log that failed, so that its disk can be taken down. Some systems keep files open when their close fails, and
 // their owners end the process after an error anyway: those without states of health get a new process.
 func (o *Owner) LetGo(l *Ledger) {

@@ -54,11 +54,8 @@ func (e *Env) runSyncFailure(goOn func(*Owner, *Ledger) *Owner) string {
 	}
 	before := o.State(l)
 	e.must(small.Drain())
-	if e.System.Retries {
-		next := o.Append(l, 1, 100)
-		if e.System.has(States) && !next.OK && next.Errno != refusal.Errno {
-			e.End(Failed, "the first error was %s, the next call says %s", refusal.Problem(), next.Problem())
-		}
+	if next := o.again(l); e.System.has(States) && !next.OK && next.Errno != refusal.Errno {
+		e.End(Failed, "the first error was %s, the next call says %s", refusal.Problem(), next.Problem())
 	}
 	o = goOn(o, l)
 	o.Close(l)

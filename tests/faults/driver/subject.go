@@ -24,6 +24,9 @@ var (
 
 const keptStderr = 16 << 10
 
+// Trace, if set, gets every command, answer and line of standard error: to see by hand what led to an outcome.
+var Trace io.Writer
+
 // Subject is a running subject process.
 type Subject struct {
 	cmd    *exec.Cmd
@@ -40,6 +43,9 @@ func Start(command []string, env ...string) (*Subject, error) {
 	s := &Subject{cmd: exec.Command(command[0], command[1:]...), exited: make(chan struct{}), pending: make(map[uint64][]chan Reply)}
 	s.cmd.Env = append(s.cmd.Environ(), env...)
 	s.cmd.Stderr = &s.stderr
+	if Trace != nil {
+		s.cmd.Stderr = io.MultiWriter(&s.stderr, Trace)
+	}
 	// A group of its own: strace and what it traces go together.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	in, err := s.cmd.StdinPipe()
@@ -62,6 +68,7 @@ func (s *Subject) collect(out io.Reader) {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 64<<20)
 	for lines.Scan() {
+		s.trace("<", lines.Text())
 		var r Reply
 		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
 			r.Text = "not JSON: " + lines.Text()
@@ -75,6 +82,12 @@ func (s *Subject) collect(out io.Reader) {
 	}
 	_ = s.cmd.Wait()
 	close(s.exited)
+}
+
+func (s *Subject) trace(direction, line string) {
+	if Trace != nil {
+		fmt.Fprintln(Trace, s.Pid(), direction, line)
+	}
 }
 
 // Call is a command that was sent.
@@ -97,6 +110,7 @@ func (s *Subject) Send(partition uint64, words ...any) *Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending[partition] = append(s.pending[partition], c.answer)
+	s.trace(">", line)
 	_, _ = io.WriteString(s.in, line+"\n") // a process that is gone is found by Wait
 	return c
 }
@@ -126,9 +140,13 @@ func (s *Subject) Obituary() string {
 	if s.Gone() {
 		how = s.cmd.ProcessState.String()
 	}
-	for _, line := range strings.Split(s.stderr.String(), "\n") {
+	lines := strings.Split(s.stderr.String(), "\n")
+	for i, line := range lines {
 		lower := strings.ToLower(line)
 		if strings.Contains(lower, "panic") || strings.HasPrefix(lower, "fatal") || strings.Contains(lower, "signal") {
+			if strings.HasSuffix(line, ":") && i+1 < len(lines) { // Rust says where, and on the next line what
+				line += " " + lines[i+1]
+			}
 			return how + ": " + strings.TrimSpace(line)
 		}
 	}

@@ -86,6 +86,9 @@ func (e *Env) runLie(action string) string {
 		o.MustAppend(l, 5, baseBytes)
 	}
 	o.Sync(l)
+	if l.Durable == 0 {
+		e.unreached("nothing is durable")
+	}
 	tail := d.Tail(o, l)
 	rule := badblocks.Rule{Name: "lie", Op: badblocks.OpWrite, Action: action}
 	if action == badblocks.ActionMisplace {

@@ -38,9 +38,10 @@ func (e *Env) full() (*Disk, *Owner, *Ledger) {
 	if !refused {
 		e.End(Broken, "the disk does not get full")
 	}
-	if refusal.Errno != enospc {
+	if refusal.Errno != enospc && (refusal.Errno != 0 || e.System.has(States)) { // some have a name of their own for it
 		e.End(Failed, "a full disk is answered with errno %d: %s", refusal.Errno, refusal.Problem())
 	}
+	o.AfterError(l)
 	if e.System.has(States) {
 		if s := o.State(l); s.State != "ReadOnly" {
 			e.End(Failed, "on a full disk the log is %s (%s), not ReadOnly: %s", s.State, s.Cause, s.Fault)
@@ -73,6 +74,7 @@ func runFullDisk(e *Env) string {
 	}
 	o.MustHold(l, state, l.Last, "opened on a full disk")
 	o.fillBatches(l)
+	o.AfterError(l)
 	e.fullVote(o, l, 3)
 	if r := o.Do(l.Partition, "recover"); !r.OK && !r.Unsupported && r.Errno != enospc {
 		e.End(Failed, "recover on a full disk: %s", r.Problem())

@@ -11,7 +11,7 @@ import (
 var hangs = []Scenario{{
 	Name: "hung-disk", Method: "FUSE image", Rows: []string{"F28", "F23"},
 	Demand: "calls return within the stall limit (mode none: the owner is told), other disks notice nothing, late ends do no harm",
-	Needs:  []Ability{Events}, Run: runHungDisk,
+	Run:    runHungDisk,
 }, {
 	Name: "slow-disk", Method: "FUSE image", Rows: []string{"F28"},
 	Demand: "a disk that answers late, but within the stall limit, has not failed",
@@ -26,7 +26,7 @@ const (
 func runHungDisk(e *Env) string {
 	sick, well := e.BadDisk(), e.Disk()
 	l, other := sick.Ledger(1), well.Ledger(2)
-	o := e.StartWith(nil, "-stall", stallLimit.String())
+	o := e.startStalling()
 	for _, x := range []*Ledger{l, other} {
 		o.Open(x)
 		o.MustAppend(x, 20, baseBytes)
@@ -39,6 +39,9 @@ func runHungDisk(e *Env) string {
 	begin := time.Now()
 	call := o.Send(l.Partition, l.appendWords(1, baseBytes)...)
 	if e.Mode != "sync" {
+		if !e.System.has(States) {
+			e.unreached("")
+		}
 		o.takeAppend(l, call)
 		call = o.Send(l.Partition, "sync")
 	}
@@ -47,6 +50,14 @@ func runHungDisk(e *Env) string {
 	}
 	if took := time.Since(begin); took > stallLimit {
 		e.End(Failed, "20 appends to another disk took %d ms meanwhile", took.Milliseconds())
+	}
+	if !e.System.has(Events) {
+		if r, err := call.Wait(callLimit); err != nil {
+			e.End(Hung, "an append to a disk that hangs does not return within %v", callLimit)
+		} else if r.OK {
+			e.End(Lost, "acknowledged while the disk hangs")
+		}
+		return "the call returned, other disk untouched"
 	}
 	event, told := o.AwaitEvent(stallLimit+stallMargin, func(v driver.Event) bool { return v.Partition == l.Partition })
 	if !told {
@@ -67,6 +78,14 @@ func runHungDisk(e *Env) string {
 	e.resumes(o, l)
 	e.intact(sick, o, l)
 	return sprintf("told after %d ms (%s, %s), other disk untouched, goes on after the disk answers", told2.Milliseconds(), event.To, event.Cause)
+}
+
+// startStalling starts an owner with a short stall limit, if the system has one.
+func (e *Env) startStalling() *Owner {
+	if e.System.has(States) {
+		return e.StartWith(nil, "-stall", stallLimit.String())
+	}
+	return e.Start()
 }
 
 // takeAppend takes the answer of an append that does not wait for the disk.
@@ -120,7 +139,7 @@ func runSlowDisk(e *Env) string {
 	l.Durable = l.Last
 	took := time.Since(begin)
 	if d.Hits("slow") == 0 {
-		e.End(Broken, "nothing was delayed")
+		e.unreached("nothing was delayed")
 	}
 	e.intact(d, o, l)
 	return sprintf("%d ms for three appends and syncs, no fault", took.Milliseconds())

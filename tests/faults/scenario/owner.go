@@ -83,14 +83,50 @@ func (o *Owner) OpenWritable(l *Ledger) driver.Reply {
 // Close closes a log. An error is an answer like any other.
 func (o *Owner) Close(l *Ledger) driver.Reply { return o.Do(l.Partition, "close") }
 
-// Recover goes on after an error, by the system's own call or by closing and opening.
+// Recover goes on after an error, by the system's own call; by closing and opening if it has none; and in a new process, where
+// other partitions are not open, if that fails.
 func (o *Owner) Recover(l *Ledger) driver.Reply {
 	r := o.Do(l.Partition, "recover")
-	if r.Unsupported {
-		o.Close(l)
+	if !r.Unsupported {
+		return r
+	}
+	o.Close(l)
+	if r = o.Do(l.Partition, "open", l.Dir); !r.OK {
+		o.restart()
 		r = o.Do(l.Partition, "open", l.Dir)
 	}
 	return r
+}
+
+// AfterError does what a system's users do after an error before they call the log again, or nothing.
+func (o *Owner) AfterError(l *Ledger) {
+	if o.env.System.Retries {
+		return
+	}
+	if r := o.Recover(l); !r.OK {
+		o.env.End(Failed, "after the error it does not open again: %s", r.Problem())
+	}
+}
+
+// again calls a log again that has just failed, if its users do.
+func (o *Owner) again(l *Ledger) driver.Reply {
+	if o.env.System.Retries {
+		return o.Append(l, 1, 10)
+	}
+	return driver.Reply{}
+}
+
+// LetGo closes a log that failed, so that its disk can be taken down. Some systems keep files open when their close fails, and
+// their owners end the process after an error anyway: those without states of health get a new process.
+func (o *Owner) LetGo(l *Ledger) {
+	if o.Close(l); !o.env.System.has(States) {
+		o.restart()
+	}
+}
+
+func (o *Owner) restart() {
+	o.Quit()
+	o.Subject = o.env.Start().Subject
 }
 
 // Append appends one batch and keeps in the ledger what was acknowledged.
@@ -136,10 +172,10 @@ func (o *Owner) MustVote(l *Ledger, term, vote uint64) {
 	}
 }
 
-// Sync makes durable what is acknowledged; modes in which it is already do not need it.
+// Sync makes durable what is acknowledged, if the system has a way to.
 func (o *Owner) Sync(l *Ledger) driver.Reply {
 	r := o.Do(l.Partition, "sync")
-	if r.OK || r.Unsupported {
+	if r.OK {
 		l.Durable = l.Last
 	}
 	return r

@@ -150,6 +150,14 @@ func (e *Env) must(err error) {
 	}
 }
 
+// unreached ends a run in which the fault met no write: a system that cannot sync in mode none leaves them to the kernel.
+func (e *Env) unreached(what string) {
+	if e.Mode == "none" && !e.System.has(States) {
+		e.End(NotApplicable, "%s syncs nothing in mode none: nothing reaches the disk while the fault is there", e.System.Name)
+	}
+	e.End(Broken, "%s", what)
+}
+
 // after has something undone at the end of the run, the last first.
 func (e *Env) after(undo func() error) { e.undo = append(e.undo, undo) }
 

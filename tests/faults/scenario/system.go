@@ -20,6 +20,7 @@ type System struct {
 	Modes     []string // it has
 	Abilities []Ability
 	Go        bool // the subject is a Go program
+	Retries   bool // its users call an open log again after an error; those of the others close it, or end the process
 }
 
 func (s *System) lacks(needs []Ability) string {
@@ -44,6 +45,6 @@ func (s *System) has(a Ability) bool {
 func Bulkhead(programs string) System {
 	return System{
 		Name: "bulkhead", Program: filepath.Join(programs, "subject"), Modes: []string{"sync", "none", "interval"},
-		Abilities: []Ability{Votes, Events, States, Resume, Locks}, Go: true,
+		Abilities: []Ability{Votes, Events, States, Resume, Locks}, Go: true, Retries: true,
 	}
 }

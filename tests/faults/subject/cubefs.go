@@ -81,8 +81,14 @@ func (l *cubefsLog) read(lo, hi uint64) ([]entry, error) {
 	return entries, err
 }
 
+// setHardState never takes the commit back, as raft does not: append has stored one that the runner does not know of.
 func (l *cubefsLog) setHardState(state hardState) error {
-	return l.storage.StoreHardState(proto.HardState{Term: state.term, Vote: state.vote, Commit: state.commit})
+	stored, err := l.storage.InitialState()
+	if err != nil {
+		return err
+	}
+	commit := max(state.commit, stored.Commit)
+	return l.storage.StoreHardState(proto.HardState{Term: state.term, Vote: state.vote, Commit: commit})
 }
 
 func (l *cubefsLog) hardState() (hardState, error) {
@@ -98,6 +104,14 @@ func (l *cubefsLog) bounds() (first, last uint64, err error) {
 	}
 	last, err = l.storage.LastIndex()
 	return first, last, err
+}
+
+// sync: an append in mode sync is durable already; as shipped there is no way to make it so.
+func (l *cubefsLog) sync() error {
+	if l.durable {
+		return nil
+	}
+	return errUnsupported
 }
 
 func (l *cubefsLog) close() error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -31,7 +32,11 @@ type process struct {
 
 func start(t *testing.T, system, mode string) *process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-system", system, "-mode", mode)
+	binary := os.Args[0]
+	if system == "raft-engine" {
+		binary = rustSubject(t)
+	}
+	cmd := exec.Command(binary, "-system", system, "-mode", mode)
 	cmd.Env = append(os.Environ(), "SUBJECT_RUN=1")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -48,6 +53,26 @@ func start(t *testing.T, system, mode string) *process {
 	p := &process{t, cmd, in, bufio.NewScanner(out)}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	return p
+}
+
+var buildRust = sync.OnceValues(func() (string, error) {
+	target := os.Getenv("SUBJECT_RUST_TARGET")
+	if target == "" {
+		target = "../../../target/faults/cargo"
+	}
+	build := exec.Command("cargo", "build", "--release", "--manifest-path", "../subject-rust/Cargo.toml", "--target-dir", target)
+	build.Stderr = os.Stderr
+	return filepath.Join(target, "release", "subject-rust"), build.Run()
+})
+
+// rustSubject builds the Rust program if it is not there yet.
+func rustSubject(t *testing.T) string {
+	t.Helper()
+	binary, err := buildRust()
+	if err != nil {
+		t.Fatalf("cargo build of tests/faults/subject-rust: %v", err)
+	}
+	return binary
 }
 
 // ask sends a command and returns its reply.
@@ -86,7 +111,8 @@ func (p *process) wantRange(lo, hi, first, last, term int) {
 }
 
 func forAll(t *testing.T, test func(t *testing.T, system, mode string)) {
-	for _, kind := range systems {
+	kinds := append([]systemKind{{name: "raft-engine", modes: []string{"none", "sync"}}}, systems...)
+	for _, kind := range kinds {
 		for _, mode := range kind.modes {
 			t.Run(kind.name+"/"+mode, func(t *testing.T) { test(t, kind.name, mode) })
 		}

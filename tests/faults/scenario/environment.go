@@ -45,7 +45,7 @@ func runReadOnlyRemount(e *Env) string {
 	}
 	o.MustAppend(other, 10, baseBytes)
 	o.MustHold(l, o.State(l), l.Durable, "read on a read-only filesystem")
-	o.Close(l)
+	o.LetGo(l)
 	d.Remount(l)
 	state := o.Open(l)
 	o.MustHold(l, state, l.Durable, "mounted anew")

@@ -75,11 +75,11 @@ func (t *table) cell(cells map[[2]string]Record, scenario, system string) string
 		}
 		return word
 	}
-	why := r.Why
-	if r.Outcome != "n/a" {
-		why = fmt.Sprintf("%s, %s, %s, %s: %s", r.System, r.Scenario, r.Mode, r.Filesystem, why)
+	why := explain(r)
+	if r.Outcome == "n/a" {
+		why = r.Why
 	}
-	return fmt.Sprintf("%s [%d]", word, t.note(why))
+	return fmt.Sprintf("%s (%d)", word, t.note(why))
 }
 
 // note numbers a note; the same text is noted once.

@@ -14,7 +14,7 @@ var fullDisk = []Scenario{{
 }, {
 	Name: "space-returns", Method: "small filesystem", Rows: []string{"F10"},
 	Demand: "ReadWrite within 1 s of the space returning, with no restart and no call",
-	Needs:  []Ability{Resume, Events}, Run: runSpaceReturns,
+	Needs:  []Ability{Resume, Events}, Alone: true, Run: runSpaceReturns,
 }}
 
 const (

@@ -113,6 +113,20 @@ func (d *Disk) Lift(name string) {
 	d.env.must(err)
 }
 
+// takesWrites tells whether the filesystem still works.
+func (d *Disk) takesWrites() bool {
+	f, err := os.CreateTemp(d.Dir, "probe")
+	if err != nil {
+		return false
+	}
+	_, err = f.Write(make([]byte, blockBytes))
+	if e := f.Sync(); err == nil {
+		err = e
+	}
+	f.Close()
+	return err == nil && os.Remove(f.Name()) == nil
+}
+
 // Hits is how often a rule applied.
 func (d *Disk) Hits(name string) int {
 	r, err := d.Bad.Do(badblocks.Command{Do: "hits"})

@@ -3,7 +3,7 @@
 use super::log::{Extent, Group, Log};
 use super::types::{Mode, State};
 use super::Partition;
-use crate::error::{Error, Op, Result};
+use crate::error::{Op, Result};
 use crate::io::{write_durable_at, AlignedBuf};
 use std::sync::Arc;
 
@@ -24,6 +24,12 @@ impl Partition {
                 continue;
             }
             if log.state != State::ReadWrite {
+                break;
+            }
+            if log.trouble.is_some() {
+                if self.heal_in_call(&mut log) {
+                    continue;
+                }
                 break;
             }
             let Some(group) = self.take_group(&mut log) else { break };
@@ -85,7 +91,7 @@ impl Partition {
             return;
         }
         if let Err(error) = result {
-            self.fail_group(log, group, error);
+            self.meet_trouble(log, group, error);
             return;
         }
         let extent = Extent { lsn: group.last_lsn, index: group.last.0, term: group.last.1, end: group.end };
@@ -108,19 +114,10 @@ impl Partition {
         self.remember(log, group);
     }
 
-    fn fail_group(&self, log: &mut Log, group: Arc<Group>, error: Error) {
-        let at_stake = group.segment.file().is_some();
-        let tokens = group.tokens.clone();
-        self.keep_unflushed(log, group);
-        self.latch_io(log, error, at_stake);
-        self.complete(&tokens, log.fault.as_ref());
-    }
-
     /// Mode interval: entries of a flush that failed are acknowledged and stay in memory, first in line for recovery.
     fn keep_unflushed(&self, log: &mut Log, group: Arc<Group>) {
         if self.mode == Mode::Interval {
-            // A reader may hold it at this moment.
-            log.groups.push_front(Arc::try_unwrap(group).unwrap_or_else(|group| (*group).clone()));
+            log.put_back(group);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What memory knows of a partition's log. Changed only under the partition's lock; no I/O here.
 
+use super::trouble::Trouble;
 use super::types::{Counters, Mode, State};
 use crate::error::Error;
 use crate::format::{BeginData, LogEnd, RecordHeader, RecordType, Root, SegmentHeader, SegmentSalt};
@@ -129,6 +130,13 @@ pub(super) struct Log {
     pub cache: VecDeque<Arc<Group>>,
     /// Memory of a group that is not needed any more.
     pub spare_buffer: Option<AlignedBuf>,
+    /// A flush failed and is being made good; appends wait.
+    pub trouble: Option<Trouble>,
+    /// Failed tries to come back since the fault, and whether the next is planned.
+    pub probes: u32,
+    pub probe_planned: bool,
+    /// Files set aside because writing them failed.
+    pub bad_files: u64,
     /// A worker has this partition or will get it.
     pub scheduled: bool,
     /// Mode interval: a flush comes when the interval is over.
@@ -173,8 +181,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub fn new() -> Log {
-        let now = Instant::now();
+    pub fn new(now: Instant) -> Log {
         Log {
             state: State::Recovering,
             fault: None,
@@ -202,6 +209,10 @@ impl Log {
             in_flight: None,
             cache: VecDeque::new(),
             spare_buffer: None,
+            trouble: None,
+            probes: 0,
+            probe_planned: false,
+            bad_files: 0,
             scheduled: false,
             flush_planned: false,
             stored: Root::default(),
@@ -316,6 +327,12 @@ impl Log {
     pub fn is_flushing(&self, segment: &Arc<Segment>) -> bool {
         let flushing = |g: &Group| Arc::ptr_eq(&g.segment, segment);
         self.groups.iter().any(flushing) || self.in_flight.as_ref().is_some_and(|g| flushing(g))
+    }
+
+    /// A group that could not be flushed is first in line again.
+    pub fn put_back(&mut self, group: Arc<Group>) {
+        // A reader may hold it at this moment.
+        self.groups.push_front(Arc::try_unwrap(group).unwrap_or_else(|group| (*group).clone()));
     }
 
     /// Gives a new segment its number; its file is created later, in the order of numbers.

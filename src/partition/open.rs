@@ -9,7 +9,7 @@ use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, LogEnd, Root};
 use crate::io::{Access, Dir, Storage};
 use crate::segment::Segment;
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -88,11 +88,11 @@ impl Partition {
             known_index: config.known_index,
             must_exist: config.disposition == Disposition::OpenExisting,
             limits: limits.clone(),
+            log: Mutex::new(Log::new(host.now())),
             host,
             me: me.clone(),
             tag: Arc::new(AtomicU64::new(0)),
             dir: Mutex::new(Some(dir)),
-            log: Mutex::new(Log::new()),
             changed: Condvar::new(),
             root: Mutex::new(RootWriter::default()),
             allocation: Mutex::new(()),
@@ -139,7 +139,8 @@ impl Partition {
         if !root.clean && found.fault.is_none() {
             if let Some((cached, durable, end)) = self.cached_only(&*dir, &root, &found, recovery)? {
                 self.sync_found(&*dir, &found)?;
-                return self.load_from_cache(&*dir, root, cached, durable, end);
+                self.load_from_cache(&*dir, root, cached, durable, end)?;
+                return self.take_orphan_in(&root);
             }
         }
         let fault = found.fault.take();
@@ -147,7 +148,10 @@ impl Partition {
             self.sync_found(&*dir, &found)?;
         }
         self.adopt(&*dir, root, found, fault.is_none())?;
-        fault.map_or(Ok(()), Err)
+        match fault {
+            Some(fault) => Err(fault),
+            None => self.take_orphan_in(&root),
+        }
     }
 
     /// Makes a fresh directory a partition. A crash on the way leaves one that is fresh still.
@@ -167,7 +171,7 @@ impl Partition {
             clean: true,
             ..Root::default()
         };
-        self.root.lock().replace(dir, &mut root).map_err(|e| Error::io(Op::Open, &e, "creating the root"))?;
+        self.root.lock().replace(dir, &mut root, None).map_err(|e| Error::io(Op::Open, &e, "creating the root"))?;
         Ok(root)
     }
 
@@ -214,7 +218,7 @@ impl Partition {
             (durable.max(log.compaction.0) + 1, log.last.0, log.live.clone())
         };
         let rescue = self.rescue_unsynced(from, last, &live, end)?;
-        self.heal_with(rescue)?;
+        self.heal_with(rescue, true)?;
         let mut log = self.log.lock();
         log.sound = true;
         log.state = State::ReadWrite;

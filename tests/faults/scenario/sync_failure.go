@@ -65,11 +65,11 @@ func (e *Env) runSyncFailure(goOn func(*Owner, *Ledger) *Owner) string {
 	o = e.Start()
 	state := o.Open(l)
 	found := o.MustHoldOrReport(l, merge(before, state), l.Last, "after a failed flush")
-	floor := l.Last
-	if e.Mode == "sync" && len(found.Missing) > 0 {
-		e.lost(found, "mode sync, after a failed flush", state)
+	if len(found.Missing) > 0 && found.Missing[0] <= l.Durable {
+		e.End(Lost, "a sync confirmed entries up to %d, also after the failed flush, and %d to %d are gone: %s %s", l.Durable,
+			found.Missing[0], found.Missing[len(found.Missing)-1], state.State, state.Cause)
 	}
-	return sprintf("first error: errno %d; %d acknowledged, %d reported as lost, none missing unsaid", refusal.Errno, floor, len(found.Reported))
+	return sprintf("first error: errno %d; %d acknowledged, %d reported as lost, none missing unsaid", refusal.Errno, l.Last, len(found.Reported))
 }
 
 // appendAndSync appends and syncs until a call is refused.

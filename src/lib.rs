@@ -17,6 +17,7 @@ pub mod format;
 pub mod io;
 mod partition;
 mod segment;
+mod sync;
 
 pub use engine::{Completion, Engine, EngineConfig, Event};
 pub use error::{errno_of, Cause, Error, Op, Result, Status};

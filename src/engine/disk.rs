@@ -1,9 +1,13 @@
 //! A disk: one failure domain with its own threads. Workers flush partitions, a housekeeper prepares and tidies up.
 
+use super::healer::Healer;
+use super::reserve::Reserve;
 use super::shared::Shared;
+use crate::format::Id;
 use crate::io::real::block_file_size_signal;
-use crate::partition::{Completion, Event, Host, Partition};
-use parking_lot::{Condvar, Mutex};
+use crate::io::File;
+use crate::partition::{Completion, Event, Host, Orphan, Partition, Reserved};
+use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +40,8 @@ pub struct Disk {
     chores_wait: Condvar,
     partitions: Mutex<Vec<Weak<Partition>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    pub healer: Healer,
+    reserve: Reserve,
 }
 
 impl Disk {
@@ -48,12 +54,20 @@ impl Disk {
             chores_wait: Condvar::new(),
             partitions: Mutex::default(),
             threads: Mutex::default(),
+            healer: Healer::default(),
+            reserve: Reserve::default(),
         });
         let housekeeper = disk.clone();
         let thread =
             std::thread::Builder::new().name("bulkhead-keep".into()).spawn(move || housekeeper.keep_house())?;
         disk.threads.lock().push(thread);
         Ok(disk)
+    }
+
+    /// Starts a thread that `stop` waits for; false if the system has none to give.
+    pub fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> bool {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+        thread.map(|t| self.threads.lock().push(t)).is_ok()
     }
 
     pub fn add(&self, partition: &Arc<Partition>) {
@@ -83,6 +97,8 @@ impl Disk {
             (std::mem::take(&mut chores.maintain), std::mem::take(&mut chores.later))
         };
         self.chores_wait.notify_all();
+        self.healer.stop();
+        self.reserve.clear();
         drop((work, chores));
         let threads = std::mem::take(&mut *self.threads.lock());
         let deadline = Instant::now() + Duration::from_millis(u64::from(self.shared.config.stall_limit_ms));
@@ -103,11 +119,8 @@ impl Disk {
             return;
         }
         let disk = self.clone();
-        if let Ok(thread) =
-            std::thread::Builder::new().name("bulkhead-flush".into()).spawn(move || disk.flush_partitions())
-        {
+        if self.spawn("bulkhead-flush", move || disk.flush_partitions()) {
             work.workers += 1;
-            self.threads.lock().push(thread);
         }
     }
 
@@ -158,15 +171,18 @@ impl Disk {
                 (chores.maintain.pop_front(), elapsed)
             };
             for partition in elapsed {
-                self.guarded(&partition, Partition::interval_elapsed);
+                self.guarded(&partition, Partition::timer);
             }
             if let Some(partition) = maintain {
                 self.guarded(&partition, Partition::maintain);
             }
             if Instant::now() >= next_tick {
                 next_tick = Instant::now() + TICK;
-                for partition in self.open_partitions() {
-                    self.guarded(&partition, Partition::tick);
+                let open = self.open_partitions();
+                open.iter().for_each(|p| self.guarded(p, Partition::tick));
+                if !self.reserve.is_full() {
+                    let bytes = self.shared.config.segment_min_bytes;
+                    let _ = open.iter().any(|p| p.lend_dir(|dir| self.reserve.fill(dir, bytes)));
                 }
             }
         }
@@ -192,10 +208,17 @@ impl Host for DiskHost {
         self.0.work_waits.notify_one();
     }
 
-    fn flush_later(&self, partition: Arc<Partition>) {
-        let at = Instant::now() + Duration::from_millis(u64::from(self.0.shared.config.interval_ms));
-        self.0.chores.lock().later.push_back((at, partition));
+    fn flush_later(&self, partition: Arc<Partition>, delay: Duration) {
+        let at = Instant::now() + delay;
+        let mut chores = self.0.chores.lock();
+        let place = chores.later.iter().rposition(|(t, _)| *t <= at).map_or(0, |i| i + 1);
+        chores.later.insert(place, (at, partition));
+        drop(chores);
         self.0.chores_wait.notify_one();
+    }
+
+    fn probe_later(&self, partition: Weak<Partition>, delay: Duration) {
+        self.0.healer.add(&self.0, partition, Instant::now() + delay);
     }
 
     fn maintain_soon(&self, partition: Arc<Partition>) {
@@ -204,6 +227,18 @@ impl Host for DiskHost {
             chores.maintain.push_back(partition);
             self.0.chores_wait.notify_one();
         }
+    }
+
+    fn reserved(&self, what: Reserved) -> Option<Arc<dyn File>> {
+        self.0.reserve.take(what)
+    }
+
+    fn keep_orphan(&self, orphan: Orphan) {
+        self.0.shared.orphans.keep(orphan);
+    }
+
+    fn orphan(&self, incarnation: &Id) -> Option<Orphan> {
+        self.0.shared.orphans.take(incarnation)
     }
 
     fn emit(&self, event: Event, tag: &Arc<AtomicU64>) {

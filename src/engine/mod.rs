@@ -1,7 +1,10 @@
 //! The engine: one per process. It owns the disks, their threads, and the queues that tell the owner what happened.
 
 mod disk;
+mod healer;
+mod orphans;
 mod queue;
+mod reserve;
 mod shared;
 
 pub use crate::partition::{Completion, EngineConfig, Event};
@@ -10,8 +13,9 @@ use crate::error::{Error, Op, Result, Status};
 use crate::io::real::RealStorage;
 use crate::io::{DeviceInfo, Storage};
 use crate::partition::{open_dir, Partition, PartitionConfig};
+use crate::sync::Mutex;
 use disk::{Disk, DiskHost};
-use parking_lot::Mutex;
+use orphans::Orphans;
 use queue::{CompletionQueue, EventQueue};
 use shared::Shared;
 use std::collections::HashMap;
@@ -49,6 +53,7 @@ impl Engine {
             events: EventQueue::new().map_err(fail)?,
             completions: CompletionQueue::new().map_err(fail)?,
             cached_bytes: AtomicUsize::new(0),
+            orphans: Orphans::default(),
         };
         Ok(Engine { shared: Arc::new(shared), storage, state: Mutex::default() })
     }

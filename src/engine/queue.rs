@@ -2,7 +2,7 @@
 
 use crate::io::EventFd;
 use crate::partition::{Completion, Event};
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;

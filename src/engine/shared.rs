@@ -1,5 +1,6 @@
 //! What all disks of an engine share.
 
+use super::orphans::Orphans;
 use super::queue::{CompletionQueue, EventQueue};
 use crate::partition::EngineConfig;
 use std::sync::atomic::AtomicUsize;
@@ -10,4 +11,5 @@ pub struct Shared {
     pub completions: CompletionQueue,
     /// Bytes that partitions keep for reading.
     pub cached_bytes: AtomicUsize,
+    pub orphans: Orphans,
 }

@@ -15,7 +15,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, RwLock};
+use crate::sync::{Mutex, RwLock};
 
 use super::engine::OpenEngine;
 use super::types::{bulkhead_engine, bulkhead_partition};

@@ -20,7 +20,8 @@ pub use eventfd::EventFd;
 pub enum Access {
     /// Reads through the page cache.
     Read,
-    /// Reads past the page cache (O_DIRECT) where the filesystem has it: what the medium holds.
+    /// Reads past the page cache: what the medium holds. O_DIRECT where the filesystem has it; elsewhere opening drops the pages that the
+    /// kernel holds for clean, so that they are read anew.
     ReadDirect,
     /// Reads and writes through the page cache; durable after `sync`.
     Buffered,
@@ -42,12 +43,18 @@ pub trait File: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// True if `write_at` is durable when it returns. False for `Access::Durable` on a filesystem without O_DIRECT: then `sync` is needed.
     fn writes_are_durable(&self) -> bool;
+    /// What `Dir::link` knows it by: the descriptor of a real file, the inode of a simulated one.
+    fn id(&self) -> u64;
 }
 
 /// An open directory, addressed by its descriptor: it stays the same directory when its path is renamed.
 pub trait Dir: Send + Sync {
     /// Creates a file that must not exist (O_CREAT | O_EXCL | O_NOFOLLOW, mode 0600).
     fn create(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>>;
+    /// Creates a file without a name (O_TMPFILE): it goes when it is closed, unless `link` names it. EOPNOTSUPP where there is no such thing.
+    fn create_unnamed(&self, access: Access) -> io::Result<Arc<dyn File>>;
+    /// Gives a file of this filesystem a name that must not exist.
+    fn link(&self, file: &dyn File, name: &str) -> io::Result<()>;
     /// Opens a regular file that exists (O_NOFOLLOW); ELOOP for a symbolic link, EINVAL for anything else that is no regular file.
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>>;
     /// Replaces `to` if it exists.

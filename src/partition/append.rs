@@ -7,7 +7,7 @@ use crate::error::{Error, Op, Result, Status};
 use crate::format::{
     BeginData, RecordHeader, RecordType, BEGIN_DATA_BYTES, MAX_COUNTER, MAX_DATA_BYTES, RECORD_HEADER_BYTES,
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Space a begin record takes.
 const BEGIN_BYTES: u64 = (RECORD_HEADER_BYTES + BEGIN_DATA_BYTES) as u64;
@@ -55,7 +55,7 @@ impl Partition {
         self.check_sizes(entries)?;
         let sums = Checksums::of(entries);
         if self.mode == Mode::None {
-            return self.append_unsynced(entries, &sums);
+            return self.healed_on_this_thread(|| self.append_unsynced(entries, &sums));
         }
         let mut log = self.log.lock();
         self.wait_for_room(&mut log)?;
@@ -179,7 +179,7 @@ impl Partition {
         log.counters.appends += 1;
         log.counters.entries += entries.len() as u64;
         log.counters.bytes += entries.iter().map(|e| e.data.len() as u64).sum::<u64>();
-        log.last_append = Instant::now();
+        log.last_append = self.host.now();
         if self.mode == Mode::Interval {
             log.acked = extent(log);
         }
@@ -215,7 +215,7 @@ impl Partition {
     pub(super) fn switch_segment(&self, log: &mut Log, need: u64, full: bool) {
         if let Some(tail) = log.tail.take() {
             if full {
-                self.resize_segments(log, tail.since.elapsed());
+                self.resize_segments(log, self.host.now() - tail.since);
             }
             if self.mode == Mode::None {
                 let extent = extent(log);
@@ -227,7 +227,7 @@ impl Partition {
         let block = u64::from(log.block_bytes);
         let segment = log.take_segment(block.max(4096) + BEGIN_BYTES + need + block, self.mode, random_id());
         let offset = u64::from(segment.header.header_bytes);
-        log.tail = Some(Tail { segment, offset, since: Instant::now() });
+        log.tail = Some(Tail { segment, offset, since: self.host.now() });
         self.maintain_soon();
     }
 
@@ -318,12 +318,12 @@ impl Partition {
     }
 
     /// Waits while too much is accepted and not flushed: memory is bounded, whatever the disk does.
-    fn wait_for_room(&self, log: &mut parking_lot::MutexGuard<'_, Log>) -> Result<()> {
+    fn wait_for_room(&self, log: &mut crate::sync::MutexGuard<'_, Log>) -> Result<()> {
         let deadline = self.stall_deadline();
         let faults = log.fault_count;
-        while log.pending_bytes() > PENDING_MAX_BYTES && log.state == State::ReadWrite {
+        while (log.trouble.is_some() || log.pending_bytes() > PENDING_MAX_BYTES) && log.state == State::ReadWrite {
             self.schedule(log);
-            if self.changed.wait_until(log, deadline).timed_out() && log.fault_count == faults {
+            if self.wait(log, deadline) && log.fault_count == faults {
                 self.latch_stalled(log, Op::Append);
             }
         }
@@ -335,16 +335,13 @@ impl Partition {
         let deadline = self.stall_deadline();
         let mut log = self.log.lock();
         loop {
+            if let Some(outcome) = log.ended_wait(faults, |end| end.lsn >= lsn) {
+                return outcome;
+            }
             if log.durable.lsn >= lsn {
                 return Ok(());
             }
-            if log.fault_count != faults {
-                return Err(self.fault_error(&log, Op::Append));
-            }
-            if self.changed.wait_until(&mut log, deadline).timed_out()
-                && log.durable.lsn < lsn
-                && log.fault_count == faults
-            {
+            if self.wait(&mut log, deadline) && log.durable.lsn < lsn && log.fault_count == faults {
                 self.latch_stalled(&mut log, Op::Append);
             }
         }

@@ -34,8 +34,12 @@ impl Partition {
         let (healthy, hangs) = {
             let mut log = self.log.lock();
             let healthy = log.state == State::ReadWrite;
+            if !healthy {
+                self.leave_orphan(&log);
+            }
             log.state = State::Closed;
-            log.fault_count += 1;
+            let closed = self.fault_error(&log, Op::Close);
+            log.end_waits(closed);
             self.changed.notify_all();
             release(&mut log);
             self.forget_cache(&mut log);
@@ -104,7 +108,8 @@ impl Partition {
     /// Returns when all accepted entries are durable, in every mode.
     pub fn sync(&self) -> Result<()> {
         if self.mode == Mode::None {
-            return self.sync_all(Op::Sync);
+            // What heals it makes everything durable.
+            return self.healed_on_this_thread(|| self.sync_all(Op::Sync));
         }
         let (lsn, faults) = {
             let mut log = self.log.lock();

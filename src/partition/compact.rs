@@ -114,12 +114,12 @@ impl Partition {
     }
 
     /// Waits until nothing that was accepted is still on its way to the disk.
-    pub(super) fn wait_idle(&self, log: &mut parking_lot::MutexGuard<'_, Log>, op: Op) -> Result<()> {
+    pub(super) fn wait_idle(&self, log: &mut crate::sync::MutexGuard<'_, Log>, op: Op) -> Result<()> {
         let deadline = self.stall_deadline();
         while log.busy() && log.state == State::ReadWrite {
             self.schedule(log);
             let faults = log.fault_count;
-            if self.changed.wait_until(log, deadline).timed_out() && log.fault_count == faults && log.busy() {
+            if self.wait(log, deadline) && log.fault_count == faults && log.busy() {
                 self.latch_stalled(log, op);
             }
         }

@@ -1,9 +1,9 @@
 //! What a disk's worker does for a partition: write the root, flush groups, one at a time and in order.
 
-use super::log::{Extent, Group, Log};
+use super::log::{Extent, Group, Log, Wish};
 use super::types::{Mode, State};
 use super::Partition;
-use crate::error::{Error, Op, Result};
+use crate::error::{Op, Result};
 use crate::io::{write_durable_at, AlignedBuf};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ impl Partition {
         let mut log = self.log.lock();
         loop {
             if log.root.wanted > log.root.done && self.check_root_writable(&log, Op::HardState).is_ok() {
-                let wanted = log.root.wanted;
+                let wanted = Wish { version: log.root.wanted, faults: log.fault_count };
                 drop(log);
                 // A failure has latched the partition; the waiters hear of it there.
                 let _ = self.write_root(wanted);
@@ -24,6 +24,12 @@ impl Partition {
                 continue;
             }
             if log.state != State::ReadWrite {
+                break;
+            }
+            if log.trouble.is_some() {
+                if self.heal_in_call(&mut log) {
+                    continue;
+                }
                 break;
             }
             let Some(group) = self.take_group(&mut log) else { break };
@@ -85,7 +91,7 @@ impl Partition {
             return;
         }
         if let Err(error) = result {
-            self.fail_group(log, group, error);
+            self.meet_trouble(log, group, error);
             return;
         }
         let extent = Extent { lsn: group.last_lsn, index: group.last.0, term: group.last.1, end: group.end };
@@ -108,19 +114,10 @@ impl Partition {
         self.remember(log, group);
     }
 
-    fn fail_group(&self, log: &mut Log, group: Arc<Group>, error: Error) {
-        let at_stake = group.segment.file().is_some();
-        let tokens = group.tokens.clone();
-        self.keep_unflushed(log, group);
-        self.latch_io(log, error, at_stake);
-        self.complete(&tokens, log.fault.as_ref());
-    }
-
     /// Mode interval: entries of a flush that failed are acknowledged and stay in memory, first in line for recovery.
     fn keep_unflushed(&self, log: &mut Log, group: Arc<Group>) {
         if self.mode == Mode::Interval {
-            // A reader may hold it at this moment.
-            log.groups.push_front(Arc::try_unwrap(group).unwrap_or_else(|group| (*group).clone()));
+            log.put_back(group);
         }
     }
 

@@ -4,6 +4,7 @@ use super::log::Log;
 use super::types::{Event, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
+use crate::sync::MutexGuard;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,19 +63,27 @@ impl Partition {
         {
             return;
         }
-        log.fault_count += 1;
+        if let (State::Recovering, Some(first)) = (log.state, log.fault.clone()) {
+            // A try to come back failed: the first fault stays, and the try itself says what the state is now.
+            log.end_waits(first);
+            self.roll_back(log);
+            return;
+        }
         let advice = match error.cause() {
-            Cause::NoSpace => "; free space, then recover the partition",
+            Cause::NoSpace => "; free space: the partition then resumes by itself, or by recover",
             Cause::IoError | Cause::ReadOnlyFilesystem | Cause::Resource => {
-                "; no writes until the partition is recovered or opened again"
+                "; no writes until the partition has recovered, by itself or by call, or was opened again"
             }
             _ => "",
         };
         error.message.push_str(advice);
         let (op, errno, range, cause) = (error.op, error.errno, error.range, error.cause());
+        log.end_waits(error.clone());
         log.fault = Some(error);
         self.roll_back(log);
         self.set_state(log, state, cause, op, errno, range);
+        log.probes = 0;
+        self.plan_probe(log);
     }
 
     /// A failed operation on the append path or on the root. No space is the milder case only where nothing was at stake yet.
@@ -114,8 +123,10 @@ impl Partition {
         for group in log.groups.iter().map(|g| &g.segment).chain(log.in_flight.iter().map(|g| &g.segment)) {
             group.abandon();
         }
+        log.trouble = None;
         log.forget_wishes();
-        log.root.wanted = log.root.done;
+        // Versions are never used twice: whoever waits for one of these finds it in what the fault ended.
+        log.root.done = log.root.wanted;
         if self.mode != super::Mode::Sync {
             return;
         }
@@ -153,8 +164,16 @@ impl Partition {
         self.host.emit(event, &self.tag);
     }
 
+    /// Waits for a change of the log; true if there was none before `deadline`. The log is free meanwhile.
+    pub(super) fn wait(&self, log: &mut MutexGuard<'_, Log>, deadline: Instant) -> bool {
+        if self.host.has_threads() {
+            return self.changed.wait_until(log, deadline).timed_out();
+        }
+        !MutexGuard::unlocked(log, || self.host.step(deadline))
+    }
+
     pub(super) fn stall_deadline(&self) -> Instant {
-        Instant::now() + Duration::from_millis(u64::from(self.limits.stall_limit_ms))
+        self.host.now() + Duration::from_millis(u64::from(self.limits.stall_limit_ms))
     }
 
     pub(super) fn complete(&self, tokens: &[u64], fault: Option<&Error>) {
@@ -185,13 +204,14 @@ impl Partition {
         if !log.scheduled && !log.flush_planned {
             if let Some(me) = self.me.upgrade() {
                 log.flush_planned = true;
-                self.host.flush_later(me);
+                let interval = Duration::from_millis(u64::from(self.limits.interval_ms));
+                self.host.flush_later(me, interval);
             }
         }
     }
 
-    /// Mode interval: the interval is over.
-    pub fn interval_elapsed(&self) {
+    /// The time that `flush_later` was told is over.
+    pub fn timer(&self) {
         let mut log = self.log.lock();
         log.flush_planned = false;
         if log.busy() {

@@ -1,12 +1,13 @@
 //! Housekeeping of one partition, off the append path: spare segments, syncing what mode none has filled, removing files, last marks.
 
 use super::append::{extent, fits, record_bytes};
+use super::heal::BAD_FILE_PREFIX;
 use super::log::{encode_record, Log};
 use super::types::{EntryRef, Mode, State};
 use super::{random_id, Partition};
 use crate::error::{Cause, Op};
 use crate::format::{BeginData, RecordType};
-use crate::io::{write_all_at, AlignedBuf};
+use crate::io::{write_all_at, AlignedBuf, Dir};
 use crate::segment::{remove_if_there, Segment};
 use std::time::Duration;
 
@@ -23,13 +24,23 @@ impl Partition {
         self.remove_trash();
     }
 
+    /// Lends the directory of a partition that nothing is wrong with, as a place on its disk. False if it has none to lend.
+    pub fn lend_dir(&self, user: impl FnOnce(&dyn Dir)) -> bool {
+        // Close waits for this lock: nobody holds the directory after it.
+        let Some(_files) = self.maintenance.try_lock() else { return false };
+        if self.log.lock().state != State::ReadWrite {
+            return false;
+        }
+        self.dir(Op::Allocate).map(|dir| user(&*dir)).is_ok()
+    }
+
     /// Called about once a second.
     pub fn tick(&self) {
         let mut log = self.log.lock();
         let idle = log.state == State::ReadWrite
             && !log.exclusive
             && !log.busy()
-            && log.last_append.elapsed() > IDLE
+            && self.host.now() - log.last_append > IDLE
             && log.tail.is_some();
         let mark_is_old = log.last_entry_lsn > log.logged_mark && log.durable.lsn >= log.last_entry_lsn;
         if !idle || !(mark_is_old || log.commit > log.logged_commit) || !fits(&log, record_bytes(0)) {
@@ -82,30 +93,38 @@ impl Partition {
         }
         let Ok(dir) = self.dir(Op::Open) else { return };
         let names = dir.list().unwrap_or_default();
-        let stale = names.into_iter().filter(|n| Segment::parse_name(n).is_some_and(|s| s < below));
+        let stale = names.into_iter().filter(|n| match Segment::parse_name(n) {
+            Some(sequence) => sequence < below,
+            None => n.starts_with(BAD_FILE_PREFIX),
+        });
         self.log.lock().trash.extend(stale);
     }
 
     fn make_spares(&self) {
         loop {
-            let sequence = {
+            let (sequence, faults) = {
                 let mut log = self.log.lock();
+                let faults = log.fault_count;
                 if log.state != State::ReadWrite
                     || log.exclusive
                     || log.tail.is_none()
+                    || log.trouble.is_some()
                     || log.spares.len() >= log.spare_target
                 {
                     return;
                 }
-                match log.unbacked.back() {
+                let sequence = match log.unbacked.back() {
                     Some(planned) if log.ahead() >= log.spare_target => planned.sequence(),
                     _ => log.plan_segment(0, random_id()).sequence(),
-                }
+                };
+                (sequence, faults)
             };
             if let Err(error) = self.back_segments(sequence) {
                 // Nothing is at stake while the current segment has room: too little space or too few descriptors may pass.
-                if !matches!(error.cause(), Cause::NoSpace | Cause::Resource) {
-                    self.latch(&mut self.log.lock(), error, State::Unavailable);
+                // A late failure of something that a fault has ended says nothing of what recovered since.
+                let mut log = self.log.lock();
+                if !matches!(error.cause(), Cause::NoSpace | Cause::Resource) && log.fault_count == faults {
+                    self.latch(&mut log, error, State::Unavailable);
                 }
                 return;
             }

@@ -11,38 +11,62 @@ mod kept;
 mod log;
 mod maintain;
 mod open;
+mod orphan;
 mod read;
+mod recover;
 mod recovery;
+mod rescue;
 mod root;
 mod status;
+mod trouble;
 mod types;
 mod unsynced;
 mod verify;
 
 pub use open::open_dir;
+pub use orphan::Orphan;
 pub use types::{
     Completion, Counters, Disposition, EngineConfig, Entry, EntryRef, Event, HardState, Mode, PartitionConfig,
     PartitionStatus, State, VerifyReport,
 };
 
 use crate::format::Id;
-use crate::io::Dir;
+use crate::io::{Dir, File};
+use crate::sync::{Condvar, Mutex};
 use log::Log;
-use parking_lot::{Condvar, Mutex};
 use root::RootWriter;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 /// Mode interval: this much unflushed data is flushed before the interval is over.
 const FLUSH_EARLY_BYTES: usize = 1 << 20;
+
+/// What the disk's space reserve is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    Segment,
+    Root,
+}
 
 /// What a partition needs of the engine that runs it.
 pub trait Host: Send + Sync {
     /// A worker is to call `Partition::work`.
     fn flush_soon(&self, partition: Arc<Partition>);
-    /// When the interval is over, `Partition::interval_elapsed` is to be called.
-    fn flush_later(&self, partition: Arc<Partition>);
+    /// After `delay`, `Partition::timer` is to be called.
+    fn flush_later(&self, partition: Arc<Partition>, delay: Duration);
+    /// After `delay`, the disk's healer is to call `Partition::probe`.
+    fn probe_later(&self, partition: Weak<Partition>, delay: Duration);
+    /// A written file without a name, for what must go on when the disk is full.
+    fn reserved(&self, what: Reserved) -> Option<Arc<dyn File>>;
+    /// Keeps what a partition closes with and the disk may not have; `orphan` gives it back, once.
+    fn keep_orphan(&self, orphan: Orphan);
+    fn orphan(&self, incarnation: &Id) -> Option<Orphan>;
+    /// A short wait on this thread.
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
     /// Housekeeping is to call `Partition::maintain`.
     fn maintain_soon(&self, partition: Arc<Partition>);
     /// `tag` is read when the event is handed to the owner.
@@ -51,6 +75,17 @@ pub trait Host: Send + Sync {
     /// Accounts for cached bytes; true if the engine holds more than its budget.
     fn cache_taken(&self, bytes: usize) -> bool;
     fn cache_released(&self, bytes: usize) -> bool;
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+    /// False for a host without threads, whose work is done by those who wait for it.
+    fn has_threads(&self) -> bool {
+        true
+    }
+    /// Without threads: does a piece of the disk's work; false if nothing is left to do before `deadline`. Called without locks.
+    fn step(&self, _deadline: Instant) -> bool {
+        false
+    }
 }
 
 /// An open partition. Thread-safe. Dropping it closes it.

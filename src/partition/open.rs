@@ -6,14 +6,17 @@ use super::root::{RootWriter, ROOT_NAME};
 use super::types::{EngineConfig, Mode, PartitionConfig, State};
 use super::{random_id, Disposition, Host, Partition};
 use crate::error::{Cause, Error, Op, Result, Status};
-use crate::format::{BeginData, LogEnd, Root};
+use crate::format::{BeginData, LogEnd, Root, MAX_COUNTER};
 use crate::io::{Access, Dir, Storage};
 use crate::segment::Segment;
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
+
+/// The next root written must be one that the format's bounds allow.
+const COUNTERS_LEAVE_ROOM: u64 = MAX_COUNTER / 2;
 
 /// Creates the directory if the disposition says so, opens and locks it.
 pub fn open_dir(storage: &dyn Storage, config: &PartitionConfig) -> Result<(Arc<dyn Dir>, bool)> {
@@ -88,11 +91,11 @@ impl Partition {
             known_index: config.known_index,
             must_exist: config.disposition == Disposition::OpenExisting,
             limits: limits.clone(),
+            log: Mutex::new(Log::new(host.now())),
             host,
             me: me.clone(),
             tag: Arc::new(AtomicU64::new(0)),
             dir: Mutex::new(Some(dir)),
-            log: Mutex::new(Log::new()),
             changed: Condvar::new(),
             root: Mutex::new(RootWriter::default()),
             allocation: Mutex::new(()),
@@ -111,7 +114,9 @@ impl Partition {
                 partition.log.lock().state = State::Closed;
                 return Err(error);
             }
-            partition.latch(&mut partition.log.lock(), error, State::Unavailable);
+            let mut log = partition.log.lock();
+            let waits = error.cause() == Cause::NoSpace && log.loaded && log.sound;
+            partition.latch(&mut log, error, if waits { State::ReadOnly } else { State::Unavailable });
         }
         Ok(partition)
     }
@@ -134,12 +139,18 @@ impl Partition {
             );
             return Err(Error::new(Status::WrongPartition, Op::Open, message));
         }
+        if root.generation.max(root.lsn_limit).max(root.last_segment) > COUNTERS_LEAVE_ROOM {
+            let message =
+                "the root's counters are at the end of their range, which no log reaches; restore the replica";
+            return Err(Error::new(Status::Damaged, Op::Open, message));
+        }
         let recovery = |access| Recovery { dir: &*dir, root: &root, access, known_index: self.known_index }.run();
         let mut found = recovery(Access::ReadDirect);
         if !root.clean && found.fault.is_none() {
             if let Some((cached, durable, end)) = self.cached_only(&*dir, &root, &found, recovery)? {
                 self.sync_found(&*dir, &found)?;
-                return self.load_from_cache(&*dir, root, cached, durable, end);
+                self.load_from_cache(&*dir, root, cached, durable, end)?;
+                return self.take_orphan_in(&root);
             }
         }
         let fault = found.fault.take();
@@ -147,7 +158,10 @@ impl Partition {
             self.sync_found(&*dir, &found)?;
         }
         self.adopt(&*dir, root, found, fault.is_none())?;
-        fault.map_or(Ok(()), Err)
+        match fault {
+            Some(fault) => Err(fault),
+            None => self.take_orphan_in(&root),
+        }
     }
 
     /// Makes a fresh directory a partition. A crash on the way leaves one that is fresh still.
@@ -167,7 +181,7 @@ impl Partition {
             clean: true,
             ..Root::default()
         };
-        self.root.lock().replace(dir, &mut root).map_err(|e| Error::io(Op::Open, &e, "creating the root"))?;
+        self.root.lock().replace(dir, &mut root, None).map_err(|e| Error::io(Op::Open, &e, "creating the root"))?;
         Ok(root)
     }
 
@@ -214,10 +228,19 @@ impl Partition {
             (durable.max(log.compaction.0) + 1, log.last.0, log.live.clone())
         };
         let rescue = self.rescue_unsynced(from, last, &live, end)?;
-        self.heal_with(rescue)?;
+        let healed = self.heal_with(rescue, true);
         let mut log = self.log.lock();
+        match healed {
+            Ok(()) => log.state = State::ReadWrite,
+            // It can be read and vote as it is; what is to be written anew waits for space.
+            Err(e) if e.cause() == Cause::NoSpace => {
+                log.durable = Extent { lsn: end.last_lsn, index: durable, end, ..log.durable };
+                log.sound = true;
+                return Err(e);
+            }
+            Err(e) => return Err(e),
+        }
         log.sound = true;
-        log.state = State::ReadWrite;
         Ok(())
     }
 

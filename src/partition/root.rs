@@ -1,17 +1,22 @@
 //! The root file on disk: written as pairs of slots, replaced after a failure, never written again then.
 
+use super::log::Wish;
 use super::types::{Mode, State};
-use super::{Log, Partition};
-use crate::error::{Error, Op, Result};
+use super::{Host, Log, Partition, Reserved};
+use crate::error::{errno_of, Cause, Error, Op, Result};
 use crate::format::Root;
 use crate::io::{write_durable_at, Access, AlignedBuf, Dir};
 use crate::segment::{remove_if_there, Segment};
 use std::io;
+use std::time::Duration;
 
 pub(super) const ROOT_NAME: &str = "root";
 pub(super) const NEW_ROOT_NAME: &str = "root.new";
 /// lsns that may be used until the root is written again: more than a segment holds records, and the root is written for each segment.
 const LSN_AHEAD: u64 = 1 << 32;
+
+/// Before each try to replace a root that could not be written.
+const REPLACE_PAUSES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(10)];
 
 /// Writes roots, one at a time.
 #[derive(Default)]
@@ -24,11 +29,11 @@ pub(super) struct RootWriter {
 
 impl RootWriter {
     /// Makes `root` durable.
-    fn write(&mut self, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
+    fn write(&mut self, dir: &dyn Dir, root: &mut Root, host: &dyn Host) -> io::Result<()> {
         self.generation += 1;
         root.generation = self.generation;
         if self.broken {
-            return self.replace(dir, root);
+            return self.replace(dir, root, Some(host));
         }
         // Broken until proven otherwise: a panic in here counts as a failure, too.
         self.broken = true;
@@ -41,17 +46,25 @@ impl RootWriter {
         Ok(())
     }
 
-    /// A new file takes the place of the old one.
-    pub fn replace(&mut self, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
+    /// A new file takes the place of the old one. On a full disk it comes out of the host's reserve.
+    pub fn replace(&mut self, dir: &dyn Dir, root: &mut Root, host: Option<&dyn Host>) -> io::Result<()> {
         self.broken = true;
         // Both pairs of a new file are written: one of them as the generation before.
         self.generation += 1;
         root.generation = self.generation;
         remove_if_there(dir, NEW_ROOT_NAME)?;
-        let file = dir.create(NEW_ROOT_NAME, Access::Durable)?;
         self.buf.clear();
         self.buf.extend_from_slice(&root.encode_file());
-        write_durable_at(&*file, &self.buf, 0)?;
+        let fresh = dir.create(NEW_ROOT_NAME, Access::Durable).and_then(|f| write_durable_at(&*f, &self.buf, 0));
+        match (fresh, host) {
+            (Err(e), Some(host)) if Cause::of_errno(errno_of(&e)) == Cause::NoSpace => {
+                let reserved = host.reserved(Reserved::Root).ok_or(e)?;
+                write_durable_at(&*reserved, &self.buf, 0)?;
+                remove_if_there(dir, NEW_ROOT_NAME)?;
+                dir.link(&*reserved, NEW_ROOT_NAME)?;
+            }
+            (fresh, _) => fresh?,
+        }
         dir.rename(NEW_ROOT_NAME, ROOT_NAME)?;
         dir.sync()?;
         self.broken = false;
@@ -61,53 +74,49 @@ impl RootWriter {
 
 impl Partition {
     /// Plans a root write that `change` describes. Returns the version to wait for.
-    pub(super) fn want_root(&self, log: &mut Log, change: impl FnOnce(&mut Root)) -> u64 {
+    pub(super) fn want_root(&self, log: &mut Log, change: impl FnOnce(&mut Root)) -> Wish {
         change(&mut log.desired);
         log.root.wanted += 1;
-        log.root.wanted
+        Wish { version: log.root.wanted, faults: log.fault_count }
     }
 
     /// Waits until the root of `version` is durable; in mode none on this thread, else on a worker and for a limited time.
-    pub(super) fn store_root(&self, version: u64, op: Op) -> Result<()> {
+    pub(super) fn store_root(&self, wish: Wish, op: Op) -> Result<()> {
         if self.mode == Mode::None {
-            return self.write_root(version);
+            return self.write_root(wish);
         }
         let mut log = self.log.lock();
-        let faults = log.fault_count;
         self.schedule(&mut log);
         let deadline = self.stall_deadline();
         loop {
-            if log.root.done >= version {
+            if let Some(outcome) = log.ended_wait(wish.faults, |end| end.root >= wish.version) {
+                return outcome;
+            }
+            if log.root.done >= wish.version {
                 return Ok(());
             }
-            if log.fault_count != faults || self.check_root_writable(&log, op).is_err() {
-                return Err(self.fault_error(&log, op));
-            }
-            if self.changed.wait_until(&mut log, deadline).timed_out()
-                && log.root.done < version
-                && log.fault_count == faults
-            {
+            self.check_root_writable(&log, op)?;
+            if self.wait(&mut log, deadline) && log.root.done < wish.version && log.fault_count == wish.faults {
                 self.latch_stalled(&mut log, op);
             }
         }
     }
 
     /// Writes the root as wanted by now. A failure latches the partition.
-    pub(super) fn write_root(&self, version: u64) -> Result<()> {
+    pub(super) fn write_root(&self, wish: Wish) -> Result<()> {
         let mut writer = self.root.lock();
         let (mut root, writing, faults) = {
             let log = self.log.lock();
-            if log.root.done >= version {
-                return Ok(());
+            if let Some(outcome) = log.ended_wait(wish.faults, |end| end.root >= wish.version) {
+                return outcome;
             }
-            // A fault has taken the wish back.
-            if log.root.wanted < version {
-                return Err(self.fault_error(&log, Op::HardState));
+            if log.root.done >= wish.version {
+                return Ok(());
             }
             (self.root_now(&log), log.root.wanted, log.fault_count)
         };
         let dir = self.dir(Op::HardState)?;
-        let result = writer.write(&*dir, &mut root);
+        let result = self.write_or_replace(&mut writer, &*dir, &mut root);
         let mut log = self.log.lock();
         if log.fault_count != faults && log.state != State::Recovering {
             // Abandoned while it was in the kernel: whatever it did, the next write makes a new file.
@@ -123,6 +132,26 @@ impl Partition {
         log.root.done = log.root.done.max(writing);
         self.changed.notify_all();
         Ok(())
+    }
+
+    /// A root that cannot be written is replaced, twice at most: the file is small, and whoever waits for a vote waits for this.
+    fn write_or_replace(&self, writer: &mut RootWriter, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
+        let first = match writer.write(dir, root, &*self.host) {
+            Err(e) => e,
+            written => return written,
+        };
+        let error = self.io_error(Op::HardState, &first, "writing the root", ROOT_NAME);
+        if self.patience(error.cause(), true).is_zero() {
+            return Err(first);
+        }
+        for pause in REPLACE_PAUSES {
+            self.host.pause(pause);
+            if writer.write(dir, root, &*self.host).is_ok() {
+                self.tell_healed(&mut self.log.lock(), &error);
+                return Ok(());
+            }
+        }
+        Err(first)
     }
 
     /// The root that says what is true now. Its commit never exceeds what is durable.
@@ -153,11 +182,7 @@ impl Partition {
                 let recycled = self.take_recycled(&mut log, segment.capacity);
                 (segment, recycled, log.fault_count)
             };
-            let dir = self.dir(Op::Allocate)?;
-            let access = if self.mode == Mode::None { Access::Buffered } else { Access::Durable };
-            let file = segment
-                .create(&*dir, access, recycled.as_deref())
-                .map_err(|e| self.io_error(Op::Allocate, &e, "creating a segment", &segment.name()))?;
+            let file = self.create_file(&segment, recycled.as_deref(), Op::Allocate)?;
             if self.log.lock().fault_count != faults {
                 return Err(self.fault_error(&self.log.lock(), Op::Allocate));
             }

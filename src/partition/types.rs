@@ -76,6 +76,13 @@ pub struct EngineConfig {
     pub stall_limit_ms: u32,
     /// Flushes of different partitions of one disk that may run at the same time, 1 to 64; default 8.
     pub flush_threads_per_disk: u32,
+    /// A transient error or a bad block is healed inside the call that met it within this time, 0 (never) to 60,000 ms; default 300.
+    pub heal_limit_ms: u32,
+    /// An append that finds the disk full waits at most this long for space, 0 to 60,000 ms; default 500.
+    pub space_wait_ms: u32,
+    /// A faulted partition is probed this long after its fault; a ReadOnly one again and again, for an Unavailable one the time doubles
+    /// with each failure, up to 256 times as long. 0 (never: `recover` decides) to 60,000 ms; default 250.
+    pub probe_ms: u32,
     /// Bytes of recent flushes that all partitions of the engine keep in memory for reading; default 64 MiB.
     pub read_cache_bytes: u64,
 }
@@ -89,6 +96,9 @@ impl Default for EngineConfig {
             interval_ms: 50,
             stall_limit_ms: 5_000,
             flush_threads_per_disk: 8,
+            heal_limit_ms: 300,
+            space_wait_ms: 500,
+            probe_ms: 250,
             read_cache_bytes: 64 << 20,
         }
     }
@@ -104,6 +114,9 @@ impl EngineConfig {
             ("interval_ms", self.interval_ms, 1, 60_000),
             ("stall_limit_ms", self.stall_limit_ms, 100, 600_000),
             ("flush_threads_per_disk", self.flush_threads_per_disk, 1, 64),
+            ("heal_limit_ms", self.heal_limit_ms, 0, 60_000),
+            ("space_wait_ms", self.space_wait_ms, 0, 60_000),
+            ("probe_ms", self.probe_ms, 0, 60_000),
         ];
         for (name, value, low, high) in rows {
             if value < low || value > high {
@@ -173,6 +186,8 @@ pub struct Counters {
     pub flushes: u64,
     /// Failed operations, refused bad input not counted.
     pub errors: u64,
+    /// Faults that were healed, inside a call or after it.
+    pub heals: u64,
 }
 
 /// A partition at one moment. Ranges are `(first, last)`, `(0, 0)` for none.

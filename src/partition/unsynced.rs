@@ -8,9 +8,8 @@ use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, RecordHeader, RecordType, RECORD_HEADER_BYTES};
 use crate::io::{write_all_at, File};
 use crate::segment::Segment;
-use parking_lot::MutexGuard;
+use crate::sync::MutexGuard;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Up to this many bytes a batch is copied together and written by one `pwrite`; larger ones are written from where they are.
 const COPY_MAX_BYTES: u64 = 16 << 10;
@@ -55,7 +54,7 @@ impl Partition {
         log.counters.appends += 1;
         log.counters.entries += entries.len() as u64;
         log.counters.bytes += entries.iter().map(|e| e.data.len() as u64).sum::<u64>();
-        log.last_append = Instant::now();
+        log.last_append = self.host.now();
         log.acked = extent(&log);
         Ok(())
     }

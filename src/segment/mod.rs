@@ -12,7 +12,7 @@ pub use scan::{scan, Run, Scan};
 
 use crate::format::{SegmentHeader, SegmentSalt, SEGMENT_HEADER_BYTES};
 use crate::io::{write_durable_at, Access, AlignedBuf, Dir, File};
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -105,6 +105,16 @@ impl Segment {
         }
         dir.sync()?;
         Ok(file)
+    }
+
+    /// The same in a file that has no name yet and is full of zeros already.
+    pub fn create_in(&self, dir: &dyn Dir, unnamed: &dyn File, access: Access) -> io::Result<Arc<dyn File>> {
+        let name = self.name();
+        write_durable_at(unnamed, &self.header_block(true), 0)?;
+        remove_if_there(dir, &name)?;
+        dir.link(unnamed, &name)?;
+        dir.sync()?;
+        dir.open(&name, access)
     }
 
     /// From now on the segment is written to: the root names it.

@@ -157,6 +157,11 @@ impl Driver {
             }
             (Err(e), None) => Err(format!("{} refused what is allowed: {e}", part.path)),
             (Err(e), Some(first)) if e.status == first.status && e.errno == first.errno => Ok(false),
+            // Healing got as far as the disk has space: a milder state, with a cause of its own.
+            (Err(e), Some(_)) if e.status == Status::NoSpace && was_healed_to_read_only(&part.handle) => {
+                part.fault = Some(e.clone());
+                Ok(false)
+            }
             (Err(e), Some(first)) => Err(format!("{} answers {e}, the first error was {first}", part.path)),
         }
     }
@@ -287,6 +292,10 @@ impl Driver {
             After::Power
         }
     }
+}
+
+fn was_healed_to_read_only(handle: &Option<Arc<Partition>>) -> bool {
+    handle.as_ref().is_some_and(|h| h.status().state == State::ReadOnly)
 }
 
 fn disk_failed(disk: &SimDisk) -> bool {

@@ -21,8 +21,27 @@ pub fn config() -> EngineConfig {
         segment_max_bytes: 256 << 10,
         interval_ms: 10,
         stall_limit_ms: 2_000,
+        // What a fault does is seen best where nothing heals it.
+        heal_limit_ms: 0,
+        space_wait_ms: 0,
+        probe_ms: 0,
         ..EngineConfig::default()
     }
+}
+
+/// The same with everything that heals by itself.
+pub fn healing_config() -> EngineConfig {
+    let defaults = EngineConfig::default();
+    EngineConfig {
+        heal_limit_ms: defaults.heal_limit_ms,
+        space_wait_ms: defaults.space_wait_ms,
+        probe_ms: defaults.probe_ms,
+        ..config()
+    }
+}
+
+pub fn healing_engine(disk: &SimDisk) -> Engine {
+    Engine::with_storage(healing_config(), Arc::new(disk.clone())).expect("an engine opens without touching a disk")
 }
 
 pub fn engine(disk: &SimDisk) -> Engine {

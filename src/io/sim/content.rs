@@ -211,7 +211,7 @@ impl Content {
         n
     }
 
-    /// Forgets clean pages, as memory pressure does: reads see the medium again.
+    /// Forgets clean pages, as memory pressure does, or posix_fadvise(DONTNEED): reads see the medium again.
     pub fn drop_caches(&mut self) {
         let mut fresh = self.durable.clone();
         for number in self.dirty.keys() {

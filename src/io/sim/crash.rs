@@ -41,7 +41,7 @@ impl SimDisk {
             next.cut_files(how, key);
         }
         next.settle();
-        SimDisk { shared: Arc::new(Shared { state: parking_lot::Mutex::new(next), wake: parking_lot::Condvar::new() }) }
+        SimDisk { shared: Arc::new(Shared { state: crate::sync::Mutex::new(next), wake: parking_lot::Condvar::new() }) }
     }
 
     /// An independent copy of the disk, as a copy of its image would be: same cache, same medium, nothing open. This disk goes on.
@@ -53,7 +53,7 @@ impl SimDisk {
         next.dead = false;
         next.hung = 0;
         next.settle();
-        SimDisk { shared: Arc::new(Shared { state: parking_lot::Mutex::new(next), wake: parking_lot::Condvar::new() }) }
+        SimDisk { shared: Arc::new(Shared { state: crate::sync::Mutex::new(next), wake: parking_lot::Condvar::new() }) }
     }
 }
 

@@ -11,6 +11,9 @@ use super::plan::OpKind;
 use super::state::{Node, State, ROOT};
 use crate::io::{Access, DeviceInfo, Dir, File};
 
+/// How the operations' log calls a file that has no name.
+const UNNAMED: &str = "(unnamed)";
+
 pub struct SimDir {
     pub handle: Handle,
 }
@@ -83,6 +86,36 @@ impl Dir for SimDir {
         Ok(self.file(&mut state, inode, name, access))
     }
 
+    fn create_unnamed(&self, access: Access) -> io::Result<Arc<dyn File>> {
+        let (mut state, verdict) = self.shared().begin(OpKind::Create, &self.path_of(UNNAMED), 0, 0)?;
+        verdict.result(())?;
+        if state.free_blocks() == 0 {
+            return Err(state.no_space());
+        }
+        let device = state.inodes[&self.handle.inode].device;
+        let inode = state.add_inode(Node::File(Content::default()), device);
+        let file = self.file(&mut state, inode, UNNAMED, access);
+        if let Some(node) = state.inodes.get_mut(&inode) {
+            node.linked = false;
+        }
+        Ok(file)
+    }
+
+    fn link(&self, file: &dyn File, name: &str) -> io::Result<()> {
+        let (mut state, verdict) = self.shared().begin(OpKind::Link, &self.path_of(name), 0, 0)?;
+        let (parent, name) = state.parent(self.handle.inode, name)?;
+        if state.entries(parent)?.contains_key(&name) {
+            return Err(os(libc::EEXIST));
+        }
+        if verdict.happens() {
+            state.change(vec![(parent, name, Some(file.id()))], file.id());
+            if let Some(node) = state.inodes.get_mut(&file.id()) {
+                node.linked = true;
+            }
+        }
+        verdict.result(())
+    }
+
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
         let (mut state, verdict) = self.shared().begin(OpKind::Open, &self.path_of(name), 0, 0)?;
         verdict.result(())?;
@@ -90,7 +123,12 @@ impl Dir for SimDir {
         match state.inodes[&inode].node {
             Node::Dir { .. } => Err(os(libc::EINVAL)),
             Node::Symlink => Err(os(libc::ELOOP)),
-            Node::File(_) => Ok(self.file(&mut state, inode, name, access)),
+            Node::File(_) => {
+                if access == Access::ReadDirect && !state.config.direct_io {
+                    state.content(inode).drop_caches();
+                }
+                Ok(self.file(&mut state, inode, name, access))
+            }
         }
     }
 

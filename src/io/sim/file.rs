@@ -167,6 +167,10 @@ impl File for SimFile {
         verdict.result(state.content(self.handle.inode).cached.len)
     }
 
+    fn id(&self) -> u64 {
+        self.handle.inode
+    }
+
     fn writes_are_durable(&self) -> bool {
         self.direct && self.access == Access::Durable
     }

@@ -10,6 +10,7 @@ pub enum OpKind {
     Create,
     Open,
     Rename,
+    Link,
     Unlink,
     Mkdir,
     Subdir,
@@ -24,12 +25,13 @@ pub enum OpKind {
 }
 
 impl OpKind {
-    pub const ALL: [OpKind; 16] = [
+    pub const ALL: [OpKind; 17] = [
         OpKind::OpenDir,
         OpKind::CreateDir,
         OpKind::Create,
         OpKind::Open,
         OpKind::Rename,
+        OpKind::Link,
         OpKind::Unlink,
         OpKind::Mkdir,
         OpKind::Subdir,
@@ -46,7 +48,7 @@ impl OpKind {
     /// True for operations that change the disk.
     pub fn is_change(self) -> bool {
         use OpKind::*;
-        matches!(self, CreateDir | Create | Rename | Unlink | Mkdir | SyncDir | Write | Sync | Allocate)
+        matches!(self, CreateDir | Create | Rename | Link | Unlink | Mkdir | SyncDir | Write | Sync | Allocate)
     }
 }
 

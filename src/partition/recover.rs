@@ -1,0 +1,158 @@
+//! Coming back from a fault: by call (`recover`), or by itself (`probe`).
+
+use super::log::Log;
+use super::types::State;
+use super::Partition;
+use crate::error::{Cause, Error, Op, Result, Status};
+use crate::sync::MutexGuard;
+use std::time::Duration;
+
+/// The time between two probes of an Unavailable partition doubles this often at most.
+const DOUBLINGS_MAX: u32 = 8;
+
+impl Partition {
+    /// Makes a ReadOnly or Unavailable partition ReadWrite again, if the disk allows it. A partition that is ReadWrite stays so.
+    ///
+    /// Errors: `Busy` while an operation hangs in the kernel; `LostEntries` if acknowledged entries are gone (status says which; the
+    /// partition stays Unavailable: the owner decides whether to rejoin as an empty replica); otherwise what failed this time.
+    pub fn recover(&self) -> Result<()> {
+        let Some(_operation) = self.operation.try_lock_until(self.stall_deadline()) else {
+            return Err(self.hanging());
+        };
+        self.attempt(true)
+    }
+
+    /// The healer's own try. Failures are quiet: the owner knows the state, and it has not changed.
+    pub fn probe(&self) {
+        {
+            let mut log = self.log.lock();
+            log.probe_planned = false;
+            if !probes(&log) {
+                return;
+            }
+        }
+        // Somebody else is at it: the next one.
+        let _ = self.operation.try_lock().map(|_operation| self.attempt(false));
+        let mut log = self.log.lock();
+        log.probes = log.probes.saturating_add(1);
+        self.plan_probe(&mut log);
+    }
+
+    /// Plans the next probe if this fault is one that may pass.
+    pub(super) fn plan_probe(&self, log: &mut Log) {
+        if self.limits.probe_ms == 0 || log.probe_planned || !probes(log) {
+            return;
+        }
+        let doublings = if log.state == State::ReadOnly { 0 } else { log.probes.min(DOUBLINGS_MAX) };
+        log.probe_planned = true;
+        self.host.probe_later(self.me.clone(), Duration::from_millis(u64::from(self.limits.probe_ms) << doublings));
+    }
+
+    /// One try to heal. `loud`: the owner asked for it and hears of every step.
+    pub(super) fn attempt(&self, loud: bool) -> Result<()> {
+        let (state, sound) = {
+            let mut log = self.log.lock();
+            match log.state {
+                State::ReadOnly | State::Unavailable => {}
+                State::Closed => return Err(self.fault_error(&log, Op::Recover)),
+                State::ReadWrite | State::Recovering => return Ok(()),
+            }
+            let state = log.state;
+            self.wait_for_kernel(&mut log)?;
+            if log.state != state {
+                return self.check_writable(&log, Op::Recover);
+            }
+            // A ReadOnly partition stays so meanwhile: votes and compaction go on.
+            if state == State::Unavailable {
+                log.forget_wishes();
+                if loud {
+                    self.set_state(&mut log, State::Recovering, Cause::None, Op::Recover, 0, (0, 0));
+                }
+                log.state = State::Recovering;
+            }
+            (state, log.sound)
+        };
+        let result = if sound {
+            self.heal(state == State::Unavailable)
+        } else {
+            self.load(false).map_err(|e| e.partition(self.id))
+        };
+        let mut log = self.log.lock();
+        match result {
+            Ok(()) => {
+                log.fault = None;
+                log.probes = 0;
+                log.counters.heals += 1;
+                // A reset that a panic ended has not taken it back.
+                log.exclusive = false;
+                if !loud {
+                    log.state = state;
+                }
+                self.set_state(&mut log, State::ReadWrite, Cause::None, Op::Recover, 0, (0, 0));
+                Ok(())
+            }
+            Err(error) => Err(self.not_healed(&mut log, error, state, loud)),
+        }
+    }
+
+    fn not_healed(&self, log: &mut Log, error: Error, before: State, loud: bool) -> Error {
+        log.counters.errors += 1;
+        let lost = error.status == Status::LostEntries;
+        let mut state = State::Unavailable;
+        if error.status == Status::Busy {
+            state = before;
+        } else if error.cause() == Cause::NoSpace && log.sound && self.root_is_known() {
+            // Nothing is at stake any more but space: what is not durable is in memory, and the vote on disk is the one in memory.
+            state = State::ReadOnly;
+        }
+        if log.state == State::Closed {
+            return error;
+        }
+        let changed = state != before || lost;
+        if changed || log.fault.is_none() {
+            log.fault = Some(error.clone());
+        }
+        if loud || changed {
+            if !loud {
+                log.state = before;
+            }
+            self.set_state(log, state, error.cause(), Op::Recover, error.errno, error.range);
+        }
+        log.state = state;
+        self.changed.notify_all();
+        if loud {
+            self.plan_probe(log);
+        }
+        error
+    }
+
+    /// False if a root write failed or is under way: what is on disk may be newer than what was acknowledged.
+    fn root_is_known(&self) -> bool {
+        self.root.try_lock().is_some_and(|writer| !writer.broken)
+    }
+
+    /// Waits until no operation of this partition is in the kernel: there is never a second attempt beside the first.
+    fn wait_for_kernel(&self, log: &mut MutexGuard<'_, Log>) -> Result<()> {
+        let deadline = self.stall_deadline();
+        while log.in_flight.is_some() && !self.wait(log, deadline) {}
+        let free = MutexGuard::unlocked(log, || {
+            self.root.try_lock_until(deadline).is_some() && self.allocation.try_lock_until(deadline).is_some()
+        });
+        if free && log.in_flight.is_none() {
+            return Ok(());
+        }
+        Err(self.hanging())
+    }
+
+    fn hanging(&self) -> Error {
+        let message = "an operation of this partition has not come back from the kernel; try again when it has";
+        Error::new(Status::Busy, Op::Recover, message).partition(self.id).at(&self.path)
+    }
+}
+
+/// True for a fault that may pass by itself. Damage and lost entries do not.
+fn probes(log: &Log) -> bool {
+    let cause = log.fault.as_ref().map_or(Cause::None, Error::cause);
+    matches!(log.state, State::ReadOnly | State::Unavailable)
+        && !matches!(cause, Cause::None | Cause::Damage | Cause::LostEntries)
+}

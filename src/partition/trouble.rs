@@ -1,0 +1,149 @@
+//! Healing inside the call: a flush that failed is made good on a new segment while its callers wait, within the time budget.
+//! No thread sleeps for it; the next try is a timer, and other partitions have the workers meanwhile.
+
+use super::log::{Group, Log};
+use super::types::{Mode, State};
+use super::Partition;
+use crate::error::{Cause, Error, Op, Result, Status};
+use crate::sync::MutexGuard;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Time to the second try; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// A flush that failed and may still become a success.
+pub(super) struct Trouble {
+    pub error: Error,
+    /// The failed write may have been meant for blocks that hold something: not the milder case.
+    at_stake: bool,
+    since: Instant,
+    next_try: Instant,
+    tries: u32,
+}
+
+impl Partition {
+    /// How long a fault of this kind may be worked on before the caller hears of it.
+    pub(super) fn patience(&self, cause: Cause, at_stake: bool) -> Duration {
+        let ms = match cause {
+            Cause::NoSpace if !at_stake => self.limits.space_wait_ms,
+            Cause::NoSpace | Cause::IoError | Cause::Resource => self.limits.heal_limit_ms,
+            _ => 0,
+        };
+        Duration::from_millis(u64::from(ms))
+    }
+
+    /// A flush failed. The entries are in memory: another segment may take them.
+    pub(super) fn meet_trouble(&self, log: &mut Log, group: Arc<Group>, error: Error) {
+        let at_stake = group.segment.file().is_some();
+        if self.patience(error.cause(), at_stake).is_zero() {
+            let tokens = group.tokens.clone();
+            if self.mode == Mode::Interval {
+                log.put_back(group);
+            }
+            self.latch_io(log, error, at_stake);
+            self.complete(&tokens, log.fault.as_ref());
+            return;
+        }
+        log.counters.errors += 1;
+        group.segment.abandon();
+        if let Some(tail) = log.tail.take() {
+            tail.segment.abandon();
+        }
+        log.put_back(group);
+        self.tell(log, error.cause(), &error);
+        let now = self.host.now();
+        log.trouble = Some(Trouble { error, at_stake, since: now, next_try: now, tries: 0 });
+    }
+
+    /// One try, if it is time for one. False if there is nothing to do for the worker until then.
+    pub(super) fn heal_in_call(&self, log: &mut MutexGuard<'_, Log>) -> bool {
+        let now = self.host.now();
+        let Some(next_try) = log.trouble.as_ref().map(|t| t.next_try) else { return true };
+        if now < next_try {
+            self.timer_at(next_try - now);
+            return false;
+        }
+        let faults = log.fault_count;
+        let at_stake = log.trouble.as_ref().is_some_and(|t| t.at_stake);
+        let result = MutexGuard::unlocked(log, || self.heal(at_stake));
+        let log = &mut **log;
+        if log.fault_count != faults || log.state != State::ReadWrite {
+            return true;
+        }
+        match result {
+            Ok(()) => {
+                log.counters.heals += 1;
+                let healed = Error::new(Status::Ok, Op::Recover, "");
+                self.tell(log, Cause::None, &healed);
+            }
+            Err(_) => self.try_again(log),
+        }
+        true
+    }
+
+    fn try_again(&self, log: &mut Log) {
+        let Some(mut trouble) = log.trouble.take() else { return };
+        log.counters.errors += 1;
+        let now = self.host.now();
+        let end = trouble.since + self.patience(trouble.error.cause(), trouble.at_stake);
+        if now >= end {
+            self.latch_io(log, trouble.error, trouble.at_stake);
+            return;
+        }
+        trouble.next_try = end.min(now + FIRST_PAUSE * (1 << trouble.tries.min(8)));
+        trouble.tries += 1;
+        log.trouble = Some(trouble);
+    }
+
+    /// Mode none does its work on the caller's thread, and heals there as well: a call that meets a fault recovers the partition and
+    /// is made again. One that finds the partition faulted is refused at once.
+    pub(super) fn healed_on_this_thread(&self, call: impl Fn() -> Result<()>) -> Result<()> {
+        let faults = self.log.lock().fault_count;
+        let first = match call() {
+            Err(error) if self.log.lock().fault_count != faults => error,
+            result => return result,
+        };
+        let patience = self.patience(first.cause(), false);
+        let end = self.host.now() + patience;
+        let mut pause = FIRST_PAUSE;
+        while !patience.is_zero() {
+            let healed = self.operation.try_lock().is_some_and(|_operation| self.attempt(false).is_ok());
+            if healed {
+                let faults = self.log.lock().fault_count;
+                match call() {
+                    Err(_) if self.log.lock().fault_count != faults => {}
+                    result => return result,
+                }
+            }
+            let now = self.host.now();
+            if now >= end {
+                break;
+            }
+            self.host.pause(pause.min(end - now));
+            pause *= 2;
+        }
+        Err(first)
+    }
+
+    fn timer_at(&self, delay: Duration) {
+        if let Some(me) = self.me.upgrade() {
+            self.host.flush_later(me, delay);
+        }
+    }
+
+    /// An event that changes no state: something the operator should know.
+    pub(super) fn tell(&self, log: &mut Log, cause: Cause, error: &Error) {
+        let state = log.state;
+        self.set_state(log, state, cause, error.op, error.errno, error.range);
+    }
+
+    /// A fault that cost nothing but time, met and healed before anybody had to wait for it.
+    pub(super) fn tell_healed(&self, log: &mut Log, error: &Error) {
+        log.counters.errors += 1;
+        log.counters.heals += 1;
+        self.tell(log, error.cause(), error);
+        let healed = Error::new(Status::Ok, Op::Recover, "");
+        self.tell(log, Cause::None, &healed);
+    }
+}

@@ -1,0 +1,3 @@
+//! The locks that everything uses, in one place.
+
+pub use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};

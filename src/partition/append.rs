@@ -335,11 +335,11 @@ impl Partition {
         let deadline = self.stall_deadline();
         let mut log = self.log.lock();
         loop {
+            if let Some(outcome) = log.ended_wait(faults, |end| end.lsn >= lsn) {
+                return outcome;
+            }
             if log.durable.lsn >= lsn {
                 return Ok(());
-            }
-            if log.fault_count != faults {
-                return Err(self.fault_error(&log, Op::Append));
             }
             if self.wait(&mut log, deadline) && log.durable.lsn < lsn && log.fault_count == faults {
                 self.latch_stalled(&mut log, Op::Append);

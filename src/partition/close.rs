@@ -38,7 +38,8 @@ impl Partition {
                 self.leave_orphan(&log);
             }
             log.state = State::Closed;
-            log.fault_count += 1;
+            let closed = self.fault_error(&log, Op::Close);
+            log.end_waits(closed);
             self.changed.notify_all();
             release(&mut log);
             self.forget_cache(&mut log);

@@ -1,6 +1,6 @@
 //! What a disk's worker does for a partition: write the root, flush groups, one at a time and in order.
 
-use super::log::{Extent, Group, Log};
+use super::log::{Extent, Group, Log, Wish};
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Op, Result};
@@ -16,7 +16,7 @@ impl Partition {
         let mut log = self.log.lock();
         loop {
             if log.root.wanted > log.root.done && self.check_root_writable(&log, Op::HardState).is_ok() {
-                let wanted = log.root.wanted;
+                let wanted = Wish { version: log.root.wanted, faults: log.fault_count };
                 drop(log);
                 // A failure has latched the partition; the waiters hear of it there.
                 let _ = self.write_root(wanted);

@@ -1,5 +1,6 @@
 //! Hard state: term and vote durable before the call returns, in every mode; a commit alone rides with the next write.
 
+use super::log::Wish;
 use super::types::HardState;
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};
@@ -41,7 +42,7 @@ impl Partition {
                 if log.root.done >= log.root.wanted {
                     return Ok(());
                 }
-                (log.root.wanted, commit)
+                (Wish { version: log.root.wanted, faults: log.fault_count }, commit)
             } else {
                 let version = self.want_root(&mut log, |root| {
                     root.term = state.term;

@@ -63,9 +63,9 @@ impl Partition {
         {
             return;
         }
-        log.fault_count += 1;
-        if log.state == State::Recovering && log.fault.is_some() {
+        if let (State::Recovering, Some(first)) = (log.state, log.fault.clone()) {
             // A try to come back failed: the first fault stays, and the try itself says what the state is now.
+            log.end_waits(first);
             self.roll_back(log);
             return;
         }
@@ -78,6 +78,7 @@ impl Partition {
         };
         error.message.push_str(advice);
         let (op, errno, range, cause) = (error.op, error.errno, error.range, error.cause());
+        log.end_waits(error.clone());
         log.fault = Some(error);
         self.roll_back(log);
         self.set_state(log, state, cause, op, errno, range);
@@ -124,7 +125,8 @@ impl Partition {
         }
         log.trouble = None;
         log.forget_wishes();
-        log.root.wanted = log.root.done;
+        // Versions are never used twice: whoever waits for one of these finds it in what the fault ended.
+        log.root.done = log.root.wanted;
         if self.mode != super::Mode::Sync {
             return;
         }

@@ -2,7 +2,7 @@
 
 use super::trouble::Trouble;
 use super::types::{Counters, Mode, State};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::format::{BeginData, LogEnd, RecordHeader, RecordType, Root, SegmentHeader, SegmentSalt};
 use crate::io::AlignedBuf;
 use crate::segment::Segment;
@@ -84,6 +84,25 @@ pub(super) struct Sealed {
     pub extent: Extent,
 }
 
+/// A root write that somebody waits for: its version, and the faults counted when it was wished for.
+#[derive(Clone, Copy)]
+pub(super) struct Wish {
+    pub version: u64,
+    pub faults: u64,
+}
+
+/// What was true when a fault ended what calls were waiting for. A waiter that wakes up late, after a recovery even, is answered from here:
+/// what was rolled back stays failed, although later numbers are durable by then.
+pub(super) struct Ended {
+    faults: u64,
+    pub lsn: u64,
+    pub root: u64,
+    error: Error,
+}
+
+/// Faults remembered for late waiters; one that is later still is told that its call failed.
+const ENDED_MAX: usize = 16;
+
 /// A change that the next root write makes.
 #[derive(Clone, Copy, Default)]
 pub(super) struct RootVersions {
@@ -96,6 +115,7 @@ pub(super) struct Log {
     pub fault: Option<Error>,
     /// Counts faults, so that a waiter or a late operation knows that its world has ended.
     pub fault_count: u64,
+    ended: VecDeque<Ended>,
     /// False if open could not read the directory: nothing below is known then.
     pub loaded: bool,
     /// False if open found damage that keeps the log from being written: recovery reads the directory anew then.
@@ -186,6 +206,7 @@ impl Log {
             state: State::Recovering,
             fault: None,
             fault_count: 0,
+            ended: VecDeque::new(),
             loaded: false,
             sound: false,
             exclusive: false,
@@ -237,6 +258,30 @@ impl Log {
             kept_bytes: 0,
             counters: Counters::default(),
         }
+    }
+
+    /// A fault ends what calls wait for.
+    pub fn end_waits(&mut self, error: Error) {
+        if self.ended.len() >= ENDED_MAX {
+            self.ended.pop_front();
+        }
+        let (faults, lsn, root) = (self.fault_count, self.durable.lsn, self.root.done);
+        self.ended.push_back(Ended { faults, lsn, root, error });
+        self.fault_count += 1;
+    }
+
+    /// How a wait came out that began when `faults` were counted: nothing if no fault has ended it, success if what it waits for was
+    /// `reached` by then.
+    pub fn ended_wait(&self, faults: u64, reached: impl Fn(&Ended) -> bool) -> Option<Result<()>> {
+        if self.fault_count == faults {
+            return None;
+        }
+        let own = self.ended.iter().find(|e| e.faults == faults);
+        if own.is_some_and(reached) {
+            return Some(Ok(()));
+        }
+        // One that is not remembered any more counts as failed.
+        own.or(self.ended.front()).map(|e| Err(e.error.clone()))
     }
 
     /// The next record's header; takes an lsn.

@@ -102,8 +102,9 @@ impl Partition {
 
     fn make_spares(&self) {
         loop {
-            let sequence = {
+            let (sequence, faults) = {
                 let mut log = self.log.lock();
+                let faults = log.fault_count;
                 if log.state != State::ReadWrite
                     || log.exclusive
                     || log.tail.is_none()
@@ -112,15 +113,18 @@ impl Partition {
                 {
                     return;
                 }
-                match log.unbacked.back() {
+                let sequence = match log.unbacked.back() {
                     Some(planned) if log.ahead() >= log.spare_target => planned.sequence(),
                     _ => log.plan_segment(0, random_id()).sequence(),
-                }
+                };
+                (sequence, faults)
             };
             if let Err(error) = self.back_segments(sequence) {
                 // Nothing is at stake while the current segment has room: too little space or too few descriptors may pass.
-                if !matches!(error.cause(), Cause::NoSpace | Cause::Resource) {
-                    self.latch(&mut self.log.lock(), error, State::Unavailable);
+                // A late failure of something that a fault has ended says nothing of what recovered since.
+                let mut log = self.log.lock();
+                if !matches!(error.cause(), Cause::NoSpace | Cause::Resource) && log.fault_count == faults {
+                    self.latch(&mut log, error, State::Unavailable);
                 }
                 return;
             }

@@ -6,7 +6,7 @@ use super::root::{RootWriter, ROOT_NAME};
 use super::types::{EngineConfig, Mode, PartitionConfig, State};
 use super::{random_id, Disposition, Host, Partition};
 use crate::error::{Cause, Error, Op, Result, Status};
-use crate::format::{BeginData, LogEnd, Root};
+use crate::format::{BeginData, LogEnd, Root, MAX_COUNTER};
 use crate::io::{Access, Dir, Storage};
 use crate::segment::Segment;
 use crate::sync::{Condvar, Mutex};
@@ -14,6 +14,9 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
+
+/// The next root written must be one that the format's bounds allow.
+const COUNTERS_LEAVE_ROOM: u64 = MAX_COUNTER / 2;
 
 /// Creates the directory if the disposition says so, opens and locks it.
 pub fn open_dir(storage: &dyn Storage, config: &PartitionConfig) -> Result<(Arc<dyn Dir>, bool)> {
@@ -111,7 +114,9 @@ impl Partition {
                 partition.log.lock().state = State::Closed;
                 return Err(error);
             }
-            partition.latch(&mut partition.log.lock(), error, State::Unavailable);
+            let mut log = partition.log.lock();
+            let waits = error.cause() == Cause::NoSpace && log.loaded && log.sound;
+            partition.latch(&mut log, error, if waits { State::ReadOnly } else { State::Unavailable });
         }
         Ok(partition)
     }
@@ -133,6 +138,11 @@ impl Partition {
                 root.partition_id, self.id
             );
             return Err(Error::new(Status::WrongPartition, Op::Open, message));
+        }
+        if root.generation.max(root.lsn_limit).max(root.last_segment) > COUNTERS_LEAVE_ROOM {
+            let message =
+                "the root's counters are at the end of their range, which no log reaches; restore the replica";
+            return Err(Error::new(Status::Damaged, Op::Open, message));
         }
         let recovery = |access| Recovery { dir: &*dir, root: &root, access, known_index: self.known_index }.run();
         let mut found = recovery(Access::ReadDirect);
@@ -218,10 +228,19 @@ impl Partition {
             (durable.max(log.compaction.0) + 1, log.last.0, log.live.clone())
         };
         let rescue = self.rescue_unsynced(from, last, &live, end)?;
-        self.heal_with(rescue, true)?;
+        let healed = self.heal_with(rescue, true);
         let mut log = self.log.lock();
+        match healed {
+            Ok(()) => log.state = State::ReadWrite,
+            // It can be read and vote as it is; what is to be written anew waits for space.
+            Err(e) if e.cause() == Cause::NoSpace => {
+                log.durable = Extent { lsn: end.last_lsn, index: durable, end, ..log.durable };
+                log.sound = true;
+                return Err(e);
+            }
+            Err(e) => return Err(e),
+        }
         log.sound = true;
-        log.state = State::ReadWrite;
         Ok(())
     }
 

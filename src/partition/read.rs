@@ -142,11 +142,16 @@ impl Partition {
         };
         let from = place.map_or(u64::from(live.segment.header.header_bytes), |(_, offset)| offset);
         let file = self.open_for_reading(live).map_err(ReadError::Io)?;
-        let mut cursor = live.segment.cursor(&*file, live.end);
-        cursor.expect(reading.max_bytes);
-        let (lo, hi) = (reading.next, live.last.min(reading.end.saturating_sub(1)));
-        read_records(&mut cursor, from, lo, hi, &mut |index, term, kind, data| reading.give(index, term, kind, data))
-            .map(|_| ())
+        match read_file(&*file, live, from, reading) {
+            Err(ReadError::Io(_)) => read_file(&*self.open_direct(live).map_err(ReadError::Io)?, live, from, reading),
+            other => other,
+        }
+    }
+
+    /// The page cache reads in large folios, and an unreadable block fails a whole one. By O_DIRECT it fails alone.
+    fn open_direct(&self, live: &Live) -> std::io::Result<Arc<dyn File>> {
+        let dir = self.dir.lock().clone().ok_or_else(|| std::io::Error::from_raw_os_error(libc::EBADF))?;
+        dir.open(&live.segment.name(), Access::ReadDirect)
     }
 
     fn open_for_reading(&self, live: &Live) -> std::io::Result<Arc<dyn File>> {
@@ -170,7 +175,11 @@ impl Partition {
         }
         let file = self.open_for_reading(live)?;
         let mut cursor = live.segment.cursor(&*file, live.end);
-        let scanned = scan(&mut cursor, u64::from(live.segment.header.header_bytes));
+        let start = u64::from(live.segment.header.header_bytes);
+        let mut scanned = scan(&mut cursor, start);
+        if scanned.unreadable.is_some() {
+            scanned = scan(&mut live.segment.cursor(&*self.open_direct(live)?, live.end), start);
+        }
         match scanned.unreadable {
             Some(e) if scanned.runs.is_empty() => Err(e),
             _ => {
@@ -205,6 +214,20 @@ impl Partition {
         let message = format!("entry {index} is damaged on disk; fetch it from another replica, or compact past it");
         Error::new(Status::Damaged, Op::Read, message).partition(self.id).at(&self.path).range(index, index)
     }
+}
+
+/// Reads from `from` on what is wanted next of a segment.
+fn read_file(
+    file: &dyn File,
+    live: &Live,
+    from: u64,
+    reading: &mut Reading<'_, '_>,
+) -> std::result::Result<(), ReadError> {
+    let mut cursor = live.segment.cursor(file, live.end);
+    cursor.expect(reading.max_bytes);
+    let (lo, hi) = (reading.next, live.last.min(reading.end.saturating_sub(1)));
+    read_records(&mut cursor, from, lo, hi, &mut |index, term, kind, data| reading.give(index, term, kind, data))
+        .map(|_| ())
 }
 
 /// Where a read stands.

@@ -140,7 +140,17 @@ impl Recovery<'_> {
         self.finish(links, found)
     }
 
+    /// By O_DIRECT if the page cache cannot read it: there an unreadable block fails alone.
     fn open_segment(&self, sequence: u64, access: Access) -> Result<(Arc<Segment>, Arc<dyn File>, u64)> {
+        match self.open_segment_by(sequence, access) {
+            Err(e) if e.errno == libc::EIO && access == Access::Read => {
+                self.open_segment_by(sequence, Access::ReadDirect)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_segment_by(&self, sequence: u64, access: Access) -> Result<(Arc<Segment>, Arc<dyn File>, u64)> {
         let name = Segment::name_of(sequence);
         let file = self.dir.open(&name, access).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => damaged(format!("segment {name} is missing")),
@@ -209,10 +219,17 @@ impl Recovery<'_> {
 
     /// A segment whose end the next one names: only its begin is read now.
     fn sealed_link(&self, next: &BeginData, links: &[Link]) -> Result<(Link, BeginData)> {
+        match self.sealed_link_by(next, links, Access::Read) {
+            Err(e) if e.errno == libc::EIO => self.sealed_link_by(next, links, Access::ReadDirect),
+            found => found,
+        }
+    }
+
+    fn sealed_link_by(&self, next: &BeginData, links: &[Link], access: Access) -> Result<(Link, BeginData)> {
         if links.last().is_some_and(|l| l.segment.sequence() <= next.segment) || next.segment > self.root.last_segment {
             return Err(damaged(format!("segment {} is named out of order", next.segment)));
         }
-        let (segment, file, len) = self.open_segment(next.segment, Access::Read)?;
+        let (segment, file, len) = self.open_segment(next.segment, access)?;
         if align8(len) < next.end_offset && !self.rest_is_superseded(&segment, &*file, len, links) {
             return Err(damaged(format!("{} ends at {len}, it should reach {}", segment.name(), next.end_offset)));
         }

@@ -1,7 +1,7 @@
 //! What a new segment has to hold when one has failed: entries that are accepted or acknowledged and not known durable.
 
 use super::log::{Live, Log};
-use super::types::{Entry, Mode};
+use super::types::Entry;
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::{BeginData, RecordHeader, RecordType, RECORD_HEADER_BYTES};
@@ -16,23 +16,19 @@ pub(super) struct Rescue {
 }
 
 impl Partition {
-    /// Modes sync and interval have it in memory (after a fault mode sync has nothing at risk). Mode none compares the medium with what
-    /// was acknowledged.
+    /// Modes sync and interval have it in memory (after a fault mode sync has nothing at risk). In mode none, and where an open could not
+    /// write anew what it found, the medium is compared with what was acknowledged.
     pub(super) fn rescue(&self) -> Result<Rescue> {
         let log = self.log.lock();
-        match self.mode {
-            Mode::Sync | Mode::Interval => {
-                let entries = entries_of(&log);
-                let first = entries.first().map_or(log.last.0 + 1, |e| e.index);
-                Ok(Rescue { first, end: log.durable.end, entries })
-            }
-            Mode::None => {
-                let (from, last, live) = (log.durable.index.max(log.compaction.0) + 1, log.last.0, log.live.clone());
-                let end = log.durable.end;
-                drop(log);
-                self.rescue_unsynced(from, last, &live, end)
-            }
+        if log.busy() || log.durable.index.max(log.compaction.0) >= log.last.0 {
+            let entries = entries_of(&log);
+            let first = entries.first().map_or(log.last.0 + 1, |e| e.index);
+            return Ok(Rescue { first, end: log.durable.end, entries });
         }
+        let (from, last, live) = (log.durable.index.max(log.compaction.0) + 1, log.last.0, log.live.clone());
+        let end = log.durable.end;
+        drop(log);
+        self.rescue_unsynced(from, last, &live, end)
     }
 
     /// Everything that was never synced is written anew: a file on which an operation failed is not synced again, so nothing in it becomes

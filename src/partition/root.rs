@@ -1,5 +1,6 @@
 //! The root file on disk: written as pairs of slots, replaced after a failure, never written again then.
 
+use super::log::Wish;
 use super::types::{Mode, State};
 use super::{Host, Log, Partition, Reserved};
 use crate::error::{errno_of, Cause, Error, Op, Result};
@@ -73,45 +74,44 @@ impl RootWriter {
 
 impl Partition {
     /// Plans a root write that `change` describes. Returns the version to wait for.
-    pub(super) fn want_root(&self, log: &mut Log, change: impl FnOnce(&mut Root)) -> u64 {
+    pub(super) fn want_root(&self, log: &mut Log, change: impl FnOnce(&mut Root)) -> Wish {
         change(&mut log.desired);
         log.root.wanted += 1;
-        log.root.wanted
+        Wish { version: log.root.wanted, faults: log.fault_count }
     }
 
     /// Waits until the root of `version` is durable; in mode none on this thread, else on a worker and for a limited time.
-    pub(super) fn store_root(&self, version: u64, op: Op) -> Result<()> {
+    pub(super) fn store_root(&self, wish: Wish, op: Op) -> Result<()> {
         if self.mode == Mode::None {
-            return self.write_root(version);
+            return self.write_root(wish);
         }
         let mut log = self.log.lock();
-        let faults = log.fault_count;
         self.schedule(&mut log);
         let deadline = self.stall_deadline();
         loop {
-            if log.root.done >= version {
+            if let Some(outcome) = log.ended_wait(wish.faults, |end| end.root >= wish.version) {
+                return outcome;
+            }
+            if log.root.done >= wish.version {
                 return Ok(());
             }
-            if log.fault_count != faults || self.check_root_writable(&log, op).is_err() {
-                return Err(self.fault_error(&log, op));
-            }
-            if self.wait(&mut log, deadline) && log.root.done < version && log.fault_count == faults {
+            self.check_root_writable(&log, op)?;
+            if self.wait(&mut log, deadline) && log.root.done < wish.version && log.fault_count == wish.faults {
                 self.latch_stalled(&mut log, op);
             }
         }
     }
 
     /// Writes the root as wanted by now. A failure latches the partition.
-    pub(super) fn write_root(&self, version: u64) -> Result<()> {
+    pub(super) fn write_root(&self, wish: Wish) -> Result<()> {
         let mut writer = self.root.lock();
         let (mut root, writing, faults) = {
             let log = self.log.lock();
-            if log.root.done >= version {
-                return Ok(());
+            if let Some(outcome) = log.ended_wait(wish.faults, |end| end.root >= wish.version) {
+                return outcome;
             }
-            // A fault has taken the wish back.
-            if log.root.wanted < version {
-                return Err(self.fault_error(&log, Op::HardState));
+            if log.root.done >= wish.version {
+                return Ok(());
             }
             (self.root_now(&log), log.root.wanted, log.fault_count)
         };

@@ -87,14 +87,17 @@ func Mount(kind, image, dir string, options Options) (*Mounted, error) {
 	return m, nil
 }
 
-// Unmount takes it down; at once for new calls, for good when nobody uses it any more. The loop device goes with it.
+// ErrBusy means that something on a filesystem is still open.
+var ErrBusy = errors.New("still in use")
+
+// Unmount takes it down, and the loop device with it. ErrBusy: for new calls now, and for good when nobody uses it any more.
 func (m *Mounted) Unmount() error {
 	deadline := time.Now().Add(3 * time.Second)
 	for {
 		err := within(toolLimit, func() error { return unix.Unmount(m.Dir, 0) })
 		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
 			if errors.Is(err, unix.EBUSY) {
-				err = errors.Join(fmt.Errorf("%s is still in use", m.Dir), unix.Unmount(m.Dir, unix.MNT_DETACH))
+				err = errors.Join(fmt.Errorf("%s is %w", m.Dir, ErrBusy), unix.Unmount(m.Dir, unix.MNT_DETACH))
 			}
 			return err
 		}

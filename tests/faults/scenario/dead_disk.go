@@ -131,11 +131,16 @@ func (e *Env) staysLatched(o *Owner, l *Ledger) {
 	}
 }
 
-// comesBack demands that the log opens on the disk as it was left, and goes on.
+// comesBack demands that the log opens on the disk as it was left, and goes on. In mode none the owner's memory may have entries
+// that went with the disk: that they are reported as lost is right, and then a new process has to go on.
 func (e *Env) comesBack(o *Owner, l *Ledger) {
 	l.compactedMaybe = 0
 	state := o.OpenWritable(l)
 	o.MustHold(l, state, l.Durable, "after the disk came back")
-	l.goOn(o.State(l).Last)
+	if state = o.State(l); e.Mode != "sync" && state.State == "Unavailable" && state.Lost[0] > l.Durable {
+		o.restart()
+		state = o.Open(l)
+	}
+	l.goOn(state.Last)
 	o.MustAppend(l, 1, 100)
 }

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -62,7 +63,15 @@ func (d *Disk) Mount() {
 // Unmount takes it down.
 func (d *Disk) Unmount() {
 	d.up = false
-	d.env.must(d.Mounted.Unmount())
+	d.taken(d.Mounted.Unmount())
+}
+
+// taken ends the run if a disk cannot be taken down. Its partitions are closed then: whatever is open is the system's.
+func (d *Disk) taken(err error) {
+	if errors.Is(err, disk.ErrBusy) {
+		d.env.End(Failed, "seconds after the last log on it was closed, the disk cannot be unmounted: the process keeps something open")
+	}
+	d.env.must(err)
 }
 
 // Remount takes it down and up again: nothing is left in any cache. Ledgers get their new directories.
@@ -79,7 +88,7 @@ func (d *Disk) Remount(ledgers ...*Ledger) {
 
 // Discard gives back the disk and its space before the run ends.
 func (d *Disk) Discard() {
-	d.env.must(d.release())
+	d.taken(d.release())
 	d.env.must(os.Remove(d.Image))
 }
 

@@ -10,11 +10,12 @@ type explanation struct {
 }
 
 var explanations = []explanation{
-	{"cubefs etcd raft-wal", "fsync-fails-recover fsync-fails-reopen fsync-fails-crash bad-block-recover", "lost",
+	{"cubefs etcd raft-wal", "fsync-fails-recover fsync-fails-reopen fsync-fails-crash bad-block-recover write-fails-once partition-fails", "lost",
 		"a sync fails once; whoever opens the log again, in the same process or in another, reads the page cache and believes it. " +
-			"What is acknowledged after that lies behind blocks that never reached the disk: after a mount the log ends before them, without a word"},
-	{"raft-engine", "fsync-fails-recover fsync-fails-reopen fsync-fails-crash bad-block-healed bad-block-recover dead-disk calls-fail " +
-		"read-only-remount failing-neighbour", "died",
+			"What is acknowledged after that lies behind blocks that never reached the disk: after the next mount, or when the kernel " +
+			"drops the pages, the log ends before them, without a word"},
+	{"raft-engine", "fsync-fails-recover fsync-fails-reopen fsync-fails-crash bad-block-healed bad-block-recover write-fails-once " +
+		"flush-fails-once partition-fails dead-disk calls-fail read-only-remount failing-neighbour", "died",
 		"a failed sync is a panic by design (log_file.rs: \"Panic if sync fails, in case of data loss\"), which TiKV, and the program here, " +
 			"do not survive; every other group of the process goes with it"},
 	{"cubefs etcd raft-wal", "bad-block-healed", "failed",
@@ -56,12 +57,25 @@ var explanations = []explanation{
 		"without the file the log begins anew, empty. raft-wal's README says so of its newest file"},
 }
 
+// What cannot be asked of a system, by scenario.
+var notAsked = map[string]string{
+	"calls-hang":    "it has no stall limit and tells its owner nothing; hung-disk shows what becomes of a call",
+	"space-returns": "it does nothing by itself: its owner opens it again",
+}
+
 // explain returns the explanation of a record, or what the scenario saw.
 func explain(r Record) string {
 	for _, x := range explanations {
 		if x.outcome == r.Outcome && listed(x.systems, r.System) && listed(x.scenarios, r.Scenario) {
 			return strings.ReplaceAll(x.systems, " ", ", ") + ": " + x.why
 		}
+	}
+	if r.Outcome == "n/a" {
+		if why := notAsked[r.Scenario]; why != "" {
+			return why
+		}
+		return "as shipped, or with a sync that does nothing, all is left to the kernel: nothing is durable, and nothing reaches the disk " +
+			"while the fault is there"
 	}
 	return r.System + ", " + r.Scenario + ", mode " + r.Mode + ", " + r.Filesystem + ": " + r.Why
 }

@@ -34,7 +34,7 @@ func (e *Env) full() (*Disk, *Owner, *Ledger) {
 	o.Sync(l)
 	_, err := d.Fill()
 	e.must(err)
-	refusal, refused := o.fillBatches(l)
+	refusal, refused := o.fillBatches(l, fullAppends)
 	if !refused {
 		e.End(Broken, "the disk does not get full")
 	}
@@ -51,8 +51,8 @@ func (e *Env) full() (*Disk, *Owner, *Ledger) {
 }
 
 // fillBatches appends batches of changing size until one is refused: the space ends inside one of them.
-func (o *Owner) fillBatches(l *Ledger) (driver.Reply, bool) {
-	for i := 0; i < fullAppends; i++ {
+func (o *Owner) fillBatches(l *Ledger, most int) (driver.Reply, bool) {
+	for i := 0; i < most; i++ {
 		if r := o.Append(l, 1+i%7, 6000); !r.OK {
 			return r, true
 		}
@@ -73,7 +73,7 @@ func runFullDisk(e *Env) string {
 		l.goOn(state.Last)
 	}
 	o.MustHold(l, state, l.Last, "opened on a full disk")
-	o.fillBatches(l)
+	o.fillBatches(l, fullAppends)
 	o.AfterError(l)
 	e.fullVote(o, l, 3)
 	if r := o.Do(l.Partition, "recover"); !r.OK && !r.Unsupported && r.Errno != enospc {
@@ -99,7 +99,8 @@ func runFullDisk(e *Env) string {
 
 func (e *Env) fullVote(o *Owner, l *Ledger, term uint64) {
 	if r := o.Vote(l, term, term); !r.OK && !r.Unsupported {
-		e.End(Failed, "a vote on a full disk: %s", r.Problem())
+		s := o.State(l)
+		e.End(Failed, "a vote of term %d on a full disk (%s, %s): %s", term, s.State, s.Cause, r.Problem())
 	}
 }
 

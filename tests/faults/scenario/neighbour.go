@@ -73,7 +73,9 @@ func (e *Env) window(o *Owner, ledgers []*Ledger) (s share, refusals uint64) {
 	for _, l := range ledgers {
 		o.Do(l.Partition, "load", 200, 60)
 	}
-	time.Sleep(neighbourWindow)
+	time.Sleep(neighbourWindow / 2)
+	o.Do(ledgers[0].Partition, "sync") // in mode none its bad blocks are met by a sync only
+	time.Sleep(neighbourWindow / 2)
 	var calls []*driver.Call
 	for _, l := range ledgers {
 		calls = append(calls, o.Send(l.Partition, "loadstop"))

@@ -185,7 +185,9 @@ impl Partition {
         }
         let log = &mut *log;
         log.lost = (0, 0);
-        log.trouble = None;
+        if log.trouble.take().is_some() {
+            self.tell_end_of_trouble(log);
+        }
         let tokens: Vec<u64> = log.groups.drain(..).flat_map(|g| g.tokens).collect();
         log.undo.clear();
         log.sealed.clear();

@@ -11,9 +11,9 @@ type explanation struct {
 
 var explanations = []explanation{
 	{"cubefs etcd raft-wal", "fsync-fails-recover fsync-fails-reopen fsync-fails-crash bad-block-recover write-fails-once partition-fails", "lost",
-		"a sync fails once; whoever opens the log again, in the same process or in another, reads the page cache and believes it. " +
-			"What is acknowledged after that lies behind blocks that never reached the disk: after the next mount, or when the kernel " +
-			"drops the pages, the log ends before them, without a word"},
+		"a sync fails once; the log goes on in the same file, by a repeated call (raft-wal) or by opening what the page cache still " +
+			"shows; later syncs succeed, and appends are acknowledged. After the next mount, or when the kernel drops the pages, blocks " +
+			"of the failed write are not there, and the log ends before them, without a word"},
 	{"raft-engine", "fsync-fails-recover fsync-fails-reopen fsync-fails-crash bad-block-healed bad-block-recover write-fails-once " +
 		"flush-fails-once partition-fails dead-disk calls-fail read-only-remount failing-neighbour", "died",
 		"a failed sync is a panic by design (log_file.rs: \"Panic if sync fails, in case of data loss\"), which TiKV, and the program here, " +

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/bulkhead-wal/bulkhead/tests/faults/scenario"
 )
 
 // severity orders what runs of one scenario on several filesystems ended with: a cell shows the worst. What could not be run
@@ -48,6 +50,7 @@ func (t *table) mode(records []Record, mode string) {
 	if len(systems) < 2 { // nothing to compare with
 		return
 	}
+	scenarios = inOrder(scenarios)
 	fmt.Fprintf(t.out, "\nMode %s:\n\n| scenario | requirements | %s |\n|---|---|%s\n", mode, strings.Join(systems, " | "),
 		strings.Repeat("---|", len(systems)))
 	for _, s := range scenarios {
@@ -59,8 +62,21 @@ func (t *table) mode(records []Record, mode string) {
 	}
 }
 
-func (t *table) cell(cells map[[2]string]Record, scenario, system string) string {
-	r, ok := cells[[2]string{scenario, system}]
+// inOrder puts names into the order of the list of scenarios: runs end in any order.
+func inOrder(names []string) []string {
+	var ordered []string
+	for _, s := range scenario.Scenarios {
+		for _, name := range names {
+			if name == s.Name {
+				ordered = append(ordered, name)
+			}
+		}
+	}
+	return ordered
+}
+
+func (t *table) cell(cells map[[2]string]Record, name, system string) string {
+	r, ok := cells[[2]string{name, system}]
 	if !ok {
 		return ""
 	}

@@ -44,6 +44,10 @@ mkdir -p "$bin"
 # Go does not notice a library that changed under it: without the old binary it must link.
 rm -f "$bin/subject"
 (cd "$here/subject" && CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release" go build -o "$bin/subject" .)
+if [ $program = compare ]; then
+    rm -f "$bin/raftgroup"
+    (cd "$here/subject" && CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release" go build -o "$bin/raftgroup" ./raftgroup)
+fi
 [ $program = compare ] || exec "$bin/faults" -out "$root/target/faults/bulkhead.json" "$@"
 cargo build --release --manifest-path "$here/subject-rust/Cargo.toml" --target-dir "$root/target/faults/cargo"
 ln -sf ../cargo/release/subject-rust "$bin/subject-rust"

@@ -32,6 +32,9 @@ var explanations = []explanation{
 			"raft-wal says in its README that it leaves silent corruption to the filesystem and the disk"},
 	{"cubefs raft-wal raft-engine", "misplaced-write", "lost",
 		"a record that does not check in the newest file is taken for a torn end, and what lies behind is cut without a word"},
+	{"cubefs", "raft-group", "failed",
+		"the first failed write ends the group's loop on that node, silently: nobody is called (HandleFatalEvent is not), the replica stays " +
+			"where it is while the group goes on. Alone: target/faults/bin/raftgroup -system cubefs -dir <empty directory>"},
 	{"cubefs etcd raft-wal raft-engine", "hung-disk", "hung",
 		"there is no limit: a call waits as long as the disk does"},
 	{"etcd", "full-disk", "failed",

@@ -64,10 +64,13 @@ func (t *table) mode(records []Record, mode string) {
 
 // inOrder puts names into the order of the list of scenarios: runs end in any order.
 func inOrder(names []string) []string {
-	var ordered []string
+	var all, ordered []string
 	for _, s := range scenario.Scenarios {
+		all = append(all, s.Name)
+	}
+	for _, known := range append(all, RaftGroup) {
 		for _, name := range names {
-			if name == s.Name {
+			if name == known {
 				ordered = append(ordered, name)
 			}
 		}
@@ -78,7 +81,7 @@ func inOrder(names []string) []string {
 func (t *table) cell(cells map[[2]string]Record, name, system string) string {
 	r, ok := cells[[2]string{name, system}]
 	if !ok {
-		return ""
+		return "-"
 	}
 	word := r.Outcome
 	if w, ok := words[word]; ok {

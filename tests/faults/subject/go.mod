@@ -5,6 +5,7 @@ go 1.23.0
 
 require (
 	github.com/bulkhead-wal/bulkhead/go v0.0.0
+	github.com/bulkhead-wal/bulkhead/go/cubefs v0.0.0
 	github.com/cubefs/cubefs v1.34.0
 	github.com/hashicorp/go-hclog v1.5.0
 	github.com/hashicorp/raft v1.4.0
@@ -57,3 +58,5 @@ require (
 
 // The modules of this repository, as they are here.
 replace github.com/bulkhead-wal/bulkhead/go => ../../../go
+
+replace github.com/bulkhead-wal/bulkhead/go/cubefs => ../../../go/cubefs

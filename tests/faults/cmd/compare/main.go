@@ -56,6 +56,11 @@ func main() {
 			results := plan.Run(s.System, options)
 			again(results, s.System, options)
 			records = append(records, compare.Records(s, results, date)...)
+			if (s.Name == "cubefs" || s.Name == "bulkhead") && wanted.MatchString(compare.RaftGroup) {
+				r := compare.RunRaftGroup(s, *programs, *work, date)
+				fmt.Println(r.Outcome, r.Scenario, r.Why)
+				records = append(records, r)
+			}
 		}
 	}
 	if *out != "" {

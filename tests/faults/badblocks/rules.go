@@ -95,7 +95,6 @@ func (r *Rule) applies(op string, off int64, size int64, data []byte) bool {
 type activeRule struct {
 	Rule
 	left int           // how often it still applies; -1: for good
-	hits int           // how often it did
 	gone chan struct{} // closed when it is removed
 }
 

@@ -4,7 +4,7 @@ use super::log::{Extent, Live, Log};
 use super::recovery::{read_root, Found, Recovery};
 use super::root::{RootWriter, ROOT_NAME};
 use super::types::{EngineConfig, Mode, PartitionConfig, State};
-use super::{random_id, Disposition, Host, Partition};
+use super::{Disposition, Host, Partition};
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, LogEnd, Root, MAX_COUNTER};
 use crate::io::{Access, Dir, Storage};
@@ -176,8 +176,8 @@ impl Partition {
         }
         let mut root = Root {
             partition_id: self.id,
-            incarnation: random_id(),
-            epoch: random_id(),
+            incarnation: self.host.random_id(),
+            epoch: self.host.random_id(),
             first_segment: 1,
             lsn_limit: 1,
             mode: self.mode as u32,
@@ -263,7 +263,7 @@ impl Partition {
         };
         log.opened_end = end;
         log.stored = root;
-        log.desired = Root { epoch: random_id(), clean: false, end, ..root };
+        log.desired = Root { epoch: self.host.random_id(), clean: false, end, ..root };
         log.compaction = (root.compaction_index, root.compaction_term);
         log.last = found.last;
         log.commit = found.commit;

@@ -51,4 +51,6 @@ fi
 [ $program = compare ] || exec "$bin/faults" -out "$root/target/faults/bulkhead.json" "$@"
 cargo build --release --manifest-path "$here/subject-rust/Cargo.toml" --target-dir "$root/target/faults/cargo"
 ln -sf ../cargo/release/subject-rust "$bin/subject-rust"
+echo "compare-faults: a life and a kill of each log, without a fault"
+(cd "$here/subject" && CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release" SUBJECT_RUST=$bin/subject-rust go test -count=1 ./...)
 exec "$bin/compare" -out "$root/target/faults/results.json" -table "$root/target/faults/table.md" "$@"

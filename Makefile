@@ -4,7 +4,8 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 
-.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench simulate check check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
+.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench simulate test-faults compare-faults check \
+	check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
 
 help:
 	@echo 'make test         set up what is missing and run all tests: Rust, C, Go with the race detector'
@@ -12,6 +13,8 @@ help:
 	@echo 'make bench-quick  rows B1 and B4 in under a minute (after the build)'
 	@echo 'make bench        the same rows, longer'
 	@echo 'make simulate     random histories on the simulated disk: SEEDS=n or TIME=seconds fresh ones, SEED=0x... one again'
+	@echo 'make test-faults  real faults on ext4, xfs and btrfs: bad blocks, full disks, power cuts, kill -9 (root; 2 minutes)'
+	@echo 'make compare-faults  the same faults over CubeFS'"'"'s WAL, etcd'"'"'s, raft-wal and raft-engine as well (root; 5 minutes)'
 	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'
 	@echo 'make check-deep   short runs of the seven below, with a summary; CI runs it'
 	@echo 'make fuzz         SECONDS=n TARGETS=... inputs from libFuzzer: format, scan, directory, calls of the C ABI'
@@ -57,6 +60,12 @@ simulate: export BULKHEAD_SEEDS = $(SEEDS)
 endif
 simulate: tools
 	RUST_BACKTRACE=0 $(CARGO) test --profile simulate --features testing --test simulate f25_random_histories -- --nocapture
+
+test-faults: lib
+	sh tests/faults/run.sh
+
+compare-faults: lib
+	sh tests/faults/run.sh compare
 
 bench: tools
 	tests/bench/run full

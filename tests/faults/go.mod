@@ -1,0 +1,12 @@
+module github.com/bulkhead-wal/bulkhead/tests/faults
+
+go 1.23.0
+
+require github.com/hanwen/go-fuse/v2 v2.12.1
+
+require golang.org/x/sys v0.30.0 // indirect
+
+replace (
+	github.com/bulkhead-wal/bulkhead/go => ../../go
+	github.com/bulkhead-wal/bulkhead/go/cubefs => ../../go/cubefs
+)

@@ -1,0 +1,56 @@
+#!/bin/sh
+# Builds what the fault scenarios need and runs them with Bulkhead; arguments go to the runner (-h lists them, -list the
+# scenarios). Expects the library in target/release (make lib). BULKHEAD_FAULTS=full tries more seeds and faults.
+# With "compare" as the first argument: with the logs of others as well, and a table of who held what.
+set -eu
+program=faults
+if [ "${1:-}" = compare ]; then
+    program=compare
+    shift
+fi
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
+bin=$root/target/faults/bin
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "skipped: needs root (mounts filesystems on loop devices)"
+    [ "${CI:-}" != true ] || { echo "in CI a skip is a failure" >&2; exit 1; }
+    exit 0
+fi
+
+PATH=$PATH:/usr/sbin:/sbin
+missing=
+need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+need mkfs.ext4 e2fsprogs
+need debugfs e2fsprogs
+need mkfs.xfs xfsprogs
+need mkfs.btrfs btrfs-progs
+need strace strace
+if [ -n "$missing" ]; then
+    echo "test-faults: installing$missing"
+    # shellcheck disable=SC2086
+    apt-get install -y -q $missing >/dev/null || {
+        echo "test-faults: cannot install$missing; run: apt-get update && apt-get install$missing" >&2
+        exit 2
+    }
+fi
+[ -c /dev/fuse ] || modprobe fuse 2>/dev/null || { echo "test-faults: no /dev/fuse; the kernel needs FUSE" >&2; exit 2; }
+[ -c /dev/loop-control ] || modprobe loop 2>/dev/null || { echo "test-faults: no loop devices in this kernel" >&2; exit 2; }
+
+echo "test-faults: building"
+mkdir -p "$bin"
+(cd "$here" && go build -o "$bin/" ./cmd/badblocks "./cmd/$program")
+# Go does not notice a library that changed under it: without the old binary it must link.
+rm -f "$bin/subject"
+(cd "$here/subject" && CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release" go build -o "$bin/subject" .)
+if [ $program = compare ]; then
+    rm -f "$bin/raftgroup"
+    (cd "$here/subject" && CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release" go build -o "$bin/raftgroup" ./raftgroup)
+fi
+[ $program = compare ] || exec "$bin/faults" -out "$root/target/faults/bulkhead.json" "$@"
+cargo build --release --manifest-path "$here/subject-rust/Cargo.toml" --target-dir "$root/target/faults/cargo"
+ln -sf ../cargo/release/subject-rust "$bin/subject-rust"
+echo "compare-faults: a life and a kill of each log, without a fault"
+(cd "$here/subject" && CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release" SUBJECT_RUST=$bin/subject-rust go test -count=1 ./...)
+exec "$bin/compare" -out "$root/target/faults/results.json" -table "$root/target/faults/table.md" "$@"

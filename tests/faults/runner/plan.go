@@ -1,0 +1,133 @@
+package runner
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bulkhead-wal/bulkhead/tests/faults/scenario"
+)
+
+// Plan says which scenarios are run, and where.
+type Plan struct {
+	Wanted      *regexp.Regexp // names
+	Modes       []string
+	Filesystems []string
+	Jobs        int // at a time
+}
+
+// task is one run that is to be done.
+type task struct {
+	scenario         scenario.Scenario
+	mode, filesystem string
+}
+
+func (p *Plan) tasks(system scenario.System) (together, alone []task) {
+	for _, s := range scenario.Scenarios {
+		if p.Wanted != nil && !p.Wanted.MatchString(s.Name) {
+			continue
+		}
+		for _, filesystem := range p.Filesystems {
+			for _, mode := range p.Modes {
+				if !has(system.Modes, mode) || !s.On(mode, filesystem) {
+					continue
+				}
+				if s.Alone {
+					alone = append(alone, task{s, mode, filesystem})
+				} else {
+					together = append(together, task{s, mode, filesystem})
+				}
+			}
+		}
+	}
+	return together, alone
+}
+
+func has(list []string, word string) bool {
+	for _, w := range list {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+// Run runs the plan with a system, and prints a line for each run.
+func (p *Plan) Run(system scenario.System, options scenario.Options) []scenario.Result {
+	together, alone := p.tasks(system)
+	progress := &progress{total: len(together) + len(alone), begin: time.Now()}
+	fmt.Printf("%s: %d runs, seed %d\n", system.Name, progress.total, options.Seed)
+	queue := make(chan task)
+	var done sync.WaitGroup
+	for i := 0; i < p.Jobs; i++ {
+		done.Add(1)
+		go func() {
+			defer done.Done()
+			for t := range queue {
+				progress.add(scenario.Run(t.scenario, system, t.mode, t.filesystem, options))
+			}
+		}()
+	}
+	for _, t := range together {
+		queue <- t
+	}
+	close(queue)
+	done.Wait()
+	for _, t := range alone {
+		progress.add(scenario.Run(t.scenario, system, t.mode, t.filesystem, options))
+	}
+	return progress.results
+}
+
+// progress collects results and prints them as they come.
+type progress struct {
+	mu      sync.Mutex
+	total   int
+	begin   time.Time
+	results []scenario.Result
+}
+
+func (p *progress) add(r scenario.Result) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.results = append(p.results, r)
+	fmt.Printf("%3d/%d %5.1fs %-6s %-26s %-5s %-8s %-14s %s\n", len(p.results), p.total, time.Since(p.begin).Seconds(),
+		r.Outcome, r.Scenario, r.Filesystem, r.Mode, strings.Join(r.Rows, ","), r.Line)
+}
+
+// Write writes results as JSON.
+func Write(path string, results []scenario.Result) error {
+	text, err := json.MarshalIndent(results, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
+
+// Summary prints what did not hold, and the line that counts. It returns whether all held.
+func Summary(results []scenario.Result) bool {
+	passed, failed := 0, 0
+	for _, r := range results {
+		switch r.Outcome {
+		case scenario.Held:
+			passed++
+		case scenario.NotApplicable:
+		default:
+			if failed == 0 {
+				fmt.Println("not held:")
+			}
+			failed++
+			fmt.Printf("  %s %s %s %s (seed %d): %s\n", r.Outcome, r.Scenario, r.Filesystem, r.Mode, r.Seed, r.Line)
+		}
+	}
+	fmt.Printf("%d passed, %d failed\n", passed, failed)
+	return failed == 0 && passed > 0
+}

@@ -1,0 +1,41 @@
+package main
+
+import bulkhead "github.com/bulkhead-wal/bulkhead/go"
+
+// bulkheadNames are the names of the statuses in the C header.
+var bulkheadNames = map[bulkhead.Code]string{
+	bulkhead.ErrInvalidArgument:       "INVALID_ARGUMENT",
+	bulkhead.ErrInvalidHandle:         "INVALID_HANDLE",
+	bulkhead.ErrClosed:                "CLOSED",
+	bulkhead.ErrInvalidConfig:         "INVALID_CONFIG",
+	bulkhead.ErrNoEntries:             "NO_ENTRIES",
+	bulkhead.ErrOutOfOrder:            "OUT_OF_ORDER",
+	bulkhead.ErrGap:                   "GAP",
+	bulkhead.ErrCompacted:             "COMPACTED",
+	bulkhead.ErrTermRegression:        "TERM_REGRESSION",
+	bulkhead.ErrEntryTooLarge:         "ENTRY_TOO_LARGE",
+	bulkhead.ErrBatchTooLarge:         "BATCH_TOO_LARGE",
+	bulkhead.ErrOutOfRange:            "OUT_OF_RANGE",
+	bulkhead.ErrCommitOutOfRange:      "COMMIT_OUT_OF_RANGE",
+	bulkhead.ErrBufferTooSmall:        "BUFFER_TOO_SMALL",
+	bulkhead.ErrNotFound:              "NOT_FOUND",
+	bulkhead.ErrNotADirectory:         "NOT_A_DIRECTORY",
+	bulkhead.ErrSymlink:               "SYMLINK",
+	bulkhead.ErrPermissionDenied:      "PERMISSION_DENIED",
+	bulkhead.ErrAlreadyOpen:           "ALREADY_OPEN",
+	bulkhead.ErrLocked:                "LOCKED",
+	bulkhead.ErrAlreadyExists:         "ALREADY_EXISTS",
+	bulkhead.ErrForeign:               "FOREIGN",
+	bulkhead.ErrVersionTooNew:         "VERSION_TOO_NEW",
+	bulkhead.ErrWrongPartition:        "WRONG_PARTITION",
+	bulkhead.ErrDamaged:               "DAMAGED",
+	bulkhead.ErrNoSpace:               "NO_SPACE",
+	bulkhead.ErrIO:                    "IO_ERROR",
+	bulkhead.ErrReadOnlyFilesystem:    "READ_ONLY_FILESYSTEM",
+	bulkhead.ErrStalled:               "STALLED",
+	bulkhead.ErrPanic:                 "PANIC",
+	bulkhead.ErrResourceExhausted:     "RESOURCE_EXHAUSTED",
+	bulkhead.ErrUnsupportedFilesystem: "UNSUPPORTED_FILESYSTEM",
+	bulkhead.ErrBusy:                  "BUSY",
+	bulkhead.ErrLostEntries:           "LOST_ENTRIES",
+}

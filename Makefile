@@ -11,7 +11,7 @@ help:
 	@echo 'make demo         CubeFS raft groups, a disk that dies under one of them: CubeFS'"'"'s own WAL, then Bulkhead'
 	@echo 'make bench-quick  rows B1 and B4 in under a minute (after the build)'
 	@echo 'make bench        the same rows, longer'
-	@echo 'make simulate     SEEDS=n fresh random histories on the simulated disk'
+	@echo 'make simulate     random histories on the simulated disk: SEEDS=n or TIME=seconds fresh ones, SEED=0x... one again'
 	@echo 'make test-faults  real faults on ext4, xfs and btrfs: bad blocks, full disks, power cuts, kill -9 (root; 2 minutes)'
 	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'
 	@echo 'make lib          the static and the shared library in target/release'
@@ -41,9 +41,16 @@ demo: tools
 bench-quick: tools
 	tests/bench/run quick
 
-SEEDS ?= 500
+SEEDS ?= 10000
+ifdef SEED
+simulate: export BULKHEAD_SEED = $(SEED)
+else ifdef TIME
+simulate: export BULKHEAD_TIME = $(TIME)
+else
+simulate: export BULKHEAD_SEEDS = $(SEEDS)
+endif
 simulate: tools
-	BULKHEAD_SEEDS=$(SEEDS) $(CARGO) test --features testing --test sim_random -- --nocapture
+	RUST_BACKTRACE=0 $(CARGO) test --profile simulate --features testing --test simulate f25_random_histories -- --nocapture
 
 test-faults: lib
 	sh tests/faults/run.sh

@@ -1,7 +1,7 @@
-//! F25: random histories of several partitions on a disk that fails, lies low and loses power, judged by a model.
+//! F25 once more, with the engine's real threads: interleavings that a simulation without threads does not have. The judge proper, which
+//! replays exactly and runs by the million, is `simulate.rs`; here a run follows from its seed but for the timing of the threads.
 //!
-//! A run follows from its seed. `BULKHEAD_SEED=n` runs one, `BULKHEAD_SEEDS=n` that many fresh ones (`make simulate SEEDS=n`); without
-//! either it runs the same hundred every time. A failure prints the line that runs its seed again.
+//! `BULKHEAD_SEED=n` runs one, `BULKHEAD_SEEDS=n` that many fresh ones; without either it runs the same hundred every time.
 
 mod support;
 

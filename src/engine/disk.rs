@@ -2,15 +2,15 @@
 
 use super::healer::Healer;
 use super::reserve::Reserve;
-use super::shared::Shared;
+use super::shared::{run_chore, run_flush, Shared};
+use crate::error::Op;
 use crate::format::Id;
 use crate::io::real::block_file_size_signal;
 use crate::io::File;
 use crate::partition::{Completion, Event, Host, Orphan, Partition, Reserved};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
-use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -141,9 +141,7 @@ impl Disk {
                     work.idle_workers -= 1;
                 }
             };
-            if catch_unwind(AssertUnwindSafe(|| partition.work())).is_err() {
-                partition.worker_panicked();
-            }
+            run_flush(&partition);
         }
     }
 
@@ -171,27 +169,17 @@ impl Disk {
                 (chores.maintain.pop_front(), elapsed)
             };
             for partition in elapsed {
-                self.guarded(&partition, Partition::timer);
+                run_chore(&partition, Op::Allocate, Partition::timer);
             }
             if let Some(partition) = maintain {
-                self.guarded(&partition, Partition::maintain);
+                run_chore(&partition, Op::Allocate, Partition::maintain);
             }
             if Instant::now() >= next_tick {
                 next_tick = Instant::now() + TICK;
                 let open = self.open_partitions();
-                open.iter().for_each(|p| self.guarded(p, Partition::tick));
-                if !self.reserve.is_full() {
-                    let bytes = self.shared.config.segment_min_bytes;
-                    let _ = open.iter().any(|p| p.lend_dir(|dir| self.reserve.fill(dir, bytes)));
-                }
+                open.iter().for_each(|p| run_chore(p, Op::Allocate, Partition::tick));
+                self.reserve.top_up(&open, self.shared.config.segment_min_bytes);
             }
-        }
-    }
-
-    /// A panic latches the partition it was about, nothing else.
-    fn guarded(&self, partition: &Arc<Partition>, chore: fn(&Partition)) {
-        if catch_unwind(AssertUnwindSafe(|| chore(partition))).is_err() {
-            partition.latch_panic(crate::error::Op::Allocate);
         }
     }
 }
@@ -250,12 +238,10 @@ impl Host for DiskHost {
     }
 
     fn cache_taken(&self, bytes: usize) -> bool {
-        let held = self.0.shared.cached_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        held as u64 > self.0.shared.config.read_cache_bytes
+        self.0.shared.cache_taken(bytes)
     }
 
     fn cache_released(&self, bytes: usize) -> bool {
-        let held = self.0.shared.cached_bytes.fetch_sub(bytes, Ordering::Relaxed).saturating_sub(bytes);
-        held as u64 > self.0.shared.config.read_cache_bytes
+        self.0.shared.cache_released(bytes)
     }
 }

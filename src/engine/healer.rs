@@ -3,11 +3,11 @@
 //! of the same disk.
 
 use super::disk::Disk;
+use super::shared::run_chore;
 use crate::error::Op;
 use crate::io::real::block_file_size_signal;
 use crate::partition::Partition;
 use crate::sync::{Condvar, Mutex};
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -53,9 +53,7 @@ impl Healer {
     fn run(&self) {
         block_file_size_signal();
         while let Some(partition) = self.next() {
-            if catch_unwind(AssertUnwindSafe(|| partition.probe())).is_err() {
-                partition.latch_panic(Op::Recover);
-            }
+            run_chore(&partition, Op::Recover, Partition::probe);
         }
     }
 

@@ -6,35 +6,41 @@ mod orphans;
 mod queue;
 mod reserve;
 mod shared;
+mod stepped;
 
 pub use crate::partition::{Completion, EngineConfig, Event};
 
 use crate::error::{Error, Op, Result, Status};
 use crate::io::real::RealStorage;
-use crate::io::{DeviceInfo, Storage};
-use crate::partition::{open_dir, Partition, PartitionConfig};
+use crate::io::sim::SimDisk;
+use crate::io::{DeviceInfo, Dir, Storage};
+use crate::partition::{open_dir, Host, Partition, PartitionConfig};
 use crate::sync::Mutex;
 use disk::{Disk, DiskHost};
 use orphans::Orphans;
 use queue::{CompletionQueue, EventQueue};
 use shared::Shared;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
+use stepped::{Stepped, SteppedHost};
 
 /// Thread-safe. Dropping it closes it.
 pub struct Engine {
     shared: Arc<Shared>,
     storage: Arc<dyn Storage>,
     state: Mutex<EngineState>,
+    /// In a simulation: does what the disks' threads do otherwise.
+    stepped: Option<Arc<Stepped>>,
 }
 
 #[derive(Default)]
 struct EngineState {
-    disks: HashMap<u64, Arc<Disk>>,
+    disks: BTreeMap<u64, Arc<Disk>>,
     /// Open directories by device and inode.
-    open: HashMap<(u64, u64), Weak<Partition>>,
+    open: BTreeMap<(u64, u64), Weak<Partition>>,
     closed: bool,
 }
 
@@ -46,6 +52,38 @@ impl Engine {
 
     /// Starts an engine on another storage, such as the simulated disk.
     pub fn with_storage(config: EngineConfig, storage: Arc<dyn Storage>) -> Result<Engine> {
+        let shared = Engine::shared(config)?;
+        Ok(Engine { shared, storage, state: Mutex::default(), stepped: None })
+    }
+
+    /// For simulation: an engine without threads on a simulated disk. The work that threads would do is done inside the calls that wait
+    /// for it, in `step` and in `pass_time`, in an order that follows from the seed, and time is the disk's clock. Calls must come from one
+    /// thread. Engines that follow each other on one disk need different seeds: random ids come from it, too.
+    pub fn stepped(config: EngineConfig, disk: &SimDisk, seed: u64) -> Result<Engine> {
+        let shared = Engine::shared(config)?;
+        let stepped = Arc::new(Stepped::new(shared.clone(), disk.clock(), seed));
+        Ok(Engine { shared, storage: Arc::new(disk.clone()), state: Mutex::default(), stepped: Some(stepped) })
+    }
+
+    /// For simulation: does one piece of the work that is ready; false if there is none, or if the engine has threads.
+    pub fn step(&self) -> bool {
+        self.stepped.as_ref().is_some_and(|s| s.do_ready())
+    }
+
+    /// For simulation: does all work that comes up in this much simulated time. Does nothing if the engine has threads.
+    pub fn pass_time(&self, time: Duration) {
+        if let Some(stepped) = &self.stepped {
+            stepped.pass(time);
+        }
+    }
+
+    /// For simulation: true if a call on this partition can be made in the middle of a disk operation, that is, if it would not wait for a
+    /// lock that is held further up on the stack.
+    pub fn can_be_called(&self, partition: &Partition) -> bool {
+        partition.is_free_for_calls()
+    }
+
+    fn shared(config: EngineConfig) -> Result<Arc<Shared>> {
         config.validate()?;
         let fail = |e: std::io::Error| Error::io(Op::Open, &e, "creating the event descriptors");
         let shared = Shared {
@@ -55,7 +93,7 @@ impl Engine {
             cached_bytes: AtomicUsize::new(0),
             orphans: Orphans::default(),
         };
-        Ok(Engine { shared: Arc::new(shared), storage, state: Mutex::default() })
+        Ok(Arc::new(shared))
     }
 
     /// Opens a partition. Damage and I/O errors leave it Unavailable with its cause, and never touch another partition. An error means
@@ -69,9 +107,7 @@ impl Engine {
         self.check_not_open(&config)?;
         let (dir, created) = open_dir(&*self.storage, &config)?;
         let device = dir.device();
-        let disk = self.disk(&device)?;
-        let partition = Partition::open(dir, &config, &self.shared.config, Arc::new(DiskHost(disk.clone())), created)?;
-        disk.add(&partition);
+        let partition = self.run_partition(dir, &device, &config, created)?;
         let mut state = self.state.lock();
         if state.closed {
             drop(state);
@@ -82,6 +118,26 @@ impl Engine {
         state.open.insert((device.id, device.inode), Arc::downgrade(&partition));
         drop(state);
         partition.announce();
+        Ok(partition)
+    }
+
+    /// Opens it on its disk's threads, or without any.
+    fn run_partition(
+        &self,
+        dir: Arc<dyn Dir>,
+        device: &DeviceInfo,
+        config: &PartitionConfig,
+        created: bool,
+    ) -> Result<Arc<Partition>> {
+        let open = |host: Arc<dyn Host>| Partition::open(dir, config, &self.shared.config, host, created);
+        if let Some(stepped) = &self.stepped {
+            let partition = open(Arc::new(SteppedHost(stepped.clone())))?;
+            stepped.add(&partition);
+            return Ok(partition);
+        }
+        let disk = self.disk(device)?;
+        let partition = open(Arc::new(DiskHost(disk.clone())))?;
+        disk.add(&partition);
         Ok(partition)
     }
 
@@ -140,8 +196,9 @@ impl Engine {
                 return Ok(());
             }
             state.closed = true;
-            let disks: Vec<_> = state.disks.drain().map(|(_, d)| d).collect();
-            let partitions: Vec<_> = state.open.drain().filter_map(|(_, p)| p.upgrade()).collect();
+            let disks: Vec<_> = std::mem::take(&mut state.disks).into_values().collect();
+            let partitions: Vec<_> =
+                std::mem::take(&mut state.open).into_values().filter_map(|p| p.upgrade()).collect();
             (disks, partitions)
         };
         let mut result = Ok(());
@@ -150,6 +207,9 @@ impl Engine {
         }
         for disk in disks {
             disk.stop();
+        }
+        if let Some(stepped) = &self.stepped {
+            stepped.stop();
         }
         result
     }

@@ -3,9 +3,10 @@
 
 use crate::format::ROOT_BYTES;
 use crate::io::{retry_interrupted, write_durable_at, Access, AlignedBuf, Dir, File};
-use crate::partition::Reserved;
+use crate::partition::{Partition, Reserved};
 use crate::sync::Mutex;
 use std::io;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
 /// Files of each kind.
@@ -34,12 +35,21 @@ impl Reserve {
         self.roots.lock().clear();
     }
 
-    pub fn is_full(&self) -> bool {
+    /// Fills it up in the directory of one of these partitions.
+    pub fn top_up(&self, open: &[Arc<Partition>], segment_bytes: u32) {
+        if !self.is_full() {
+            // A panic costs the reserve a file, not the disk its housekeeper.
+            let fill = || open.iter().any(|p| p.lend_dir(|dir| self.fill(dir, segment_bytes)));
+            let _ = catch_unwind(AssertUnwindSafe(fill));
+        }
+    }
+
+    fn is_full(&self) -> bool {
         self.segments.lock().len() >= FILES && self.roots.lock().len() >= FILES
     }
 
     /// Makes what is missing, on the filesystem of `dir`. A disk that has no space or no such files goes without.
-    pub fn fill(&self, dir: &dyn Dir, segment_bytes: u32) {
+    fn fill(&self, dir: &dyn Dir, segment_bytes: u32) {
         for (what, bytes) in [(Reserved::Root, ROOT_BYTES), (Reserved::Segment, segment_bytes as usize)] {
             while self.files(what).lock().len() < FILES {
                 match written(dir, bytes.next_multiple_of(dir.device().block_bytes as usize)) {

@@ -2,7 +2,7 @@
 
 use super::log::{encode_record, Group, Log, Sealed, Tail, Undo};
 use super::types::{EntryRef, Mode, State};
-use super::{random_id, Partition};
+use super::Partition;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::{
     BeginData, RecordHeader, RecordType, BEGIN_DATA_BYTES, MAX_COUNTER, MAX_DATA_BYTES, RECORD_HEADER_BYTES,
@@ -225,7 +225,7 @@ impl Partition {
             }
         }
         let block = u64::from(log.block_bytes);
-        let segment = log.take_segment(block.max(4096) + BEGIN_BYTES + need + block, self.mode, random_id());
+        let segment = log.take_segment(block.max(4096) + BEGIN_BYTES + need + block, self.mode, self.host.random_id());
         let offset = u64::from(segment.header.header_bytes);
         log.tail = Some(Tail { segment, offset, since: self.host.now() });
         self.maintain_soon();

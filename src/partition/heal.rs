@@ -5,7 +5,7 @@ use super::append::{extent, record_bytes};
 use super::log::{encode_record, Group, Tail};
 use super::rescue::Rescue;
 use super::types::Mode;
-use super::{random_id, Partition, Reserved};
+use super::{Partition, Reserved};
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, RecordType, BEGIN_DATA_BYTES};
 use crate::io::{write_durable_at, Access, AlignedBuf, Dir, File};
@@ -58,7 +58,7 @@ impl Partition {
             log.stored.last_segment.max(log.tried_sequence).max(log.stored.first_segment.saturating_sub(1));
         log.next_sequence = log.newest_begun + 1;
         let block = u64::from(log.block_bytes);
-        let segment = log.plan_segment(need + block, random_id());
+        let segment = log.plan_segment(need + block, self.host.random_id());
         log.unbacked.clear();
         (segment, log.fault_count)
     }
@@ -185,7 +185,9 @@ impl Partition {
         }
         let log = &mut *log;
         log.lost = (0, 0);
-        log.trouble = None;
+        if log.trouble.take().is_some() {
+            self.tell_end_of_trouble(log);
+        }
         let tokens: Vec<u64> = log.groups.drain(..).flat_map(|g| g.tokens).collect();
         log.undo.clear();
         log.sealed.clear();

@@ -63,8 +63,9 @@ impl Partition {
         {
             return;
         }
-        if let (State::Recovering, Some(first)) = (log.state, log.fault.clone()) {
-            // A try to come back failed: the first fault stays, and the try itself says what the state is now.
+        let panicked = error.status == Status::Panic;
+        if let (State::Recovering, Some(first), false) = (log.state, log.fault.clone(), panicked) {
+            // A try to come back failed: the first fault stays, and the try itself says what the state is now. A panic ends it before that.
             log.end_waits(first);
             self.roll_back(log);
             return;

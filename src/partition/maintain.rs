@@ -4,7 +4,7 @@ use super::append::{extent, fits, record_bytes};
 use super::heal::BAD_FILE_PREFIX;
 use super::log::{encode_record, Log};
 use super::types::{EntryRef, Mode, State};
-use super::{random_id, Partition};
+use super::Partition;
 use crate::error::{Cause, Op};
 use crate::format::{BeginData, RecordType};
 use crate::io::{write_all_at, AlignedBuf, Dir};
@@ -115,7 +115,7 @@ impl Partition {
                 }
                 let sequence = match log.unbacked.back() {
                     Some(planned) if log.ahead() >= log.spare_target => planned.sequence(),
-                    _ => log.plan_segment(0, random_id()).sequence(),
+                    _ => log.plan_segment(0, self.host.random_id()).sequence(),
                 };
                 (sequence, faults)
             };

@@ -78,6 +78,10 @@ pub trait Host: Send + Sync {
     fn now(&self) -> Instant {
         Instant::now()
     }
+    /// For incarnations, epochs and salts.
+    fn random_id(&self) -> Id {
+        random_id()
+    }
     /// False for a host without threads, whose work is done by those who wait for it.
     fn has_threads(&self) -> bool {
         true
@@ -121,6 +125,23 @@ impl Partition {
     /// A number that comes back in this partition's events and completions.
     pub fn set_tag(&self, tag: u64) {
         self.tag.store(tag, Ordering::Relaxed);
+    }
+
+    /// True if nobody holds one of its locks: a host without threads asks before it does work for it.
+    pub(crate) fn is_free(&self) -> bool {
+        let files = self.maintenance.is_locked() || self.allocation.is_locked() || self.root.is_locked();
+        !files && !self.log.is_locked()
+    }
+
+    /// The same for a call of the owner.
+    pub(crate) fn is_free_for_calls(&self) -> bool {
+        self.is_free() && !self.operation.is_locked()
+    }
+
+    /// The same for `work`, which makes a segment only if entries wait: a close keeps others from that while it waits for the root.
+    pub(crate) fn is_free_for_work(&self) -> bool {
+        let no_entries = self.log.try_lock().map(|log| log.groups.is_empty());
+        !self.root.is_locked() && no_entries.is_some_and(|none| none || !self.allocation.is_locked())
     }
 
     pub fn tag(&self) -> u64 {

@@ -4,7 +4,7 @@ use super::log::{Extent, Live, Log};
 use super::recovery::{read_root, Found, Recovery};
 use super::root::{RootWriter, ROOT_NAME};
 use super::types::{EngineConfig, Mode, PartitionConfig, State};
-use super::{random_id, Disposition, Host, Partition};
+use super::{Disposition, Host, Partition};
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, LogEnd, Root, MAX_COUNTER};
 use crate::io::{Access, Dir, Storage};
@@ -145,10 +145,13 @@ impl Partition {
             return Err(Error::new(Status::Damaged, Op::Open, message));
         }
         let recovery = |access| Recovery { dir: &*dir, root: &root, access, known_index: self.known_index }.run();
-        let mut found = recovery(Access::ReadDirect);
+        let direct = self.has_direct_io(&*dir)?;
+        // Where there is no O_DIRECT, looking at the medium takes from the page cache what nobody else has.
+        let mut found = recovery(if direct { Access::ReadDirect } else { Access::Read });
         if !root.clean && found.fault.is_none() {
-            if let Some((cached, durable, end)) = self.cached_only(&*dir, &root, &found, recovery)? {
-                self.sync_found(&*dir, &found)?;
+            let unsynced = if direct { self.cached_only(&root, &found, recovery) } else { unsure(&mut found) };
+            if let Some((cached, durable, end)) = unsynced {
+                self.sync_found(&*dir, if direct { &found } else { &cached })?;
                 self.load_from_cache(&*dir, root, cached, durable, end)?;
                 return self.take_orphan_in(&root);
             }
@@ -173,8 +176,8 @@ impl Partition {
         }
         let mut root = Root {
             partition_id: self.id,
-            incarnation: random_id(),
-            epoch: random_id(),
+            incarnation: self.host.random_id(),
+            epoch: self.host.random_id(),
             first_segment: 1,
             lsn_limit: 1,
             mode: self.mode as u32,
@@ -185,36 +188,25 @@ impl Partition {
         Ok(root)
     }
 
-    /// What an unclean open sees and the medium may lack: after a sync that failed the kernel calls pages clean and never writes them.
-    /// In mode none that is what only the page cache has; without O_DIRECT, where nobody can look past the cache, it is the newest
-    /// segment. Returns what was found, and what of it is durable: the last index and the position behind it.
-    fn cached_only(
-        &self,
-        dir: &dyn Dir,
-        root: &Root,
-        medium: &Found,
-        recovery: impl Fn(Access) -> Found,
-    ) -> Result<Option<(Found, u64, BeginData)>> {
+    fn has_direct_io(&self, dir: &dyn Dir) -> Result<bool> {
         let file = dir.open(ROOT_NAME, Access::Durable).map_err(|e| Error::io(Op::Open, &e, "opening the root"))?;
-        let direct = file.writes_are_durable();
-        if root.mode != Mode::None as u32 && direct {
-            return Ok(None);
+        Ok(file.writes_are_durable())
+    }
+
+    /// What an unclean open sees and the medium lacks: after a sync that failed the kernel calls pages clean and never writes them. Only
+    /// mode none leaves such. Returns what was found, and what of it is durable: the last index and the position behind it.
+    fn cached_only(&self, root: &Root, medium: &Found, recovery: impl Fn(Access) -> Found) -> Option<Unsynced> {
+        if root.mode != Mode::None as u32 {
+            return None;
         }
         let cached = recovery(Access::Read);
-        if cached.fault.is_some() || cached.end.segment == 0 {
-            return Ok(None);
-        }
-        if !direct {
-            let (first, continues) = cached.newest;
-            return Ok(Some((cached, first.saturating_sub(1), continues)));
-        }
-        if cached.end.last_lsn <= medium.end.last_lsn {
-            return Ok(None);
+        if cached.fault.is_some() || cached.end.segment == 0 || cached.end.last_lsn <= medium.end.last_lsn {
+            return None;
         }
         // Entries that a newer segment replaces are not those that the medium has.
         let newer = cached.chain.iter().filter(|l| l.segment.sequence() > medium.end.segment);
         let newer = newer.map(|l| l.first).min().unwrap_or(u64::MAX);
-        Ok(Some((cached, medium.last.0.min(newer.saturating_sub(1)), medium.end)))
+        Some((cached, medium.last.0.min(newer.saturating_sub(1)), medium.end))
     }
 
     /// The entries that may not be durable are checked like all others, so they are good; they are written anew, into a new segment.
@@ -271,7 +263,7 @@ impl Partition {
         };
         log.opened_end = end;
         log.stored = root;
-        log.desired = Root { epoch: random_id(), clean: false, end, ..root };
+        log.desired = Root { epoch: self.host.random_id(), clean: false, end, ..root };
         log.compaction = (root.compaction_index, root.compaction_term);
         log.last = found.last;
         log.commit = found.commit;
@@ -310,6 +302,15 @@ impl Partition {
             self.set_state(&mut log, State::ReadWrite, Cause::Damage, Op::Open, 0, range);
         }
     }
+}
+
+/// What was found, and what of it is known durable: the last index and the position behind it.
+type Unsynced = (Found, u64, BeginData);
+
+/// Where nobody can look past the page cache, everything above the marks may be there only.
+fn unsure(found: &mut Found) -> Option<Unsynced> {
+    let (first, continues) = found.unsure;
+    (found.end.segment != 0).then(|| (std::mem::take(found), first.saturating_sub(1), continues))
 }
 
 /// The chain as the view of the log: every part ends before the next newer one begins.

@@ -39,8 +39,8 @@ pub(super) struct Found {
     pub cut: Option<(u64, u64, u64)>,
     /// Segments with records above the mark: they count, and are to be synced before anyone relies on them.
     pub to_sync: Vec<u64>,
-    /// First index of the newest segment and what it continues: what is below is durable.
-    pub newest: (u64, BeginData),
+    /// First index of the oldest segment with records above the mark, and what it continues: what is below is durable.
+    pub unsure: (u64, BeginData),
     /// Damage that keeps the partition from being written; what was found is there to be read.
     pub fault: Option<Error>,
 }
@@ -186,12 +186,12 @@ impl Recovery<'_> {
         // Compaction may have taken all of it; then the log is what the compaction point says.
         if !self.in_chain(&position) {
             found.last = (self.root.compaction_index, self.root.compaction_term);
-            found.newest = (self.root.compaction_index + 1, BeginData::default());
+            found.unsure = (self.root.compaction_index + 1, BeginData::default());
             return Vec::new();
         }
         found.last = (end.index, end.term);
         found.end = position;
-        found.newest = (end.index + 1, position);
+        found.unsure = (end.index + 1, position);
         let mut links = Vec::new();
         self.walk(found.end, &mut links, found);
         links
@@ -325,6 +325,7 @@ impl Recovery<'_> {
                     add_damaged(found, (first, newer - 1, newer - first));
                 }
                 found.to_sync.push(next.segment);
+                found.unsure = (found.unsure.0.min(verdict.first), begin);
                 *segment.index.lock() = scanned.index;
                 links.push(Link { segment, first: verdict.first, last: u64::MAX, end: next.end_offset });
                 next = begin;
@@ -364,7 +365,7 @@ impl Recovery<'_> {
         let begin = verdict.begin?;
         found.end = verdict.end;
         found.last = verdict.last;
-        found.newest = (verdict.first, begin);
+        found.unsure = (verdict.first, begin);
         found.commit = found.commit.max(verdict.commit);
         add_damaged(found, verdict.damaged);
         found.to_sync.push(segment.sequence());
@@ -490,7 +491,7 @@ impl Recovery<'_> {
             links.clear();
             found.last = compaction;
             found.end = BeginData::default();
-            found.newest = (compaction.0 + 1, BeginData::default());
+            found.unsure = (compaction.0 + 1, BeginData::default());
             found.to_sync.clear();
         }
         if found.fault.is_none() {

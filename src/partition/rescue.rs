@@ -32,12 +32,12 @@ impl Partition {
     }
 
     /// Everything that was never synced is written anew: a file on which an operation failed is not synced again, so nothing in it becomes
-    /// durable. It is read from the medium, or, where the medium has not got it, from the page cache: every entry is checked, so it does
-    /// not matter who kept the bytes.
+    /// durable. It is read from the page cache, which may be all that has it, and what that cannot give from the medium: every entry
+    /// is checked, so it does not matter who kept the bytes.
     pub(super) fn rescue_unsynced(&self, from: u64, last: u64, live: &[Live], end: BeginData) -> Result<Rescue> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut failed = None;
-        for access in [Access::ReadDirect, Access::Read] {
+        for access in [Access::Read, Access::ReadDirect] {
             let next = from + entries.len() as u64;
             failed = self.read_rest(next, last, live, access, &mut entries)?;
         }

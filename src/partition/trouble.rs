@@ -71,13 +71,8 @@ impl Partition {
         if log.fault_count != faults || log.state != State::ReadWrite {
             return true;
         }
-        match result {
-            Ok(()) => {
-                log.counters.heals += 1;
-                let healed = Error::new(Status::Ok, Op::Recover, "");
-                self.tell(log, Cause::None, &healed);
-            }
-            Err(_) => self.try_again(log),
+        if result.is_err() {
+            self.try_again(log);
         }
         true
     }
@@ -141,8 +136,12 @@ impl Partition {
     /// A fault that cost nothing but time, met and healed before anybody had to wait for it.
     pub(super) fn tell_healed(&self, log: &mut Log, error: &Error) {
         log.counters.errors += 1;
-        log.counters.heals += 1;
         self.tell(log, error.cause(), error);
+        self.tell_end_of_trouble(log);
+    }
+
+    pub(super) fn tell_end_of_trouble(&self, log: &mut Log) {
+        log.counters.heals += 1;
         let healed = Error::new(Status::Ok, Op::Recover, "");
         self.tell(log, Cause::None, &healed);
     }

@@ -3,7 +3,7 @@
 use super::append::{extent, fits, record_bytes, Checksums};
 use super::log::Log;
 use super::types::EntryRef;
-use super::{random_id, Partition};
+use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, RecordHeader, RecordType, RECORD_HEADER_BYTES};
 use crate::io::{write_all_at, File};
@@ -63,7 +63,7 @@ impl Partition {
     fn make_spare(&self, log: &mut MutexGuard<'_, Log>) -> Result<()> {
         let sequence = match log.unbacked.back() {
             Some(planned) => planned.sequence(),
-            None => log.plan_segment(0, random_id()).sequence(),
+            None => log.plan_segment(0, self.host.random_id()).sequence(),
         };
         let faults = log.fault_count;
         let made = MutexGuard::unlocked(log, || self.back_segments(sequence));

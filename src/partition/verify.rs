@@ -1,7 +1,7 @@
 //! Verify: reads every live entry from the medium and checks it.
 
 use super::read::note_damage;
-use super::types::VerifyReport;
+use super::types::{State, VerifyReport};
 use super::Partition;
 use crate::error::{Cause, Op, Result};
 use crate::io::Access;
@@ -9,14 +9,21 @@ use crate::segment::{read_records, ReadError};
 
 impl Partition {
     /// Reads all entries past the page cache and checks them. Damage is reported, latches nothing, and shows in `status`.
-    /// Appends go on meanwhile; entries that come later are not covered.
+    /// Appends go on meanwhile; entries that come later are not covered, nor, in a faulted partition, those not known durable.
     pub fn verify(&self) -> Result<VerifyReport> {
         let (mut parts, compaction) = {
             let mut log = self.log.lock();
             self.check_readable(&log, Op::Verify)?;
             self.wait_idle(&mut log, Op::Verify)?;
             self.check_readable(&log, Op::Verify)?;
-            (log.live.clone(), log.compaction.0)
+            let mut parts = log.live.clone();
+            if log.state != State::ReadWrite {
+                // What a fault has kept from the medium is not damage: recovery has it.
+                let durable = log.durable.index;
+                parts.iter_mut().for_each(|p| p.last = p.last.min(durable));
+                parts.retain(|p| p.first <= p.last);
+            }
+            (parts, log.compaction.0)
         };
         let mut report = VerifyReport::default();
         let dir = self.dir(Op::Verify)?;

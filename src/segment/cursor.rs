@@ -11,6 +11,8 @@ const WINDOW_BYTES: usize = 128 << 10;
 const WINDOW_MIN_BYTES: u64 = 20 << 10;
 /// Windows start and end at multiples of this, as O_DIRECT asks for.
 const BLOCK: u64 = 4096;
+/// Where in a record's header its type is.
+const TYPE_OFFSET: usize = 12;
 
 pub struct Cursor<'a> {
     file: &'a dyn File,
@@ -140,9 +142,11 @@ impl<'a> Cursor<'a> {
         let mut at = offset.next_multiple_of(8);
         while at + RECORD_HEADER_BYTES as u64 <= self.limit {
             let ahead = self.bytes(at, BLOCK as usize);
-            if ahead.len() >= BLOCK as usize && ahead.iter().all(|b| *b == 0) {
-                // Records do not start with a zero type, so none starts in here but for the last header's length.
-                at += (BLOCK as usize - RECORD_HEADER_BYTES).next_multiple_of(8) as u64;
+            // A record's type is never zero: none starts so far before the first byte that is not.
+            let zeros = leading_zeros(ahead);
+            let none = zeros.saturating_sub(TYPE_OFFSET) as u64 / 8 * 8;
+            if none > 0 {
+                at += none;
                 continue;
             }
             match self.header_at(at) {
@@ -152,4 +156,9 @@ impl<'a> Cursor<'a> {
         }
         None
     }
+}
+
+fn leading_zeros(bytes: &[u8]) -> usize {
+    let whole = bytes.chunks_exact(64).take_while(|c| **c == [0; 64]).count() * 64;
+    whole + bytes.get(whole..).unwrap_or(&[]).iter().take_while(|b| **b == 0).count()
 }

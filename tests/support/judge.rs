@@ -1,8 +1,9 @@
 //! The judge: what a model allows a restart or a recovery to find.
 
 use bulkhead::{Cause, Entry, HardState, Mode, Partition, State};
+use std::sync::Arc;
 
-use super::model::{apply, same, Model};
+use super::model::{apply, cut, is_same, same, Model};
 use super::read_all;
 
 /// What came before a judgement, and with it what must still be there; the later in the list, the less.
@@ -87,24 +88,22 @@ impl Model {
         };
         let mut log = self.base.clone();
         self.steps[..promised].iter().for_each(|e| apply(&mut log, e));
-        let mut first_difference = String::new();
+        let first = log.clone();
         for step in promised..=self.steps.len() {
-            let wanted = log.range(point + 1..).map(|(i, e)| (*i, e.clone())).collect();
-            match same(found, &wanted) {
-                Ok(()) => return Ok(()),
-                Err(e) if first_difference.is_empty() => first_difference = e,
-                Err(_) => {}
+            if is_same(found, &log, point) {
+                return Ok(());
             }
             // A replacement may have cut the old suffix before its first entry arrived.
             if let Some(next) = self.steps.get(step) {
-                log.split_off(&next.index);
-                let wanted = log.range(point + 1..).map(|(i, e)| (*i, e.clone())).collect();
-                if same(found, &wanted).is_ok() {
+                cut(&mut log, next.index);
+                if is_same(found, &log, point) {
                     return Ok(());
                 }
                 apply(&mut log, next);
             }
         }
+        let first = first.range(point + 1..).map(|(i, e)| (*i, e.clone())).collect();
+        let first_difference = same(found, &first).err().unwrap_or_default();
         let (a, n) = (self.acknowledged, self.steps.len());
         Err(format!("none of the logs that {after:?} may leave (promised {promised}, acknowledged {a}, written {n}): {first_difference}"))
     }
@@ -127,18 +126,29 @@ impl Model {
     /// What was found is what the owner now relies on. In mode sync an open makes it durable; in the others what was not synced still may go.
     fn adopt(&mut self, found: Vec<Entry>, hard: HardState, after: After) {
         let in_memory = matches!(after, After::Recover | After::Process);
-        let keeps_steps = self.mode != Mode::Sync && in_memory && self.maybe_reset.is_none();
-        let mut durable = self.base.clone();
-        self.steps[..self.durable].iter().for_each(|e| apply(&mut durable, e));
-        let (base, steps) = found.into_iter().partition(|e| !keeps_steps || durable.get(&e.index) == Some(e));
-        self.base = Vec::into_iter(base).map(|e: Entry| (e.index, e)).collect();
-        self.steps = steps;
-        self.durable = 0;
-        self.acknowledged = self.steps.len();
+        let point = self.compaction.0;
+        // Where nothing but what was acknowledged is there, what may come back of it after a power cut is as it was before.
+        if !(in_memory && self.maybe_reset.is_none() && is_same(&found, &self.current, point)) {
+            self.take_over(found, in_memory);
+        }
         self.maybe_compaction = None;
         self.maybe_reset = None;
         self.maybe_hard.clear();
         self.hard = hard;
         self.may_report_loss = false;
+        self.renew();
+    }
+
+    fn take_over(&mut self, found: Vec<Entry>, in_memory: bool) {
+        let keeps_steps = self.mode != Mode::Sync && in_memory && self.maybe_reset.is_none();
+        let mut durable = self.base.clone();
+        self.steps[..self.durable].iter().for_each(|e| apply(&mut durable, e));
+        let found = found.into_iter().map(Arc::new);
+        let (base, steps): (Vec<_>, _) = found.partition(|e| !keeps_steps || durable.get(&e.index) == Some(e));
+        self.base = base.into_iter().map(|e| (e.index, e)).collect();
+        self.steps = steps;
+        self.pending.clear();
+        self.durable = 0;
+        self.acknowledged = self.steps.len();
     }
 }

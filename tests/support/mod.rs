@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test binary uses its own part
 
 pub mod driver;
+pub mod field;
 pub mod judge;
 pub mod model;
 
@@ -93,7 +94,12 @@ impl Payload {
                 unit.iter().copied().cycle().take(len).collect()
             }
             Payload::Random => {
-                (0..len as u64).map(|i| mix(&[index, term, i / 8]).to_le_bytes()[i as usize % 8]).collect()
+                let mut bytes: Vec<u8> = Vec::with_capacity(len + 8);
+                while bytes.len() < len {
+                    bytes.extend(mix(&[index, term, bytes.len() as u64 / 8]).to_le_bytes());
+                }
+                bytes.truncate(len);
+                bytes
             }
         }
     }

@@ -5,20 +5,21 @@
 //! them: at least those that the mode and the kind of crash promise. Vote, compaction and reset are durable in every mode when their
 //! calls return; one that failed may or may not have happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use bulkhead::{Entry, HardState, Mode, Partition, State};
 
 use super::read_all;
 
-pub(super) type Log = BTreeMap<u64, Entry>;
+pub type Log = BTreeMap<u64, Arc<Entry>>;
 
 #[derive(Clone)]
 pub struct Model {
     pub mode: Mode,
     pub(super) base: Log,
     /// Entries written since `base`, each replacing what stands at and behind its index.
-    pub(super) steps: Vec<Entry>,
+    pub(super) steps: Vec<Arc<Entry>>,
     pub(super) acknowledged: usize,
     pub(super) durable: usize,
     pub(super) compaction: (u64, u64),
@@ -29,6 +30,13 @@ pub struct Model {
     pub(super) highest_commit: u64,
     /// A flush of acknowledged entries failed: the medium may never have got them.
     pub may_report_loss: bool,
+    /// The log as accepted: what was acknowledged, and what was submitted and may still fail.
+    pub(super) current: Log,
+    /// Submitted batches whose completion is not here yet: token, and how many steps there are with it.
+    pub pending: VecDeque<(u64, usize)>,
+    /// Everything that was ever written, for disks that lie: what is read must at least be one of these.
+    ever: HashMap<u64, Vec<Arc<Entry>>>,
+    pub keeps_all: bool,
 }
 
 impl Model {
@@ -46,19 +54,27 @@ impl Model {
             maybe_hard: Vec::new(),
             highest_commit: 0,
             may_report_loss: false,
+            current: Log::new(),
+            pending: VecDeque::new(),
+            ever: HashMap::new(),
+            keeps_all: false,
         }
     }
 
-    /// The log as acknowledged.
-    pub fn log(&self) -> Log {
+    /// The log as accepted.
+    pub fn log(&self) -> &Log {
+        &self.current
+    }
+
+    /// Makes `current` what was acknowledged.
+    pub(super) fn renew(&mut self) {
         let mut log = self.base.clone();
         self.steps[..self.acknowledged].iter().for_each(|e| apply(&mut log, e));
-        log.retain(|i, _| *i > self.compaction.0);
-        log
+        self.current = log.split_off(&(self.compaction.0 + 1));
     }
 
     pub fn last(&self) -> u64 {
-        self.log().keys().last().copied().unwrap_or(0).max(self.compaction.0)
+        self.current.keys().next_back().copied().unwrap_or(0).max(self.compaction.0)
     }
 
     pub fn compaction(&self) -> (u64, u64) {
@@ -70,28 +86,87 @@ impl Model {
     }
 
     pub fn last_term(&self) -> u64 {
-        self.log().values().last().map_or(self.compaction.1, |e| e.term)
+        self.current.values().next_back().map_or(self.compaction.1, |e| e.term)
     }
 
     /// An append was called and came back.
     pub fn appended(&mut self, entries: &[Entry], acknowledged: bool) {
-        let failed = self.steps[self.acknowledged..].iter().map(|e| e.index).min();
-        if acknowledged && failed.is_some_and(|index| entries.first().is_some_and(|e| e.index > index)) {
-            // The log goes on without what failed before, which would have replaced something.
-            self.steps.truncate(self.acknowledged);
+        if acknowledged {
+            self.drop_failed(entries);
         }
-        self.steps.extend_from_slice(entries);
+        self.write(entries, acknowledged);
         if acknowledged {
             self.acknowledged = self.steps.len();
             if self.mode == Mode::Sync {
                 self.durable = self.acknowledged;
             }
         }
-        if self.steps.len() > 4096 && self.durable == self.steps.len() {
-            self.base = self.log();
+        if self.steps.len() > 64 && self.durable == self.steps.len() && self.pending.is_empty() {
+            self.base = self.current.clone();
             self.steps.clear();
             (self.acknowledged, self.durable) = (0, 0);
         }
+    }
+
+    /// Mode sync: a batch was accepted, its completion will say how it came out.
+    pub fn submitted(&mut self, entries: &[Entry], token: u64) {
+        self.drop_failed(entries);
+        self.write(entries, true);
+        self.pending.push_back((token, self.steps.len()));
+    }
+
+    /// A completion of `submit`. Batches succeed in their order, each completes once.
+    pub fn completed(&mut self, token: u64, acknowledged: bool) -> Result<(), String> {
+        let place = self.pending.iter().position(|(t, _)| *t == token);
+        let Some((_, end)) = place.filter(|i| *i == 0 || !acknowledged).and_then(|i| self.pending.remove(i)) else {
+            return Err(format!("completion of {token}, waiting for {:?}", self.pending));
+        };
+        if acknowledged && self.mode == Mode::Sync {
+            self.acknowledged = self.acknowledged.max(end);
+            self.durable = self.durable.max(self.acknowledged);
+        }
+        Ok(())
+    }
+
+    /// A fault: in mode sync what was accepted and not acknowledged is gone, or may come back after a restart.
+    pub fn rolled_back(&mut self) {
+        if self.mode == Mode::Sync {
+            self.renew();
+        }
+    }
+
+    /// The log goes on without what failed before, if that would have replaced something.
+    fn drop_failed(&mut self, entries: &[Entry]) {
+        let failed = self.steps[self.acknowledged..].iter().map(|e| e.index).min();
+        let goes_on = failed.is_some_and(|index| entries.first().is_some_and(|e| e.index > index));
+        if goes_on && self.pending.is_empty() {
+            self.steps.truncate(self.acknowledged);
+        }
+    }
+
+    fn write(&mut self, entries: &[Entry], accepted: bool) {
+        for entry in entries {
+            let entry = Arc::new(entry.clone());
+            if accepted {
+                apply(&mut self.current, &entry);
+            }
+            if self.keeps_all {
+                self.ever.entry(entry.index).or_default().push(entry.clone());
+            }
+            self.steps.push(entry);
+        }
+    }
+
+    /// Entries that were acknowledged and that nothing which was tried since may have replaced.
+    pub fn surely_there(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        let tried = self.steps[self.acknowledged..].iter().map(|e| e.index).min().unwrap_or(u64::MAX);
+        let (log, none) = if self.maybe_reset.is_some() { (&self.base, 0) } else { (&self.current, tried) };
+        log.range(..none).map(|(_, e)| e)
+    }
+
+    /// True if an entry like this was ever written here.
+    pub fn ever_written(&self, entry: &Entry) -> bool {
+        self.ever.get(&entry.index).is_some_and(|all| all.iter().any(|e| **e == *entry))
     }
 
     pub fn synced(&mut self) {
@@ -102,9 +177,10 @@ impl Model {
         if index <= self.compaction.0 {
             return;
         }
-        let term = self.log().get(&index).map_or(0, |e| e.term);
+        let term = self.current.get(&index).map_or(0, |e| e.term);
         if acknowledged {
             self.compaction = (index, term);
+            self.current = self.current.split_off(&(index + 1));
             self.hard.commit = self.hard.commit.max(index);
         } else {
             self.maybe_compaction = Some((index, term));
@@ -119,6 +195,7 @@ impl Model {
             return;
         }
         self.base.clear();
+        self.current.clear();
         self.steps.clear();
         (self.acknowledged, self.durable) = (0, 0);
         self.compaction = (index, term);
@@ -143,18 +220,35 @@ impl Model {
             Err(e) if healthy => Err(format!("a healthy partition cannot be read: {e}")),
             Err(_) => Ok(()),
             // An open that failed half-way knows a part of the log; a failed compaction or reset may be seen or not.
-            Ok(found) if !healthy => match found.iter().find(|e| log.get(&e.index).is_some_and(|l| l != *e)) {
+            Ok(found) if !healthy => match found.iter().find(|e| log.get(&e.index).is_some_and(|l| **l != **e)) {
                 Some(e) => Err(format!("entry {} of term {} was never acknowledged", e.index, e.term)),
                 None => Ok(()),
             },
-            Ok(found) => same(&found, &log).map_err(|e| format!("running: {e}")),
+            Ok(found) => same(&found, log).map_err(|e| format!("running: {e}")),
         }
     }
 }
 
-pub(super) fn apply(log: &mut Log, entry: &Entry) {
-    log.split_off(&entry.index);
+pub(super) fn apply(log: &mut Log, entry: &Arc<Entry>) {
+    cut(log, entry.index);
     log.insert(entry.index, entry.clone());
+}
+
+/// Removes entries from `index` on.
+pub(super) fn cut(log: &mut Log, index: u64) {
+    while log.last_key_value().is_some_and(|(last, _)| *last >= index) {
+        log.pop_last();
+    }
+}
+
+/// Like `same`, for the part of a log behind `point`, and without words.
+pub(super) fn is_same(found: &[Entry], wanted: &Log, point: u64) -> bool {
+    let last = wanted.last_key_value().map(|(_, e)| (e.index, e.term)).filter(|e| e.0 > point);
+    if found.last().map(|e| (e.index, e.term)) != last {
+        return false;
+    }
+    let mut rest = wanted.range(point + 1..).map(|(_, e)| e);
+    found.iter().all(|f| rest.next().is_some_and(|w| **w == *f)) && rest.next().is_none()
 }
 
 pub(super) fn same(found: &[Entry], wanted: &Log) -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! One simulated file: what the page cache shows, what the medium holds, and what lies between them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Bytes that a device writes whole or not at all.
 pub const SECTOR: usize = 512;
@@ -9,38 +10,75 @@ pub type Sector = [u8; SECTOR];
 /// Versions of one unsynced sector that are remembered: any of them may be what a power cut leaves.
 const MAX_VERSIONS: usize = 4;
 
-/// Bytes with a length of their own; what was never written reads as zeros.
+/// Bytes are kept in pieces of this size, which copies of a disk share until one of them writes.
+const PIECE: usize = 4096;
+
+const ZEROS: [u8; PIECE] = [0; PIECE];
+
+/// Bytes with a length of their own; what was never written, or with zeros, takes no memory.
 #[derive(Clone, Default)]
 pub struct Bytes {
-    data: Vec<u8>,
+    pieces: Vec<Option<Arc<[u8; PIECE]>>>,
     pub len: u64,
 }
 
 impl Bytes {
     pub fn read(&self, offset: u64, buf: &mut [u8]) -> usize {
         let n = self.len.saturating_sub(offset).min(buf.len() as u64) as usize;
-        let from = (offset as usize).min(self.data.len());
-        let to = (offset as usize).saturating_add(n).min(self.data.len());
-        buf[..to - from].copy_from_slice(&self.data[from..to]);
-        buf[to - from..n].fill(0);
+        self.copy(offset, &mut buf[..n]);
         n
     }
 
-    pub fn write(&mut self, offset: u64, bytes: &[u8]) {
-        let from = offset as usize;
-        let to = from + bytes.len();
-        if self.data.len() < to {
-            self.data.resize(to, 0);
+    /// Fills the buffer, whatever the length.
+    fn copy(&self, offset: u64, buf: &mut [u8]) {
+        for (at, from, part) in parts(offset, buf.len()) {
+            let to = &mut buf[part];
+            match self.pieces.get(at).and_then(Option::as_ref) {
+                Some(piece) => to.copy_from_slice(&piece[from..from + to.len()]),
+                None => to.fill(0),
+            }
         }
-        self.data[from..to].copy_from_slice(bytes);
-        self.len = self.len.max(to as u64);
+    }
+
+    pub fn write(&mut self, offset: u64, bytes: &[u8]) {
+        for (at, from, part) in parts(offset, bytes.len()) {
+            let part = &bytes[part];
+            if at >= self.pieces.len() {
+                self.pieces.resize(at + 1, None);
+            }
+            let piece = &mut self.pieces[at];
+            let zeros = *part == ZEROS[..part.len()];
+            if zeros && (piece.is_none() || part.len() == PIECE) {
+                *piece = None;
+            } else {
+                let piece = piece.get_or_insert_with(|| Arc::new([0; PIECE]));
+                Arc::make_mut(piece)[from..from + part.len()].copy_from_slice(part);
+            }
+        }
+        self.len = self.len.max(offset + bytes.len() as u64);
+    }
+
+    /// Takes a range over from another file's bytes; whole pieces are shared.
+    fn take_over(&mut self, other: &Bytes, offset: u64, len: usize) {
+        for (at, from, part) in parts(offset, len) {
+            if part.len() == PIECE {
+                if at >= self.pieces.len() {
+                    self.pieces.resize(at + 1, None);
+                }
+                self.pieces[at] = other.pieces.get(at).cloned().flatten();
+            } else {
+                let mut bytes = [0; PIECE];
+                let place = (at * PIECE + from) as u64;
+                other.copy(place, &mut bytes[..part.len()]);
+                self.write(place, &bytes[..part.len()]);
+            }
+        }
+        self.len = self.len.max(offset + len as u64);
     }
 
     pub fn sector(&self, number: u64) -> Sector {
         let mut sector = [0; SECTOR];
-        let from = (number as usize * SECTOR).min(self.data.len());
-        let to = (from + SECTOR).min(self.data.len());
-        sector[..to - from].copy_from_slice(&self.data[from..to]);
+        self.copy(number * SECTOR as u64, &mut sector);
         sector
     }
 
@@ -54,7 +92,11 @@ impl Bytes {
     /// Sets the length; what lies beyond is forgotten, so that it reads as zeros should the file grow again.
     pub fn cut(&mut self, len: u64) {
         self.len = len;
-        self.data.truncate(len as usize);
+        self.pieces.truncate((len as usize).div_ceil(PIECE));
+        let rest = len as usize % PIECE;
+        if let Some(Some(last)) = self.pieces.get_mut(len as usize / PIECE) {
+            Arc::make_mut(last)[rest..].fill(0);
+        }
     }
 
     pub fn to_vec(&self) -> Vec<u8> {
@@ -64,13 +106,25 @@ impl Bytes {
     }
 }
 
+/// The pieces that `len` bytes at `offset` lie in: number, offset in it, and which of the bytes.
+fn parts(offset: u64, len: usize) -> impl Iterator<Item = (usize, usize, std::ops::Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let at = offset as usize + done;
+        let n = (PIECE - at % PIECE).min(len - done);
+        let part = done..done + n;
+        done += n;
+        (n > 0).then_some((at / PIECE, at % PIECE, part))
+    })
+}
+
 /// What happened to a sector since it was last durable.
 #[derive(Clone, Default)]
 pub struct Dirty {
     /// Earlier unsynced contents, oldest first.
     versions: Vec<Sector>,
     /// What a write-back without a flush put into the device's volatile cache: direct reads see it, a power cut may lose it.
-    device: Option<Sector>,
+    device: Option<Box<Sector>>,
 }
 
 #[derive(Clone, Default)]
@@ -102,14 +156,24 @@ impl Content {
                     self.dirty.insert(number, Dirty::default());
                 }
             }
-            // A write gives a bad sector a new place on the medium, unless that fails as well.
-            self.unreadable.remove(&number);
         }
+        // A write gives a bad sector a new place on the medium, unless that fails as well.
+        self.heal_sectors(offset, bytes.len());
         self.cached.write(offset, bytes);
     }
 
     /// A direct write: `lands` says which sectors reach the medium. The page cache never differs from it afterwards.
     pub fn write_direct(&mut self, offset: u64, bytes: &[u8], lands: impl Fn(u64) -> bool) {
+        if sectors(offset, bytes.len()).all(&lands) {
+            self.cached.write(offset, bytes);
+            self.durable.take_over(&self.cached, offset, bytes.len());
+            if !self.dirty.is_empty() {
+                sectors(offset, bytes.len()).for_each(|n| _ = self.dirty.remove(&n));
+            }
+            self.heal_sectors(offset, bytes.len());
+            self.durable.len = self.durable.len.max(self.cached.len);
+            return;
+        }
         for number in sectors(offset, bytes.len()).filter(|n| lands(*n)) {
             let at = (number * SECTOR as u64 - offset) as usize;
             let part = &bytes[at..at + SECTOR];
@@ -119,6 +183,12 @@ impl Content {
             self.unreadable.remove(&number);
         }
         self.durable.len = self.durable.len.max(self.cached.len);
+    }
+
+    fn heal_sectors(&mut self, offset: u64, len: usize) {
+        if !self.unreadable.is_empty() {
+            sectors(offset, len).for_each(|n| _ = self.unreadable.remove(&n));
+        }
     }
 
     /// A write that the page cache shows and the medium never gets.
@@ -176,15 +246,16 @@ impl Content {
 
     /// What a direct read writes back first: it is in the device afterwards, but no flush made it durable.
     pub fn write_back(&mut self, offset: u64, len: usize) {
-        for number in sectors(offset, len) {
-            if let Some(dirty) = self.dirty.get_mut(&number) {
-                dirty.device = Some(self.cached.sector(number));
-            }
+        for (number, dirty) in self.dirty.range_mut(sectors(offset, len)) {
+            dirty.device = Some(Box::new(self.cached.sector(*number)));
         }
     }
 
     /// The device empties its volatile cache, whoever asked for it: what was written back before is durable now.
     pub fn device_flush(&mut self) {
+        if self.dirty.is_empty() {
+            return;
+        }
         for (number, dirty) in &mut self.dirty {
             if let Some(sector) = dirty.device.take() {
                 self.durable.put_sector(*number, &sector);
@@ -200,8 +271,8 @@ impl Content {
         let n = self.cached.len.saturating_sub(offset).min(buf.len() as u64) as usize;
         buf[..n].fill(0);
         self.durable.read(offset, &mut buf[..n]);
-        for number in sectors(offset, n) {
-            let Some(sector) = self.dirty.get(&number).and_then(|d| d.device) else { continue };
+        for (number, dirty) in self.dirty.range(sectors(offset, n)) {
+            let Some(sector) = dirty.device.as_deref() else { continue };
             let start = number * SECTOR as u64;
             let from = start.max(offset);
             let to = (start + SECTOR as u64).min(offset + n as u64);
@@ -225,7 +296,7 @@ impl Content {
     pub fn power_cut(&mut self, pick: impl Fn(u64, usize) -> usize) {
         for (number, dirty) in std::mem::take(&mut self.dirty) {
             let mut choices = dirty.versions;
-            choices.extend(dirty.device);
+            choices.extend(dirty.device.as_deref());
             choices.push(self.cached.sector(number));
             if let Some(chosen) = pick(number, choices.len() + 1).checked_sub(1) {
                 self.durable.put_sector(number, &choices[chosen]);

@@ -110,15 +110,22 @@ impl File for SimFile {
             }
             len = len.min(room);
         }
-        let bytes: Vec<u8> = bufs.iter().flat_map(|b| b.iter().copied()).take(len).collect();
+        let joined: Vec<u8>;
+        let bytes = match bufs {
+            [one] => &one[..len],
+            many => {
+                joined = many.iter().map(|b| &b[..]).collect::<Vec<_>>().concat();
+                &joined[..len]
+            }
+        };
         if self.is_direct() && state.content(self.handle.inode).write_meets_bad_sector(offset, len) {
             let partial = Verdict { effect: Effect::Part, errno: Some(libc::EIO), crashed: false, key: verdict.key };
             let good = state.content(self.handle.inode).unwritable.clone();
             let lands = lands(partial.key);
-            state.content(self.handle.inode).write_direct(offset, &bytes, |n| !good.contains(&n) && lands(n));
+            state.content(self.handle.inode).write_direct(offset, bytes, |n| !good.contains(&n) && lands(n));
             return partial.result(0);
         }
-        self.store(&mut state, &verdict, offset, &bytes);
+        self.store(&mut state, &verdict, offset, bytes);
         verdict.result(len)
     }
 

@@ -66,6 +66,11 @@ impl Shared {
         len: u64,
     ) -> io::Result<(MutexGuard<'_, State>, Verdict)> {
         let mut state = self.state.lock();
+        if let Some(hook) = state.hook {
+            drop(state);
+            hook();
+            state = self.state.lock();
+        }
         if state.dead {
             return Err(os(libc::EIO));
         }
@@ -94,6 +99,7 @@ impl Shared {
                 drop(state);
                 panic!("injected panic in {kind:?} of {path}");
             }
+            Some(Fault::Delay(time)) if !state.delays_are_real => state.clock.pass(time),
             Some(Fault::Delay(time)) => {
                 drop(state);
                 std::thread::sleep(time);

@@ -189,6 +189,11 @@ impl SimDisk {
         self.shared.state.lock().counts.get(&kind).copied().unwrap_or(0)
     }
 
+    /// How many operations the log remembers from now on; 50,000 at first.
+    pub fn keep_log(&self, operations: usize) {
+        self.shared.state.lock().max_log = operations;
+    }
+
     /// The last operations, oldest first.
     pub fn log(&self) -> Vec<OpRecord> {
         self.shared.state.lock().log.iter().cloned().collect()

@@ -9,6 +9,7 @@
 //! Everything random is a hash of the seed and of what is chosen for, so that a run replays from its seed as long as each file sees the
 //! same operations in the same order, however the threads of different files are scheduled.
 
+mod clock;
 mod content;
 mod crash;
 mod dir;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use crate::sync::{Condvar, Mutex};
 
 use super::{Dir, Filesystem, Storage};
+pub use clock::SimClock;
 pub use content::SECTOR;
 pub use crash::Crash;
 use gate::Shared;
@@ -74,6 +76,9 @@ impl Default for SimConfig {
     }
 }
 
+/// Blocks of a disk whose size was never limited.
+const FULL_SIZE: u64 = u64::MAX / state::BLOCK;
+
 /// The simulated disk. Clones are the same disk. Thread-safe.
 #[derive(Clone)]
 pub struct SimDisk {
@@ -87,6 +92,24 @@ impl SimDisk {
 
     pub fn with_config(seed: u64, config: SimConfig) -> SimDisk {
         SimDisk { shared: Arc::new(Shared { state: Mutex::new(State::new(seed, config)), wake: Condvar::new() }) }
+    }
+
+    /// The clock of a simulation without threads. From now on delays of operations pass on it and take no real time.
+    pub fn clock(&self) -> Arc<SimClock> {
+        let mut state = self.shared.state.lock();
+        state.delays_are_real = false;
+        state.clock.clone()
+    }
+
+    /// Called before every operation, without a lock: a simulation without threads does there what other threads would do meanwhile.
+    pub fn set_hook(&self, hook: Option<fn()>) {
+        self.shared.state.lock().hook = hook;
+    }
+
+    /// True if nothing stands in the way of an operation: no rule, no lack of space, no crash to come.
+    pub fn is_calm(&self) -> bool {
+        let state = self.shared.state.lock();
+        !state.dead && state.rules.is_empty() && state.crash_at.is_none() && state.capacity_blocks >= FULL_SIZE
     }
 
     /// Adds a fault to the plan. The first rule that matches an operation decides.

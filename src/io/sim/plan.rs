@@ -1,5 +1,6 @@
 //! What goes wrong, and when: fault rules, matched against every operation.
 
+use std::fmt;
 use std::time::Duration;
 
 /// The kinds of operation: one for each method of the storage traits.
@@ -96,6 +97,10 @@ impl Rule {
         Rule::new(Fault::Errno(errno))
     }
 
+    pub fn fault(&self) -> &Fault {
+        &self.fault
+    }
+
     /// Only this kind; call again for more kinds.
     pub fn on(mut self, kind: OpKind) -> Rule {
         self.kinds.push(kind);
@@ -151,6 +156,24 @@ impl Rule {
         }
         self.fired += 1;
         true
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} on ", self.fault)?;
+        match self.kinds.as_slice() {
+            [] => write!(f, "any operation")?,
+            kinds if kinds.len() > 3 => write!(f, "any change")?,
+            kinds => write!(f, "{kinds:?}")?,
+        }
+        write!(f, " of {}", if self.path.is_empty() { "anything" } else { &self.path })?;
+        match (self.skip, self.times) {
+            (0, u64::MAX) => write!(f, ", always"),
+            (skip, u64::MAX) => write!(f, ", from the {}. on", skip + 1),
+            (skip, 1) => write!(f, ", the {}.", skip + 1),
+            (skip, times) => write!(f, ", the {}. to {}.", skip + 1, skip + times),
+        }
     }
 }
 

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::sync::Arc;
 
 use super::content::Content;
 use super::gate::os;
 use super::plan::{hash_name, mix, Fault, OpKind, OpRecord, Rule};
-use super::SimConfig;
+use super::{SimClock, SimConfig};
 
 pub const ROOT: u64 = 1;
 /// Unit of space.
 pub const BLOCK: u64 = 4096;
-/// Operations that the log remembers.
+/// Operations that the log remembers, unless told otherwise.
 const MAX_LOG: usize = 50_000;
 
 #[derive(Clone)]
@@ -78,6 +79,10 @@ pub struct State {
     pub hung: u64,
     pub releases: u64,
     pub crashes: u64,
+    pub clock: Arc<SimClock>,
+    pub delays_are_real: bool,
+    pub hook: Option<fn()>,
+    pub max_log: usize,
 }
 
 impl State {
@@ -102,6 +107,10 @@ impl State {
             hung: 0,
             releases: 0,
             crashes: 0,
+            clock: Arc::default(),
+            delays_are_real: true,
+            hook: None,
+            max_log: MAX_LOG,
         };
         let root = state.add_inode(Node::Dir { cached: BTreeMap::new(), durable: BTreeMap::new() }, 1);
         debug_assert_eq!(root, ROOT);
@@ -121,11 +130,15 @@ impl State {
         let mut hit = |r: &mut Rule| (active && r.matches(number, kind, path)).then(|| r.fault.clone());
         let fault = self.rules.iter_mut().find_map(&mut hit);
         let injected = match (&fault, crashed) {
+            _ if self.max_log == 0 => String::new(),
             (_, true) => "crash".to_string(),
             (Some(f), _) => format!("{f:?}"),
             (None, _) => String::new(),
         };
-        if self.log.len() == MAX_LOG {
+        if self.max_log == 0 {
+            return (fault, crashed, key);
+        }
+        if self.log.len() >= self.max_log {
             self.log.pop_front();
         }
         self.log.push_back(OpRecord { number, kind, path: path.to_string(), offset, len, injected });

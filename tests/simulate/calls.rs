@@ -1,0 +1,333 @@
+//! What owners do, step by step, and what they must hear.
+
+use bulkhead::io::sim::{Fault, Rule};
+use bulkhead::{Entry, Error, HardState, Mode, Partition, State, Status};
+
+use super::plan::{Action, Batch, Step};
+use super::world::{Verdict, World};
+use crate::support::driver::is_fault;
+use crate::support::judge::After;
+use crate::support::refs;
+
+impl World {
+    pub fn take(&self, step: &Step) -> Verdict {
+        self.tell(|| step.to_string());
+        let n = step.part;
+        match &step.action {
+            Action::Work(pieces) => self.work(*pieces),
+            Action::Time(time) => self.pass_time(*time),
+            Action::Inject(rule) => self.disk().inject(rule.clone()),
+            Action::Lie(rule) => self.lie(n, rule),
+            Action::FlipBit(_) | Action::Unreadable(_) | Action::Unwritable(_) => self.tamper(n, &step.action),
+            Action::DropCaches => self.disk().drop_caches(),
+            Action::Full(free) => {
+                self.trouble();
+                self.disk().set_free(*free);
+            }
+            Action::SpaceBack => self.disk().set_capacity(u64::MAX),
+            Action::ClearFaults => {
+                self.disk().clear_faults();
+            }
+            Action::Mend => return self.mend(),
+            Action::PowerCutAt(ahead) => self.disk().crash_at(self.disk().ops() + ahead),
+            Action::Crash(how) => return self.crash(*how),
+            call => return self.owner_calls(n, call),
+        }
+        Ok(())
+    }
+
+    fn owner_calls(&self, n: usize, action: &Action) -> Verdict {
+        if self.parts[n].borrow().handle.is_none() && !self.open(n, After::Process)? {
+            return Ok(());
+        }
+        self.settle(n)?;
+        let (known, open) = {
+            let part = self.parts[n].borrow();
+            (part.since == After::Recover, part.handle.is_some())
+        };
+        if !open || self.disk().is_dead() {
+            return Ok(());
+        }
+        match action {
+            Action::Reopen => {
+                let after = self.close(n)?;
+                self.open(n, after).map(drop)
+            }
+            Action::Recover => self.recover(n),
+            // An open that failed leaves a log that the model does not know yet.
+            _ if !known => Ok(()),
+            Action::Append(batch) => self.append(n, batch, false),
+            Action::Submit(batch) => self.append(n, batch, true),
+            Action::HardState { term_up, vote, commit } => self.hard_state(n, *term_up, *vote, *commit),
+            Action::Compact(percent) => self.compact(n, *percent),
+            Action::Reset(ahead) => self.reset(n, *ahead),
+            Action::Sync => self.sync(n),
+            Action::Verify => self.verify(n),
+            _ => self.check(n),
+        }
+    }
+
+    fn batch(&self, n: usize, batch: &Batch) -> Vec<Entry> {
+        let model = &self.parts[n].borrow().model;
+        // What is committed is never replaced.
+        let (last, floor) = (model.last(), model.compaction().0.max(model.hard().commit));
+        let replaces = batch.replaces.min(last.saturating_sub(floor));
+        let first = last + 1 - replaces;
+        let up = u64::from(batch.term_up || replaces > 0);
+        let term = model.last_term().max(model.hard().term) + up;
+        let entry = |index| {
+            let len = batch.len + (index % 7) as usize;
+            Entry { index, term, kind: (index % 251) as u8, data: batch.payload.bytes(index, term, len) }
+        };
+        (first..first + batch.count).map(entry).collect()
+    }
+
+    fn append(&self, n: usize, batch: &Batch, submit: bool) -> Verdict {
+        let entries = self.batch(n, batch);
+        let (term, hard) = (entries[0].term, self.parts[n].borrow().model.hard());
+        if term > hard.term && !self.set_hard_state(n, HardState { term, vote: entries[0].index % 4, ..hard })? {
+            return Ok(());
+        }
+        if self.parts[n].borrow().handle.is_none() {
+            return Ok(());
+        }
+        let reaches = self.reaches_disk(n);
+        let waits = submit && self.parts[n].borrow().model.mode == Mode::Sync;
+        let token = self.tokens.get() << 8 | n as u64;
+        self.tokens.set(self.tokens.get() + 1);
+        let result =
+            self.call(n, |p| if submit { p.submit(&refs(&entries), token) } else { p.append(&refs(&entries)) });
+        self.tell(|| {
+            format!(
+                "      entries {} to {}: {}",
+                entries[0].index,
+                entries.len() as u64 + entries[0].index - 1,
+                said(&result)
+            )
+        });
+        if waits {
+            if result.is_ok() {
+                self.parts[n].borrow_mut().model.submitted(&entries, token);
+            }
+        } else {
+            let mut part = self.parts[n].borrow_mut();
+            if reaches || result.is_ok() {
+                part.model.appended(&entries, result.is_ok());
+            }
+            if submit && result.is_ok() && part.model.mode != Mode::Sync {
+                part.model.pending.push_back((token, 0));
+            }
+        }
+        self.note_flush(n, result.is_ok() && !submit);
+        self.heard(n, result, false)
+    }
+
+    fn hard_state(&self, n: usize, term_up: u64, vote: u64, commit: u64) -> Verdict {
+        let hard = {
+            let model = &self.parts[n].borrow().model;
+            let (old, floor) = (model.hard(), model.hard().commit.max(model.compaction().0));
+            let above = if model.pending.is_empty() { model.last().saturating_sub(floor) } else { 0 };
+            let term = old.term.max(model.last_term()) + term_up;
+            let vote = if term > old.term { vote } else { old.vote };
+            HardState { term, vote, commit: floor + above * commit / 100 }
+        };
+        self.set_hard_state(n, hard).map(drop)
+    }
+
+    fn set_hard_state(&self, n: usize, hard: HardState) -> Verdict<bool> {
+        let reaches = self.reaches_disk(n);
+        let result = self.call(n, |p| p.set_hard_state(hard));
+        self.tell(|| format!("      {hard:?}: {}", said(&result)));
+        let done = result.is_ok();
+        if reaches || done {
+            self.parts[n].borrow_mut().model.hard_state_set(hard, done);
+        }
+        self.heard(n, result, true)?;
+        Ok(done)
+    }
+
+    fn compact(&self, n: usize, percent: u64) -> Verdict {
+        let index = {
+            let model = &self.parts[n].borrow().model;
+            let point = model.compaction().0;
+            if !model.pending.is_empty() {
+                return Ok(());
+            }
+            point + (model.last() - point) * percent / 100
+        };
+        let reaches = self.reaches_disk(n);
+        let result = self.call(n, |p| p.compact(index));
+        self.tell(|| format!("      up to {index}: {}", said(&result)));
+        if self.parts[n].borrow().tainted && result.as_ref().is_err_and(|e| e.op == bulkhead::Op::Read) {
+            return Ok(()); // the term of the compaction point cannot be read
+        }
+        if reaches || result.is_ok() {
+            self.parts[n].borrow_mut().model.compacted(index, result.is_ok());
+        }
+        self.heard(n, result, true)
+    }
+
+    fn reset(&self, n: usize, ahead: u64) -> Verdict {
+        let (index, term) = {
+            let model = &self.parts[n].borrow().model;
+            (model.last() + ahead, model.last_term().max(model.hard().term).max(1))
+        };
+        let reaches = self.reaches_disk(n);
+        let result = self.call(n, |p| p.reset(index, term));
+        self.tell(|| format!("      to {index} of term {term}: {}", said(&result)));
+        if reaches || result.is_ok() {
+            self.drain_completions()?;
+            self.parts[n].borrow_mut().model.was_reset(index, term, result.is_ok());
+        }
+        self.heard(n, result, true)
+    }
+
+    fn sync(&self, n: usize) -> Verdict {
+        let result = self.call(n, Partition::sync);
+        self.tell(|| format!("      {}", said(&result)));
+        if result.is_ok() {
+            self.drain_completions()?;
+            self.parts[n].borrow_mut().model.synced();
+        }
+        self.note_flush(n, result.is_ok());
+        self.heard(n, result, false)
+    }
+
+    fn verify(&self, n: usize) -> Verdict {
+        let before = self.disk().faults_fired();
+        let result = self.call(n, Partition::verify);
+        self.tell(|| format!("      {result:?}"));
+        let disturbed = self.disk().is_dead() || self.disk().faults_fired() > before;
+        let healthy = self.handle(n).status().state == State::ReadWrite;
+        match result {
+            Ok(report) if report.bad_records > 0 && healthy && !disturbed && !self.parts[n].borrow().tainted => {
+                Err(format!("verify finds {report:?} where nothing is bad"))
+            }
+            Err(e) if !is_fault(&e) => Err(format!("verify says {e}")),
+            _ => self.settle(n),
+        }
+    }
+
+    fn recover(&self, n: usize) -> Verdict {
+        let calm = self.disk().is_calm();
+        let result = self.call(n, Partition::recover);
+        self.tell(|| format!("      {}", said(&result)));
+        let handle = self.handle(n);
+        self.drain_events()?;
+        self.drain_completions()?;
+        match result {
+            Err(e) if !is_fault(&e) => Err(format!("recover says {e}")),
+            Err(e) if calm && !self.is_excused(n, &e) => Err(format!("recover fails on a good disk: {e}")),
+            Err(_) => {
+                let mut part = self.parts[n].borrow_mut();
+                part.fault = handle.last_fault();
+                part.model.may_report_loss |= part.model.mode != Mode::Sync;
+                Ok(())
+            }
+            Ok(()) => {
+                let was_well = self.parts[n].borrow().fault.is_none();
+                self.parts[n].borrow_mut().fault = None;
+                if was_well {
+                    return Ok(());
+                }
+                self.judge(n).map(drop)
+            }
+        }
+    }
+
+    /// A failed recovery that a good disk can lead to: what was acknowledged before is gone, and it says so.
+    fn is_excused(&self, n: usize, e: &Error) -> bool {
+        let part = self.parts[n].borrow();
+        part.tainted || e.status == Status::LostEntries && part.model.may_report_loss
+    }
+
+    /// True if a change can reach the disk: a partition that is Unavailable refuses it before.
+    fn reaches_disk(&self, n: usize) -> bool {
+        self.parts[n].borrow().fault.is_none()
+            || matches!(self.handle(n).status().state, State::ReadWrite | State::ReadOnly)
+    }
+
+    fn lie(&self, n: usize, rule: &Rule) {
+        self.trouble();
+        self.parts[n].borrow_mut().tainted = true;
+        if let Fault::Misdirected(path, _) = rule.fault() {
+            let victim = self.parts.iter().find(|p| path.starts_with(&p.borrow().path));
+            if let Some(victim) = victim {
+                victim.borrow_mut().tainted = true;
+            }
+        }
+        self.disk().inject(rule.clone());
+    }
+
+    /// Changes a file behind the log's back.
+    fn tamper(&self, n: usize, action: &Action) {
+        let path = format!("{}/seg-", self.parts[n].borrow().path);
+        let files: Vec<String> =
+            self.disk().files(&self.parts[n].borrow().path).into_iter().filter(|f| f.starts_with(&path)).collect();
+        let (Action::FlipBit(roll) | Action::Unreadable(roll) | Action::Unwritable(roll)) = *action else { return };
+        if files.is_empty() {
+            return;
+        }
+        let file = &files[roll as usize % files.len()];
+        // Most of what is written is at the beginning.
+        let at = (roll >> 16) % 12_288;
+        let mut part = self.parts[n].borrow_mut();
+        part.tainted = true;
+        part.solid = 0;
+        self.trouble();
+        self.tell(|| format!("      {file} at {at}"));
+        match action {
+            Action::FlipBit(_) => self.disk().flip_bit(file, at, (roll >> 8) as u8 % 8),
+            Action::Unreadable(_) => self.disk().make_unreadable(file, at, 512),
+            _ => self.disk().make_unwritable(file, at, 512),
+        }
+    }
+
+    /// Counts acknowledged flushes since the last lie.
+    fn note_flush(&self, n: usize, acknowledged: bool) {
+        let fired = self.disk().faults_fired();
+        let mut part = self.parts[n].borrow_mut();
+        let lied = part.lies_seen != fired;
+        part.lies_seen = fired;
+        part.solid = if lied { 0 } else { part.solid + u64::from(acknowledged) };
+    }
+
+    /// What a call on a partition said: a fault that is told again must be the first one; a call that is allowed must not be refused.
+    fn heard(&self, n: usize, result: Result<(), Error>, works_read_only: bool) -> Verdict {
+        self.drain_completions()?;
+        let handle = self.handle(n);
+        let (state, now) = (handle.status().state, handle.last_fault());
+        let fault = self.parts[n].borrow().fault.clone();
+        match (result, fault) {
+            (Err(e), _) if !is_fault(&e) => {
+                Err(format!("{} refused what is allowed: {e}", self.parts[n].borrow().path))
+            }
+            (Ok(()), Some(first)) if state == State::Unavailable => {
+                Err(format!("{} accepted a change after {first}", self.parts[n].borrow().path))
+            }
+            (Ok(()), Some(first)) if state == State::ReadOnly && !works_read_only => {
+                Err(format!("{} accepted an append after {first}", self.parts[n].borrow().path))
+            }
+            (Err(e), Some(first)) => {
+                let same = |f: &Error| f.status == e.status && f.errno == e.errno;
+                if same(&first) || now.as_ref().is_some_and(same) {
+                    return self.settle(n);
+                }
+                Err(format!("{} answers {e}, the first error was {first}", self.parts[n].borrow().path))
+            }
+            (Err(_), None) if state == State::ReadWrite => {
+                // Healed within the call: what had failed is there or not, what was acknowledged is.
+                self.settle(n)?;
+                self.judge(n).map(drop)
+            }
+            _ => self.settle(n),
+        }
+    }
+}
+
+fn said(result: &Result<(), Error>) -> String {
+    match result {
+        Ok(()) => "ok".into(),
+        Err(e) => format!("{:?} (errno {}): {}", e.status, e.errno, e.message),
+    }
+}

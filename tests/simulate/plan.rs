@@ -1,0 +1,301 @@
+//! What happens in a history: a list of steps that follows from a seed. A step says what it does in terms of the log as it then is, so that
+//! a history from which steps are taken out is still a history.
+
+use std::fmt;
+use std::time::Duration;
+
+use bulkhead::io::sim::{mix, Crash, Fault, OpKind, Rule, SimConfig};
+use bulkhead::Mode;
+
+use crate::support::Payload;
+
+/// Numbers that follow from the seed.
+pub struct Dice {
+    seed: u64,
+    rolls: u64,
+}
+
+impl Dice {
+    pub fn new(seed: u64) -> Dice {
+        Dice { seed, rolls: 0 }
+    }
+
+    /// Below `n`.
+    pub fn roll(&mut self, n: u64) -> u64 {
+        self.rolls += 1;
+        mix(&[self.seed, self.rolls]) % n.max(1)
+    }
+
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.roll(n) == 0
+    }
+
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.roll(from.len() as u64) as usize].clone()
+    }
+}
+
+/// Entries to append.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch {
+    /// How many of the last entries are replaced, as far as they are not committed.
+    pub replaces: u64,
+    pub term_up: bool,
+    pub count: u64,
+    pub len: usize,
+    pub payload: Payload,
+}
+
+#[derive(Clone, Debug)]
+pub enum Action {
+    Append(Batch),
+    Submit(Batch),
+    /// `commit` in percent of the entries above the stored commit.
+    HardState {
+        term_up: u64,
+        vote: u64,
+        commit: u64,
+    },
+    /// In percent of the entries.
+    Compact(u64),
+    /// This far behind the last entry.
+    Reset(u64),
+    Sync,
+    Read,
+    Verify,
+    Reopen,
+    Recover,
+    /// This many pieces of the work that waits for threads.
+    Work(u64),
+    Time(Duration),
+    Inject(Rule),
+    /// As `Inject`, of a disk that lies: the partition's files are not trusted any more.
+    Lie(Rule),
+    FlipBit(u64),
+    Unreadable(u64),
+    Unwritable(u64),
+    DropCaches,
+    /// Leaves this many bytes free.
+    Full(u64),
+    SpaceBack,
+    ClearFaults,
+    /// All faults end, space is back, and time passes: what heals by itself has to be well again.
+    Mend,
+    /// The power goes this many operations later.
+    PowerCutAt(u64),
+    /// Ends the run; the next step finds what the crash left.
+    Crash(Crash),
+}
+
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Index of the partition it is about.
+    pub part: usize,
+    pub action: Action,
+    /// Taken in the middle of the disk operation that is this many operations ahead, if the partition can be called then.
+    pub during: Option<u64>,
+}
+
+/// All that a history needs.
+#[derive(Clone)]
+pub struct History {
+    pub seed: u64,
+    pub config: SimConfig,
+    pub modes: Vec<Mode>,
+    pub segment_bytes: u32,
+    pub cache_bytes: u64,
+    /// The engine heals by itself.
+    pub heals: bool,
+    pub steps: Vec<Step>,
+}
+
+fn sim_config(dice: &mut Dice) -> SimConfig {
+    let direct_io = !dice.one_in(4);
+    SimConfig {
+        direct_io,
+        journalled: !dice.one_in(3),
+        can_allocate: !dice.one_in(8),
+        block_bytes: dice.pick(&[512, 4096, 4096]),
+        // Without direct I/O nobody can look behind a page cache that differs from the medium.
+        failed_syncs_forget: direct_io && !dice.one_in(6),
+        full_errno: dice.pick(&[libc::ENOSPC, libc::EDQUOT]),
+        ..SimConfig::default()
+    }
+}
+
+const ERRNOS: [i32; 9] =
+    [libc::EIO, libc::EIO, libc::EIO, libc::ENOSPC, libc::EROFS, libc::EDQUOT, libc::EINTR, libc::ENOMEM, libc::EMFILE];
+
+/// A fault on the Nth operation from now, once, for some time, or for good; of one partition or of all.
+fn random_rule(dice: &mut Dice, parts: u64) -> Rule {
+    let fault = match dice.roll(14) {
+        0 => Fault::Short(0),
+        1 => Fault::Short(dice.roll(5000) as usize),
+        2 => Fault::ErrnoAfter(dice.pick(&ERRNOS)),
+        3 => Fault::Delay(Duration::from_millis(dice.pick(&[1, 40, 900, 2500]))),
+        4 => Fault::Panic,
+        _ => Fault::Errno(dice.pick(&ERRNOS)),
+    };
+    let skip = dice.pick(&[0, 0, 1, 2, 5, 20]);
+    let mut rule = Rule::new(fault).skip(dice.roll(skip + 1)).times(dice.pick(&[1, 1, 1, 2, 10, u64::MAX]));
+    if !dice.one_in(3) {
+        rule = rule.path(&format!("/p{}", dice.roll(parts) + 1));
+    }
+    match dice.roll(6) {
+        0 => rule.on(OpKind::Write).on(OpKind::Sync),
+        1 => rule.on(OpKind::Write),
+        2 => rule.on(OpKind::Sync).on(OpKind::SyncDir),
+        3 => rule.on(dice.pick(&OpKind::ALL)),
+        _ => rule.on_changes(),
+    }
+}
+
+fn random_lie(dice: &mut Dice, part: u64, parts: u64) -> Rule {
+    let shift = dice.pick(&[512, 4096, -4096, 8192, 16 << 10, -(16 << 10), 64 << 10]);
+    let fault = match dice.roll(6) {
+        0..=2 => Fault::Lost,
+        3..=4 => Fault::Misplaced(shift),
+        _ => {
+            Fault::Misdirected(format!("/p{}/seg-{:016x}", dice.roll(parts) + 1, dice.roll(3) + 1), dice.roll(4) * 4096)
+        }
+    };
+    let rule = Rule::new(fault).path(&format!("/p{}/seg-", part + 1)).skip(dice.roll(8)).times(dice.pick(&[1, 1, 2]));
+    if dice.one_in(3) {
+        rule.on(OpKind::Sync)
+    } else {
+        rule.on(OpKind::Write)
+    }
+}
+
+fn random_batch(dice: &mut Dice, long: bool) -> Batch {
+    Batch {
+        replaces: if dice.one_in(5) { 1 + dice.roll(12) } else { 0 },
+        term_up: dice.one_in(10),
+        count: dice.pick(&[1, 1, 1, 2, 5, 20]),
+        len: dice.pick(if long { &[0, 30, 400, 4040, 9000, 20000] } else { &[0, 1, 30, 400, 4040, 9000] }),
+        payload: dice.pick(&Payload::ALL),
+    }
+}
+
+fn random_action(dice: &mut Dice, part: u64, parts: u64, kind: &Kind) -> Action {
+    match dice.roll(100) {
+        0..=39 => Action::Append(random_batch(dice, kind.long)),
+        40..=47 => Action::Submit(random_batch(dice, kind.long)),
+        48..=56 => Action::HardState {
+            term_up: u64::from(dice.one_in(3)),
+            vote: dice.roll(4),
+            commit: dice.pick(&[0, 30, 100, 100]),
+        },
+        57..=60 => Action::Compact(dice.pick(&[10, 50, 90, 100])),
+        61 => Action::Reset(dice.roll(30) + 1),
+        62..=65 => Action::Sync,
+        66..=68 => Action::Read,
+        69 => Action::Verify,
+        70..=73 => Action::Reopen,
+        74..=77 => Action::Recover,
+        78..=83 => Action::Work(dice.pick(&[1, 1, 2, 10])),
+        84..=87 => Action::Time(Duration::from_millis(dice.pick(&[1, 5, 20, 1100, 3000]))),
+        88..=93 if kind.faults => Action::Inject(random_rule(dice, parts)),
+        94 if kind.lies => Action::Lie(random_lie(dice, part, parts)),
+        95 if kind.lies => match dice.roll(3) {
+            0 => Action::FlipBit(dice.roll(u64::MAX)),
+            1 => Action::Unreadable(dice.roll(u64::MAX)),
+            _ => Action::Unwritable(dice.roll(u64::MAX)),
+        },
+        96 if kind.full => Action::Full(dice.roll(40) << dice.pick(&[12, 14, 16])),
+        97 if kind.full => Action::SpaceBack,
+        98 => Action::DropCaches,
+        99 => dice.pick(&[Action::ClearFaults, Action::Mend]),
+        _ => Action::Append(random_batch(dice, kind.long)),
+    }
+}
+
+/// What a history has in it.
+struct Kind {
+    faults: bool,
+    lies: bool,
+    full: bool,
+    long: bool,
+}
+
+impl History {
+    pub fn from_seed(seed: u64) -> History {
+        let dice = &mut Dice::new(seed);
+        let config = sim_config(dice);
+        let parts = 2 + dice.roll(2) * dice.roll(4);
+        let modes = (0..parts).map(|_| dice.pick(&[Mode::Sync, Mode::Sync, Mode::None, Mode::Interval])).collect();
+        let length = match dice.roll(20) {
+            0 => 150,
+            1..=4 => 50,
+            _ => 14,
+        };
+        let lives = 1 + dice.roll(3);
+        let kind = Kind { faults: !dice.one_in(8), lies: dice.one_in(4), full: dice.one_in(3), long: length > 100 };
+        let mut steps = Vec::new();
+        for _ in 0..lives {
+            for _ in 0..1 + dice.roll(length / lives) {
+                let part = dice.roll(parts);
+                let action = random_action(dice, part, parts, &kind);
+                let during = dice.one_in(8).then(|| 1 + dice.roll(12));
+                steps.push(Step { part: part as usize, action, during });
+            }
+            if dice.one_in(3) {
+                steps.push(Step { part: 0, action: Action::Mend, during: None });
+            }
+            if dice.one_in(2) {
+                let at = dice.roll(steps.len() as u64 + 1) as usize;
+                let ahead = 1 + dice.roll(40);
+                steps.insert(at, Step { part: 0, action: Action::PowerCutAt(ahead), during: None });
+            }
+            let how = dice.pick(&[
+                Crash::Process,
+                Crash::PowerNothing,
+                Crash::PowerRandom,
+                Crash::PowerRandom,
+                Crash::PowerEverything,
+            ]);
+            steps.push(Step { part: 0, action: Action::Crash(how), during: None });
+        }
+        let segment_bytes = dice.pick(&[64 << 10, 64 << 10, 64 << 10, 128 << 10]);
+        History {
+            seed,
+            config,
+            modes,
+            segment_bytes,
+            cache_bytes: dice.pick(&[0, 4096, 64 << 20]),
+            heals: !dice.one_in(3),
+            steps,
+        }
+    }
+
+    /// Without the last partition, and what is about it.
+    pub fn without_last_partition(&self) -> Option<History> {
+        let left = self.modes.len().checked_sub(1).filter(|n| *n > 0)?;
+        let mut less = self.clone();
+        less.modes.truncate(left);
+        less.steps.retain(|s| s.part < left);
+        Some(less)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(ahead) = self.during {
+            write!(f, "in the middle of the {ahead}. operation from here: ")?;
+        }
+        match &self.action {
+            Action::PowerCutAt(n) => write!(f, "the power will go at the {n}. operation from here"),
+            Action::Crash(how) => write!(f, "crash: {how:?}"),
+            Action::Inject(rule) => write!(f, "fault: {rule}"),
+            Action::Lie(rule) => write!(f, "lie: {rule}"),
+            Action::Full(free) => write!(f, "the disk fills up, {free} bytes are free"),
+            Action::SpaceBack => write!(f, "space comes back"),
+            Action::ClearFaults => write!(f, "the faults end"),
+            Action::Mend => write!(f, "all faults end, and two minutes pass"),
+            Action::DropCaches => write!(f, "the page cache drops what is clean"),
+            Action::Time(time) => write!(f, "{time:?} pass"),
+            Action::Work(n) => write!(f, "{n} pieces of background work"),
+            action => write!(f, "/p{}: {action:?}", self.part + 1),
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! Plays a history: an engine on a simulated disk, its partitions, and a model beside each of them. Everything is checked on the way.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead::io::sim::{mix, Crash, SimDisk};
+use bulkhead::{Engine, EngineConfig, Error, Mode, Op, Partition, State, Status};
+
+use super::plan::{Action, History, Step};
+use crate::support::driver::is_fault;
+use crate::support::judge::After;
+use crate::support::model::Model;
+use crate::support::{config, healing_config, partition_config};
+
+pub struct Part {
+    pub path: String,
+    pub id: u64,
+    pub model: Model,
+    pub handle: Option<Arc<Partition>>,
+    /// What latched it, as far as the owner knows.
+    pub fault: Option<Error>,
+    /// What happened since the log was last looked at whole.
+    pub since: After,
+    /// The disk lied about its files, or changed them: what is missing must be reported, and nothing else than what was written is served.
+    pub tainted: bool,
+    /// Flushes that were acknowledged since the last lie, in this opening.
+    pub solid: u64,
+    pub lies_seen: u64,
+    /// The last state that an event told.
+    pub told: State,
+    /// Events told of a fault that no call has noticed yet.
+    pub unwell: bool,
+}
+
+pub struct World {
+    pub history: Rc<History>,
+    pub disk: RefCell<SimDisk>,
+    pub engine: RefCell<Option<Rc<Engine>>>,
+    pub parts: Vec<RefCell<Part>>,
+    engines: Cell<u64>,
+    pub tokens: Cell<u64>,
+    /// Partitions with a call on the stack.
+    calls: RefCell<Vec<usize>>,
+    /// Steps to take in the middle of an operation: its number, the step's.
+    ahead: RefCell<Vec<(u64, usize)>>,
+    pub quiet: Cell<bool>,
+    nested: Cell<bool>,
+    violation: RefCell<Option<String>>,
+    story: Option<RefCell<Vec<String>>>,
+    /// Faults, full disks and crashes that took place, and restarts that were judged: a history without them proves nothing.
+    pub troubles: Cell<u64>,
+    pub restarts: Cell<u64>,
+}
+
+pub type Verdict<T = ()> = Result<T, String>;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
+}
+
+/// The disk's hook.
+fn in_operation() {
+    let world = CURRENT.with(|w| w.borrow().clone());
+    if let Some(world) = world {
+        world.in_operation();
+    }
+}
+
+fn new_part(i: usize, mode: Mode) -> Part {
+    let mut model = Model::new(mode);
+    model.keeps_all = true;
+    Part {
+        path: format!("/p{}", i + 1),
+        id: i as u64 + 1,
+        model,
+        handle: None,
+        fault: None,
+        since: After::Recover,
+        tainted: false,
+        solid: 0,
+        lies_seen: 0,
+        told: State::ReadWrite,
+        unwell: false,
+    }
+}
+
+/// Plays a history to its end. Gives the story so far with the violation, if there is one and `tells`.
+pub fn play(history: &Rc<History>, tells: bool) -> (Verdict, Rc<World>) {
+    let disk = SimDisk::with_config(history.seed, history.config.clone());
+    disk.keep_log(if tells { 50_000 } else { 0 });
+    disk.set_hook(Some(in_operation));
+    let world = Rc::new(World {
+        history: history.clone(),
+        disk: RefCell::new(disk),
+        engine: RefCell::default(),
+        parts: history.modes.iter().enumerate().map(|(i, m)| RefCell::new(new_part(i, *m))).collect(),
+        engines: Cell::default(),
+        tokens: Cell::default(),
+        calls: RefCell::default(),
+        ahead: RefCell::default(),
+        quiet: Cell::new(true),
+        nested: Cell::new(false),
+        violation: RefCell::default(),
+        story: tells.then(RefCell::default),
+        troubles: Cell::default(),
+        restarts: Cell::default(),
+    });
+    CURRENT.with(|w| *w.borrow_mut() = Some(world.clone()));
+    let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
+    CURRENT.with(|w| *w.borrow_mut() = None);
+    world.quiet.set(true);
+    (outcome.unwrap_or_else(|_| Err("a panic in the library or in the judge".into())), world)
+}
+
+impl World {
+    fn run(self: &Rc<Self>) -> Verdict {
+        self.start_engine();
+        self.open_all(After::Close)?;
+        for (i, step) in self.history.steps.iter().enumerate() {
+            let crash = matches!(step.action, Action::Crash(_));
+            if self.disk().is_dead() && !crash {
+                continue;
+            }
+            match step.during {
+                Some(ahead) => self.ahead.borrow_mut().push((self.disk().ops() + ahead, i)),
+                None => self.take(step)?,
+            }
+            if let Some(violation) = self.violation.borrow_mut().take() {
+                return Err(violation);
+            }
+        }
+        self.crash(Crash::Process)?;
+        self.everything_works()?;
+        self.crash(Crash::PowerNothing)
+    }
+
+    pub fn disk(&self) -> SimDisk {
+        self.disk.borrow().clone()
+    }
+
+    pub fn engine(&self) -> Rc<Engine> {
+        self.engine.borrow().clone().expect("an engine runs")
+    }
+
+    fn start_engine(&self) {
+        self.engines.set(self.engines.get() + 1);
+        let config = EngineConfig {
+            segment_min_bytes: self.history.segment_bytes,
+            read_cache_bytes: self.history.cache_bytes,
+            ..if self.history.heals { healing_config() } else { config() }
+        };
+        let seed = mix(&[self.history.seed, self.engines.get(), 0xE4]);
+        let engine = Engine::stepped(config, &self.disk(), seed).expect("an engine opens without touching a disk");
+        *self.engine.borrow_mut() = Some(Rc::new(engine));
+    }
+
+    pub fn tell(&self, line: impl FnOnce() -> String) {
+        if let Some(story) = &self.story {
+            story.borrow_mut().push(format!("{:6} {}", self.disk().ops() + 1, line()));
+        }
+    }
+
+    pub fn story(&self) -> Vec<String> {
+        self.story.as_ref().map(|s| s.borrow().clone()).unwrap_or_default()
+    }
+
+    /// A violation that nothing excuses.
+    pub fn convict(&self, what: String) {
+        self.violation.borrow_mut().get_or_insert(what);
+    }
+
+    pub fn trouble(&self) {
+        self.troubles.set(self.troubles.get() + 1);
+    }
+
+    /// Before an operation of the disk: a step that was put there is taken, as another thread would.
+    fn in_operation(self: &Rc<Self>) {
+        if self.quiet.get() || self.nested.get() || self.ahead.borrow().is_empty() {
+            return;
+        }
+        let next = self.disk().ops() + 1;
+        let due = self.ahead.borrow().iter().position(|(at, _)| *at <= next);
+        let Some((_, i)) = due.map(|d| self.ahead.borrow_mut().remove(d)) else { return };
+        let step = &self.history.steps[i];
+        if !self.fits_in(step) {
+            return;
+        }
+        self.nested.set(true);
+        let result = self.take(step);
+        self.nested.set(false);
+        if let Err(e) = result {
+            self.violation.borrow_mut().get_or_insert(e);
+        }
+    }
+
+    fn fits_in(&self, step: &Step) -> bool {
+        use Action::*;
+        match step.action {
+            Reopen | Recover | Crash(_) | Work(_) | Reset(_) | Mend => false,
+            Append(_) | Submit(_) | HardState { .. } | Compact(_) | Sync | Read | Verify => {
+                let busy = self.calls.borrow().contains(&step.part);
+                let part = self.parts[step.part].borrow();
+                let free = part.handle.as_ref().is_some_and(|p| self.engine().can_be_called(p));
+                !busy && free && part.since == After::Recover
+            }
+            _ => true,
+        }
+    }
+
+    /// A call by an owner: a panic in it is caught at the boundary, and latches.
+    pub fn call<T>(&self, n: usize, f: impl FnOnce(&Partition) -> Result<T, Error>) -> Result<T, Error> {
+        let handle = self.handle(n);
+        self.calls.borrow_mut().push(n);
+        let quiet = self.quiet.replace(false);
+        let result = catch_unwind(AssertUnwindSafe(|| f(&handle)));
+        self.quiet.set(quiet);
+        self.calls.borrow_mut().pop();
+        result.unwrap_or_else(|_| {
+            handle.latch_panic(Op::Append);
+            Err(handle.last_fault().unwrap_or_else(|| Error::new(Status::Panic, Op::Append, "a panic was caught")))
+        })
+    }
+
+    /// Background work between calls.
+    pub fn work(&self, pieces: u64) {
+        let quiet = self.quiet.replace(false);
+        for _ in 0..pieces {
+            if !self.engine().step() {
+                break;
+            }
+        }
+        self.quiet.set(quiet);
+    }
+
+    pub fn pass_time(&self, time: Duration) {
+        if self.calls.borrow().is_empty() {
+            let quiet = self.quiet.replace(false);
+            self.engine().pass_time(time);
+            self.quiet.set(quiet);
+        } else {
+            self.disk().clock().pass(time);
+        }
+    }
+
+    pub fn handle(&self, n: usize) -> Arc<Partition> {
+        self.parts[n].borrow().handle.clone().expect("the partition is open")
+    }
+
+    /// Opens what is not open. On a disk without a fault everything must come up.
+    fn open_all(&self, after: After) -> Verdict {
+        for n in 0..self.parts.len() {
+            if self.parts[n].borrow().handle.is_none() {
+                self.open(n, after)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a partition; `Ok(false)` if a fault is in the way.
+    pub fn open(&self, n: usize, after: After) -> Verdict<bool> {
+        let (path, id, mode) = {
+            let mut part = self.parts[n].borrow_mut();
+            // A failed flush has told the owner that what was not durable may be gone.
+            let after = if part.model.may_report_loss && after == After::Process { After::Power } else { after };
+            part.since = part.since.max(after);
+            (part.path.clone(), part.id, part.model.mode)
+        };
+        // What the opening before had to say is over.
+        self.drain_events()?;
+        let calm = self.disk().is_calm();
+        let engine = self.engine();
+        let opened = catch_unwind(AssertUnwindSafe(|| engine.open_partition(partition_config(&path, id, mode))));
+        let opened = opened.unwrap_or_else(|_| Err(Error::new(Status::Panic, Op::Open, "a panic was caught")));
+        self.tell(|| match &opened {
+            Ok(p) => format!("      {path} opened after {after:?}: {:?}", p.status().state),
+            Err(e) => format!("      {path} not opened after {after:?}: {e}"),
+        });
+        let mut part = self.parts[n].borrow_mut();
+        match opened {
+            Err(e) if part.tainted => {
+                drop(part);
+                self.tell(|| format!("      {path} is given up: {e}"));
+                if calm {
+                    self.start_anew(n);
+                }
+                Ok(false)
+            }
+            Err(e) if is_fault(&e) && !calm => Ok(false),
+            Err(e) => Err(format!("{path} cannot be opened: {e}")),
+            Ok(handle) => {
+                let status = handle.status();
+                part.told = status.state;
+                part.unwell = false;
+                part.fault = if status.state == State::ReadWrite { None } else { handle.last_fault() };
+                part.handle = Some(handle);
+                drop(part);
+                self.drain_events()?;
+                if status.state != State::ReadWrite && !calm {
+                    return Ok(false);
+                }
+                self.judge(n)
+            }
+        }
+    }
+
+    pub fn close(&self, n: usize) -> Verdict<After> {
+        let Some(handle) = self.parts[n].borrow().handle.clone() else { return Ok(After::Process) };
+        self.settle(n)?;
+        let whole = handle.status().state == State::ReadWrite;
+        let closed = self.call(n, Partition::close);
+        self.tell(|| format!("      closed: {:?}", closed.as_ref().map_err(|e| e.to_string())));
+        if closed.as_ref().is_err_and(|e| e.status == Status::Panic) {
+            let _ = handle.close();
+        }
+        self.drain_events()?;
+        self.drain_completions()?;
+        let mut part = self.parts[n].borrow_mut();
+        part.handle = None;
+        if !part.model.pending.is_empty() {
+            return Err(format!("{} is closed and completions {:?} never came", part.path, part.model.pending));
+        }
+        part.model.may_report_loss |= closed.is_err() && part.model.mode != Mode::Sync;
+        let clean = whole && closed.is_ok() && part.fault.is_none();
+        part.fault = None;
+        Ok(if clean { After::Close } else { After::Process })
+    }
+
+    /// Ends the run as `how` says, and starts the next one on what is left.
+    pub fn crash(&self, how: Crash) -> Verdict {
+        for n in 0..self.parts.len() {
+            self.settle(n)?;
+            // What has no handle was closed; its descriptors are gone as well.
+        }
+        self.ahead.borrow_mut().clear();
+        self.quiet.set(true);
+        if self.disk().is_dead() || self.disk().faults_fired() > 0 {
+            self.trouble();
+        }
+        let next = self.disk().crash(how);
+        for part in &self.parts {
+            let mut part = part.borrow_mut();
+            part.handle = None;
+            part.fault = None;
+            part.solid = part.solid.min(3);
+            part.lies_seen = 0;
+            part.model.pending.clear();
+        }
+        let old = self.engine.borrow_mut().take();
+        if let Some(old) = old {
+            let _ = old.close();
+        }
+        next.set_capacity(u64::MAX);
+        *self.disk.borrow_mut() = next;
+        self.start_engine();
+        self.trouble();
+        self.restarts.set(self.restarts.get() + 1);
+        self.open_all(if how == Crash::Process { After::Process } else { After::Power })
+    }
+
+    /// Gives a partition up, as its owner would that rejoins as an empty replica.
+    pub fn start_anew(&self, n: usize) {
+        let handle = self.parts[n].borrow_mut().handle.take();
+        if let Some(handle) = handle {
+            let _ = catch_unwind(AssertUnwindSafe(|| handle.close()));
+        }
+        let mode = self.history.modes[n];
+        *self.parts[n].borrow_mut() = new_part(n, mode);
+        let path = self.parts[n].borrow().path.clone();
+        if self.disk().exists(&path) {
+            self.disk().remove(&path);
+        }
+    }
+}

@@ -4,7 +4,7 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 
-.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench simulate test-faults check clean
+.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench simulate test-faults compare-faults check clean
 
 help:
 	@echo 'make test         set up what is missing and run all tests: Rust, C, Go with the race detector'
@@ -13,6 +13,7 @@ help:
 	@echo 'make bench        the same rows, longer'
 	@echo 'make simulate     random histories on the simulated disk: SEEDS=n or TIME=seconds fresh ones, SEED=0x... one again'
 	@echo 'make test-faults  real faults on ext4, xfs and btrfs: bad blocks, full disks, power cuts, kill -9 (root; 2 minutes)'
+	@echo 'make compare-faults  the same faults over CubeFS'"'"'s WAL, etcd'"'"'s, raft-wal and raft-engine as well (root; 5 minutes)'
 	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'
 	@echo 'make lib          the static and the shared library in target/release'
 	@echo 'make clean        remove what was built'
@@ -54,6 +55,9 @@ simulate: tools
 
 test-faults: lib
 	sh tests/faults/run.sh
+
+compare-faults: lib
+	sh tests/faults/run.sh compare
 
 bench: tools
 	tests/bench/run full

@@ -217,6 +217,13 @@ impl Host for DiskHost {
         }
     }
 
+    fn closed(&self) {
+        // The filesystem is to be unmounted, perhaps: nothing of it stays open.
+        if self.0.open_partitions().iter().all(|p| p.is_closed()) {
+            self.0.reserve.clear();
+        }
+    }
+
     fn reserved(&self, what: Reserved) -> Option<Arc<dyn File>> {
         self.0.reserve.take(what)
     }

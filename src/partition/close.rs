@@ -52,6 +52,7 @@ impl Partition {
         let root = self.root.try_lock_for(wait);
         let quiet = maintenance.is_some() && allocation.is_some() && root.is_some();
         *self.dir.lock() = None;
+        self.host.closed();
         if hangs || !quiet {
             let message = "closed, but an operation still hangs in the kernel; do not rename, copy or delete the directory before it has come back";
             return Err(Error::new(Status::Busy, Op::Close, message).partition(self.id).at(&self.path));

@@ -128,6 +128,15 @@ impl Partition {
         log.forget_wishes();
         // Versions are never used twice: whoever waits for one of these finds it in what the fault ended.
         log.root.done = log.root.wanted;
+        if self.mode == super::Mode::None {
+            // A panic in the middle of an append: the suffix it was to replace is there again.
+            if let Some(undo) = log.undo.drain(..).next() {
+                log.live = undo.live;
+                log.last =
+                    if log.acked.index > log.compaction.0 { (log.acked.index, log.acked.term) } else { log.compaction };
+                log.end = log.acked.end;
+            }
+        }
         if self.mode != super::Mode::Sync {
             return;
         }
@@ -146,10 +155,20 @@ impl Partition {
     }
 
     pub(super) fn set_state(&self, log: &mut Log, to: State, cause: Cause, op: Op, errno: i32, range: (u64, u64)) {
-        let from = log.state;
+        let from = log.shown_state();
         log.state = to;
         self.changed.notify_all();
-        let event = Event {
+        self.host.emit(self.event(from, to, cause, op, errno, range), &self.tag);
+    }
+
+    /// An event that changes no state: something the operator should know.
+    pub(super) fn tell(&self, log: &Log, cause: Cause, error: &Error) {
+        let state = log.shown_state();
+        self.host.emit(self.event(state, state, cause, error.op, error.errno, error.range), &self.tag);
+    }
+
+    fn event(&self, from: State, to: State, cause: Cause, op: Op, errno: i32, range: (u64, u64)) -> Event {
+        Event {
             sequence: 0,
             partition_id: self.id,
             time_unix_ns: 0,
@@ -161,8 +180,7 @@ impl Partition {
             merged: 0,
             range,
             tag: 0,
-        };
-        self.host.emit(event, &self.tag);
+        }
     }
 
     /// Waits for a change of the log; true if there was none before `deadline`. The log is free meanwhile.

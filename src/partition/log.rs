@@ -112,6 +112,8 @@ pub(super) struct RootVersions {
 
 pub(super) struct Log {
     pub state: State,
+    /// While a probe is at work: the state that the owner knows, and that stays if the probe fails.
+    pub probed: Option<State>,
     pub fault: Option<Error>,
     /// Counts faults, so that a waiter or a late operation knows that its world has ended.
     pub fault_count: u64,
@@ -204,6 +206,7 @@ impl Log {
     pub fn new(now: Instant) -> Log {
         Log {
             state: State::Recovering,
+            probed: None,
             fault: None,
             fault_count: 0,
             ended: VecDeque::new(),
@@ -282,6 +285,14 @@ impl Log {
         }
         // One that is not remembered any more counts as failed.
         own.or(self.ended.front()).map(|e| Err(e.error.clone()))
+    }
+
+    /// The state as the owner sees it.
+    pub fn shown_state(&self) -> State {
+        match self.state {
+            State::Recovering => self.probed.unwrap_or(State::Recovering),
+            state => state,
+        }
     }
 
     /// The next record's header; takes an lsn.

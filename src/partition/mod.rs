@@ -58,6 +58,8 @@ pub trait Host: Send + Sync {
     fn flush_later(&self, partition: Arc<Partition>, delay: Duration);
     /// After `delay`, the disk's healer is to call `Partition::probe`.
     fn probe_later(&self, partition: Weak<Partition>, delay: Duration);
+    /// A partition has let go of its directory.
+    fn closed(&self) {}
     /// A written file without a name, for what must go on when the disk is full.
     fn reserved(&self, what: Reserved) -> Option<Arc<dyn File>>;
     /// Keeps what a partition closes with and the disk may not have; `orphan` gives it back, once.

@@ -67,8 +67,10 @@ impl Partition {
                 log.forget_wishes();
                 if loud {
                     self.set_state(&mut log, State::Recovering, Cause::None, Op::Recover, 0, (0, 0));
+                } else {
+                    log.probed = Some(state);
+                    log.state = State::Recovering;
                 }
-                log.state = State::Recovering;
             }
             (state, log.sound)
         };
@@ -85,10 +87,8 @@ impl Partition {
                 log.counters.heals += 1;
                 // A reset that a panic ended has not taken it back.
                 log.exclusive = false;
-                if !loud {
-                    log.state = state;
-                }
                 self.set_state(&mut log, State::ReadWrite, Cause::None, Op::Recover, 0, (0, 0));
+                log.probed = None;
                 Ok(())
             }
             Err(error) => Err(self.not_healed(&mut log, error, state, loud)),
@@ -113,12 +113,10 @@ impl Partition {
             log.fault = Some(error.clone());
         }
         if loud || changed {
-            if !loud {
-                log.state = before;
-            }
             self.set_state(log, state, error.cause(), Op::Recover, error.errno, error.range);
         }
         log.state = state;
+        log.probed = None;
         self.changed.notify_all();
         if loud {
             self.plan_probe(log);

@@ -15,7 +15,7 @@ impl Partition {
         };
         PartitionStatus {
             partition_id: self.id,
-            state: log.state,
+            state: log.shown_state(),
             cause,
             errno,
             op,

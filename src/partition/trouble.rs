@@ -19,6 +19,7 @@ pub(super) struct Trouble {
     at_stake: bool,
     since: Instant,
     next_try: Instant,
+    timer: bool,
     tries: u32,
 }
 
@@ -53,15 +54,17 @@ impl Partition {
         log.put_back(group);
         self.tell(log, error.cause(), &error);
         let now = self.host.now();
-        log.trouble = Some(Trouble { error, at_stake, since: now, next_try: now, tries: 0 });
+        log.trouble = Some(Trouble { error, at_stake, since: now, next_try: now, timer: false, tries: 0 });
     }
 
     /// One try, if it is time for one. False if there is nothing to do for the worker until then.
     pub(super) fn heal_in_call(&self, log: &mut MutexGuard<'_, Log>) -> bool {
         let now = self.host.now();
-        let Some(next_try) = log.trouble.as_ref().map(|t| t.next_try) else { return true };
-        if now < next_try {
-            self.timer_at(next_try - now);
+        let Some(trouble) = log.trouble.as_mut() else { return true };
+        if now < trouble.next_try {
+            if !std::mem::replace(&mut trouble.timer, true) {
+                self.timer_in(trouble.next_try - now);
+            }
             return false;
         }
         let faults = log.fault_count;
@@ -87,6 +90,7 @@ impl Partition {
             return;
         }
         trouble.next_try = end.min(now + FIRST_PAUSE * (1 << trouble.tries.min(8)));
+        trouble.timer = false;
         trouble.tries += 1;
         log.trouble = Some(trouble);
     }
@@ -121,16 +125,10 @@ impl Partition {
         Err(first)
     }
 
-    fn timer_at(&self, delay: Duration) {
+    fn timer_in(&self, delay: Duration) {
         if let Some(me) = self.me.upgrade() {
             self.host.flush_later(me, delay);
         }
-    }
-
-    /// An event that changes no state: something the operator should know.
-    pub(super) fn tell(&self, log: &mut Log, cause: Cause, error: &Error) {
-        let state = log.state;
-        self.set_state(log, state, cause, error.op, error.errno, error.range);
     }
 
     /// A fault that cost nothing but time, met and healed before anybody had to wait for it.

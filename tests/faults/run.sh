@@ -1,7 +1,13 @@
 #!/bin/sh
 # Builds what the fault scenarios need and runs them with Bulkhead; arguments go to the runner (-h lists them, -list the
 # scenarios). Expects the library in target/release (make lib). BULKHEAD_FAULTS=full tries more seeds and faults.
+# With "compare" as the first argument: with the logs of others as well, and a table of who held what.
 set -eu
+program=faults
+if [ "${1:-}" = compare ]; then
+    program=compare
+    shift
+fi
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
@@ -34,8 +40,17 @@ fi
 
 echo "test-faults: building"
 mkdir -p "$bin"
-(cd "$here" && go build -o "$bin/" ./cmd/badblocks ./cmd/faults)
+(cd "$here" && go build -o "$bin/" ./cmd/badblocks "./cmd/$program")
 # Go does not notice a library that changed under it: without the old binary it must link.
 rm -f "$bin/subject"
 (cd "$here/subject" && CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release" go build -o "$bin/subject" .)
-exec "$bin/faults" -out "$root/target/faults/bulkhead.json" "$@"
+if [ $program = compare ]; then
+    rm -f "$bin/raftgroup"
+    (cd "$here/subject" && CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release" go build -o "$bin/raftgroup" ./raftgroup)
+fi
+[ $program = compare ] || exec "$bin/faults" -out "$root/target/faults/bulkhead.json" "$@"
+cargo build --release --manifest-path "$here/subject-rust/Cargo.toml" --target-dir "$root/target/faults/cargo"
+ln -sf ../cargo/release/subject-rust "$bin/subject-rust"
+echo "compare-faults: a life and a kill of each log, without a fault"
+(cd "$here/subject" && CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release" SUBJECT_RUST=$bin/subject-rust go test -count=1 ./...)
+exec "$bin/compare" -out "$root/target/faults/results.json" -table "$root/target/faults/table.md" "$@"

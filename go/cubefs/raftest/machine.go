@@ -108,6 +108,13 @@ func (m *Machine) HandleFatalEvent(*raft.FatalError) {
 	m.mu.Unlock()
 }
 
+// Fatal returns how often HandleFatalEvent was called.
+func (m *Machine) Fatal() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.fatal
+}
+
 // HandleLeaderChange is called by raft when the group's leader changes.
 func (m *Machine) HandleLeaderChange(leader uint64) {
 	m.mu.Lock()

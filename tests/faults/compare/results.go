@@ -36,7 +36,7 @@ func Records(s Subject, results []scenario.Result, date string) []Record {
 	var records []Record
 	for _, r := range results {
 		records = append(records, Record{
-			NotAsked: notAsked(s, r.Rows),
+			NotAsked: skipped(s, r.Rows),
 			Row:      strings.Join(r.Rows, " "), Scenario: r.Scenario, System: s.Name, Version: s.Version, Mode: r.Mode,
 			Filesystem: r.Filesystem, Outcome: string(r.Outcome), Why: private.ReplaceAllString(r.Line, ""), Date: date, Seed: r.Seed,
 		})
@@ -44,9 +44,9 @@ func Records(s Subject, results []scenario.Result, date string) []Record {
 	return records
 }
 
-// notAsked lists the requirements that cannot be asked of a system that pushes nothing.
-func notAsked(s Subject, rows []string) string {
-	var skipped []string
+// skipped lists the requirements that cannot be asked of a system that pushes nothing.
+func skipped(s Subject, rows []string) string {
+	var list []string
 	for _, ability := range s.Abilities {
 		if ability == scenario.Events {
 			return ""
@@ -55,11 +55,11 @@ func notAsked(s Subject, rows []string) string {
 	for _, row := range rows {
 		for _, p := range pushed {
 			if row == p {
-				skipped = append(skipped, row)
+				list = append(list, row)
 			}
 		}
 	}
-	return strings.Join(skipped, " ")
+	return strings.Join(list, " ")
 }
 
 // Write writes the records as JSON.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/bulkhead-wal/bulkhead/tests/faults/scenario"
 )
 
 // severity orders what runs of one scenario on several filesystems ended with: a cell shows the worst. What could not be run
@@ -13,9 +15,9 @@ var severity = map[string]int{"n/a": 0, "broken": 1, "held": 2, "failed": 3, "hu
 // words are those of the table. A run that "failed" missed the demand without losing anything.
 var words = map[string]string{"n/a": "n.a.", "broken": "not run", "failed": "not held"}
 
-// Table prints one table per durability mode, since only equal durability compares, and a note for each cell that did not hold.
-func Table(out io.Writer, records []Record, demands map[string]string) {
-	t := &table{out: out, demands: demands}
+// Table prints one table per durability mode, since only equal durability compares, and notes on what did not hold.
+func Table(out io.Writer, records []Record) {
+	t := &table{out: out}
 	for _, mode := range []string{"sync", "none", "interval"} {
 		t.mode(records, mode)
 	}
@@ -26,9 +28,8 @@ func Table(out io.Writer, records []Record, demands map[string]string) {
 }
 
 type table struct {
-	out     io.Writer
-	demands map[string]string
-	notes   []string
+	out   io.Writer
+	notes []string
 }
 
 func (t *table) mode(records []Record, mode string) {
@@ -49,10 +50,11 @@ func (t *table) mode(records []Record, mode string) {
 	if len(systems) < 2 { // nothing to compare with
 		return
 	}
-	fmt.Fprintf(t.out, "\nMode %s:\n\n| requirement | scenario | %s |\n|---|---|%s\n", mode, strings.Join(systems, " | "),
+	scenarios = inOrder(scenarios)
+	fmt.Fprintf(t.out, "\nMode %s:\n\n| scenario | requirements | %s |\n|---|---|%s\n", mode, strings.Join(systems, " | "),
 		strings.Repeat("---|", len(systems)))
 	for _, s := range scenarios {
-		fmt.Fprintf(t.out, "| %s | %s: %s |", rows[s], s, t.demands[s])
+		fmt.Fprintf(t.out, "| %s | %s |", s, rows[s])
 		for _, system := range systems {
 			fmt.Fprintf(t.out, " %s |", t.cell(cells, s, system))
 		}
@@ -60,10 +62,26 @@ func (t *table) mode(records []Record, mode string) {
 	}
 }
 
-func (t *table) cell(cells map[[2]string]Record, scenario, system string) string {
-	r, ok := cells[[2]string{scenario, system}]
+// inOrder puts names into the order of the list of scenarios: runs end in any order.
+func inOrder(names []string) []string {
+	var all, ordered []string
+	for _, s := range scenario.Scenarios {
+		all = append(all, s.Name)
+	}
+	for _, known := range append(all, RaftGroup) {
+		for _, name := range names {
+			if name == known {
+				ordered = append(ordered, name)
+			}
+		}
+	}
+	return ordered
+}
+
+func (t *table) cell(cells map[[2]string]Record, name, system string) string {
+	r, ok := cells[[2]string{name, system}]
 	if !ok {
-		return ""
+		return "-"
 	}
 	word := r.Outcome
 	if w, ok := words[word]; ok {
@@ -75,11 +93,7 @@ func (t *table) cell(cells map[[2]string]Record, scenario, system string) string
 		}
 		return word
 	}
-	why := r.Why
-	if r.Outcome != "n/a" {
-		why = fmt.Sprintf("%s, %s, %s, %s: %s", r.System, r.Scenario, r.Mode, r.Filesystem, why)
-	}
-	return fmt.Sprintf("%s [%d]", word, t.note(why))
+	return fmt.Sprintf("%s (%d)", word, t.note(explain(r)))
 }
 
 // note numbers a note; the same text is noted once.

@@ -40,12 +40,13 @@ func runReadOnlyRemount(e *Env) string {
 	}
 	e.must(d.RemountReadOnly())
 	refusal := o.refusedWithin(l, 5*time.Second)
-	if refusal.Errno != int(unix.EROFS) && refusal.Errno != int(unix.EIO) {
+	named := refusal.Errno == 0 && !e.System.has(States) // some have a name of their own for it
+	if refusal.Errno != int(unix.EROFS) && refusal.Errno != int(unix.EIO) && !named {
 		e.End(Failed, "a read-only filesystem is answered with errno %d: %s", refusal.Errno, refusal.Problem())
 	}
 	o.MustAppend(other, 10, baseBytes)
 	o.MustHold(l, o.State(l), l.Durable, "read on a read-only filesystem")
-	o.Close(l)
+	o.LetGo(l)
 	d.Remount(l)
 	state := o.Open(l)
 	o.MustHold(l, state, l.Durable, "mounted anew")

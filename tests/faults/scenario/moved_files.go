@@ -134,6 +134,9 @@ func runFileOlder(e *Env) string {
 	}
 	o.MustAppend(l, 20, baseBytes)
 	o.Sync(l)
+	if l.Durable == 0 {
+		e.unreached("nothing is durable")
+	}
 	o.Close(l)
 	newest := largestFiles(e, l.Dir)[0]
 	if older[newest] == "" {

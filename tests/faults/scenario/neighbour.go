@@ -54,7 +54,7 @@ func runNeighbour(e *Env) string {
 	e.resumes(o, sick)
 	after, _ := e.window(o, ledgers)
 	if struck == 0 {
-		e.End(Broken, "no write met the bad blocks")
+		e.unreached("no write met the bad blocks")
 	}
 	slow, late := min(before.appends, after.appends), max(before.p99US, after.p99US, p99FloorUS/keepP99)
 	line := sprintf("the other %d: %.0f, %.0f, %.0f appends/s and p99 %.0f, %.0f, %.0f us before, during, after; %d failed writes, %d refusals",

@@ -68,7 +68,7 @@ func contains(list []string, word string) bool {
 }
 
 // Scenarios are all of them, by method.
-var Scenarios = join(badBlocks, syncFailure, fullDisk, powerCut, crashStates, deadDisk, systemCalls, kills, environment)
+var Scenarios = join(badBlocks, syncFailure, fullDisk, powerCut, crashStates, deadDisk, systemCalls, writeErrors, kills, replaced, environment)
 
 func join(lists ...[]Scenario) []Scenario {
 	var all []Scenario

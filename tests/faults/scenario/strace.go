@@ -22,10 +22,14 @@ type Injection struct {
 
 // Inject attaches to all threads of an owner. what is an expression of strace's inject option, such as fsync:error=EIO:when=3+
 // (when counts in each thread by itself).
-func (o *Owner) Inject(what string) *Injection {
+func (o *Owner) Inject(what string, paths ...string) *Injection {
 	calls, _, _ := strings.Cut(what, ":")
 	trace := o.env.name("trace")
-	i := &Injection{env: o.env, trace: trace, cmd: exec.Command("strace", "-f", "-o", trace, "-e", "trace="+calls, "-e", "inject="+what, "-p", itoa(uint64(o.Pid())))}
+	words := []string{"-f", "-o", trace, "-e", "trace=" + calls, "-e", "inject=" + what, "-p", itoa(uint64(o.Pid()))}
+	for _, path := range paths {
+		words = append(words, "-P", path)
+	}
+	i := &Injection{env: o.env, trace: trace, cmd: exec.Command("strace", words...)}
 	stderr, err := i.cmd.StderrPipe()
 	o.env.must(err)
 	o.env.must(i.cmd.Start())

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bulkhead-wal/bulkhead/tests/faults/disk"
 	"github.com/bulkhead-wal/bulkhead/tests/faults/driver"
 )
 
@@ -48,6 +49,9 @@ func (e *Env) pickFaults(n int) []string {
 		for _, errno := range strings.Fields(group.errnos) {
 			for _, number := range strings.Fields(group.numbers) {
 				for _, kind := range []string{"", "+"} { // once, from then on
+					if kind == "+" && errno == "EINTR" && !e.System.has(States) {
+						continue // Go's runtime repeats an interrupted call without end; no kernel interrupts without end
+					}
 					all = append(all, group.calls+":error="+errno+":when="+number+kind)
 				}
 			}
@@ -72,7 +76,7 @@ func runCallsFail(e *Env) string {
 	if e.Full {
 		n = lifeFull
 	}
-	d := e.Disk()
+	d := e.DiskWith(disk.Options{}, loadDisk) // some preallocate much for each log
 	faults := e.pickFaults(n)
 	struck, refused := 0, 0
 	for i, fault := range faults {
@@ -136,6 +140,10 @@ func (e *Env) liveUnderFault(o *Owner, l *Ledger) (refused bool) {
 	note := func(r driver.Reply) {
 		if !r.OK && !r.Unsupported {
 			refused = true
+			if !e.System.Retries { // under the fault that may fail, too
+				o.Do(l.Partition, "close")
+				o.Do(l.Partition, "open", l.Dir)
+			}
 			time.Sleep(time.Millisecond)
 		}
 	}

@@ -5,16 +5,18 @@ go 1.23.0
 
 require (
 	github.com/bulkhead-wal/bulkhead/go v0.0.0
+	github.com/bulkhead-wal/bulkhead/go/cubefs v0.0.0
 	github.com/cubefs/cubefs v1.34.0
 	github.com/hashicorp/go-hclog v1.5.0
 	github.com/hashicorp/raft v1.4.0
-	github.com/hashicorp/raft-wal v0.4.0
+	github.com/hashicorp/raft-wal v0.4.2
+	go.etcd.io/etcd/client/pkg/v3 v3.6.4
 	go.etcd.io/etcd/server/v3 v3.6.4
 	go.etcd.io/raft/v3 v3.6.0
 	go.uber.org/zap v1.27.0
 )
 
-require go.etcd.io/etcd/client/pkg/v3 v3.6.4 // indirect
+require github.com/hashicorp/go-metrics v0.5.4 // indirect
 
 require (
 	github.com/armon/go-metrics v0.4.1 // indirect
@@ -56,3 +58,5 @@ require (
 
 // The modules of this repository, as they are here.
 replace github.com/bulkhead-wal/bulkhead/go => ../../../go
+
+replace github.com/bulkhead-wal/bulkhead/go/cubefs => ../../../go/cubefs

@@ -17,7 +17,7 @@ import (
 // HashiCorp's raft-wal, durable at every append. The hard state is one value in its stable store.
 //
 // After an error hashicorp/raft steps down and goes on with the same store.
-var raftWALKind = systemKind{"raft-wal", "v0.4.0", []string{"sync"}, newRaftWAL}
+var raftWALKind = systemKind{"raft-wal", "v0.4.2", []string{"sync"}, newRaftWAL}
 
 // It preallocates its segments; the default of 64 MiB does not fit the small disks of the scenarios.
 const raftWALSegmentBytes = 8 << 20
@@ -47,21 +47,18 @@ func (raftWALSystem) open(_ uint64, dir string, _ uint64) (logStore, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	// Close of the WAL leaves its default meta store open, and a second open in the process would wait for its lock
-	// for ever: a meta store of ours can be closed.
+	// The default meta store, but one that can be closed if the open fails: otherwise a second open in the process would
+	// wait for its lock for ever.
 	meta := &metadb.BoltMetaDB{}
 	log, err := raftwal.Open(dir, raftwal.WithSegmentSize(raftWALSegmentBytes), raftwal.WithMetaStore(meta),
 		raftwal.WithLogger(hclog.New(&hclog.LoggerOptions{Output: os.Stderr, Level: hclog.Warn})))
 	if err != nil {
 		return nil, errors.Join(err, meta.Close())
 	}
-	return &raftWALLog{log, meta}, nil
+	return &raftWALLog{log}, nil
 }
 
-type raftWALLog struct {
-	wal  *raftwal.WAL
-	meta *metadb.BoltMetaDB
-}
+type raftWALLog struct{ wal *raftwal.WAL }
 
 func (l *raftWALLog) append(entries []entry) error {
 	last, err := l.wal.LastIndex()
@@ -137,4 +134,4 @@ func (l *raftWALLog) bounds() (first, last uint64, err error) {
 // sync has nothing to do: every append is durable.
 func (l *raftWALLog) sync() error { return nil }
 
-func (l *raftWALLog) close() error { return errors.Join(l.wal.Close(), l.meta.Close()) }
+func (l *raftWALLog) close() error { return l.wal.Close() }

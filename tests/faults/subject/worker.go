@@ -57,6 +57,9 @@ func (w *worker) execute(c command, r reply) error {
 		return fmt.Errorf("%s takes %d numbers after the partition, not %d", c.name, want, len(args))
 	}
 	if w.log == nil {
+		if c.name == "recover" && !w.system.healsItself() {
+			return errUnsupported // also after a close, which is how its owner recovers
+		}
 		return errNotOpen
 	}
 	return w.call(c.name, args, r)

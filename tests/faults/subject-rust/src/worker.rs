@@ -48,6 +48,9 @@ impl Worker {
                 Err(_) => return usage(format!("{word:?} is not a number")),
             }
         }
+        if words[0] == "recover" {
+            return Err(Failure::Unsupported);
+        }
         let Some(store) = self.store.clone() else { return usage("the partition is not open: send open first") };
         match (words[0].as_str(), &numbers[..]) {
             ("append", &[first, count, bytes, term]) => self.append(&store, first, count, bytes as usize, term),
@@ -56,7 +59,6 @@ impl Worker {
             ("hardstate", &[]) => hard_state(&store, reply),
             ("compact", &[index]) => Ok(store.compact(index)?),
             ("sync", &[]) => Ok(store.sync()?),
-            ("recover", &[]) => Err(Failure::Unsupported),
             ("state", &[]) => state(&store, reply),
             ("load", &[bytes, seconds]) => self.start_load(store, bytes as usize, Duration::from_secs(seconds)),
             ("loadstop", &[]) => self.stop_load(reply),

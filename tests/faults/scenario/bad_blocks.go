@@ -107,7 +107,8 @@ func (e *Env) failAndRecover(arm func(*Disk, *Ledger, Tail), mended bool) string
 		e.intact(d, o, l)
 		return "healed inside the calls"
 	}
-	if refusal.Errno != eio {
+	const erofs = 30 // a filesystem that gave up because of the EIO
+	if refusal.Errno != eio && (refusal.Errno != erofs || d.takesWrites()) {
 		e.End(Failed, "the disk said EIO, the log errno %d: %s", refusal.Errno, refusal.Problem())
 	}
 	if r := o.again(l); e.System.has(States) && !r.OK && (r.Errno != refusal.Errno || r.Status != refusal.Status) {

@@ -48,22 +48,38 @@ type Engine struct {
 
 // Open starts an engine. It must be closed.
 func Open(config EngineConfig) (*Engine, error) {
-	interval, err := milliseconds("Interval", config.Interval)
-	if err != nil {
-		return nil, err
-	}
-	stall, err := milliseconds("StallLimit", config.StallLimit)
-	if err != nil {
-		return nil, err
+	var ms [5]uint32
+	for i, limit := range []struct {
+		field string
+		value time.Duration
+		never bool
+	}{
+		{"Interval", config.Interval, false},
+		{"StallLimit", config.StallLimit, false},
+		{"HealLimit", config.HealLimit, true},
+		{"SpaceWait", config.SpaceWait, true},
+		{"Probe", config.Probe, true},
+	} {
+		if limit.never && limit.value == Never {
+			ms[i] = C.BULKHEAD_NEVER
+			continue
+		}
+		var err error
+		if ms[i], err = milliseconds(limit.field, limit.value); err != nil {
+			return nil, err
+		}
 	}
 	out := C.bh_engine_open(C.bulkhead_engine_config{
 		max_entry_bytes:        C.uint32_t(config.MaxEntryBytes),
 		segment_min_bytes:      C.uint32_t(config.SegmentMinBytes),
 		segment_max_bytes:      C.uint32_t(config.SegmentMaxBytes),
-		interval_ms:            C.uint32_t(interval),
-		stall_limit_ms:         C.uint32_t(stall),
+		interval_ms:            C.uint32_t(ms[0]),
+		stall_limit_ms:         C.uint32_t(ms[1]),
 		flush_threads_per_disk: C.uint32_t(config.FlushThreadsPerDisk),
 		read_cache_bytes:       C.uint64_t(config.ReadCacheBytes),
+		heal_limit_ms:          C.uint32_t(ms[2]),
+		space_wait_ms:          C.uint32_t(ms[3]),
+		probe_ms:               C.uint32_t(ms[4]),
 	})
 	if err := takeError(out.err); err != nil {
 		return nil, err

@@ -243,6 +243,7 @@ func statusOf(c *C.bulkhead_partition_status) Status {
 		Bytes:             uint64(c.bytes),
 		Flushes:           uint64(c.flushes),
 		Errors:            uint64(c.errors),
+		Heals:             uint64(c.heals),
 	}
 	for i := range s.Incarnation {
 		s.Incarnation[i] = byte(c.incarnation[i])

@@ -156,6 +156,7 @@ type Status struct {
 	Bytes   uint64
 	Flushes uint64
 	Errors  uint64
+	Heals   uint64 // faults that were healed, inside a call or after it
 
 	Incarnation [16]byte // of the directory, random, given when it was created
 	Epoch       [16]byte // of this opening, random
@@ -195,7 +196,18 @@ type EngineConfig struct {
 	StallLimit          time.Duration // 100 ms .. 10 min, default 5 s
 	FlushThreadsPerDisk uint32        // 1 .. 64, default 8
 	ReadCacheBytes      uint64        // default 64 MiB
+
+	// Limits of healing; each may be Never.
+	HealLimit time.Duration // a transient error or a bad block is healed inside the call within this time: up to 60 s, default 300 ms
+	SpaceWait time.Duration // an append that finds the disk full waits this long for space: up to 60 s, default 500 ms
+	// Probe is the time from a fault to the first try to bring the partition
+	// back. A ReadOnly one is tried again and again; for an Unavailable one the
+	// time doubles, up to 256 times as long. Up to 60 s, default 250 ms.
+	Probe time.Duration
 }
+
+// Never switches a limit of EngineConfig off.
+const Never time.Duration = -1
 
 // PartitionConfig says which partition to open, and how.
 type PartitionConfig struct {

@@ -46,6 +46,9 @@
 /// Mode: acknowledged from memory, durable within interval_ms. A crash of process or machine costs that window.
 #define BULKHEAD_MODE_INTERVAL 3
 
+/// In a limit of bulkhead_engine_config that may be switched off: never.
+#define BULKHEAD_NEVER UINT32_MAX
+
 /// Opens the log, or creates it; makes the last path component only.
 #define BULKHEAD_OPEN_OR_CREATE 0
 
@@ -161,6 +164,18 @@ typedef struct bulkhead_engine_config {
   uint32_t reserved;
   /// Memory for entries that were read or written lately, in bytes, for the whole engine. Default 64 MiB.
   uint64_t read_cache_bytes;
+  /// A transient error or a bad block is healed inside the call that met it within this time, in milliseconds.
+  /// Default 300, up to 60000; BULKHEAD_NEVER: the first error latches the partition.
+  uint32_t heal_limit_ms;
+  /// An append that finds the disk full waits this long for space, in milliseconds. Default 500, up to 60000;
+  /// BULKHEAD_NEVER: it does not wait.
+  uint32_t space_wait_ms;
+  /// A faulted partition is probed this long after its fault, in milliseconds: a ReadOnly one again and again, for
+  /// an Unavailable one the time doubles up to 256 times. Default 250, up to 60000; BULKHEAD_NEVER: only
+  /// bulkhead_recover brings it back.
+  uint32_t probe_ms;
+  /// Must be 0.
+  uint32_t reserved2;
 } bulkhead_engine_config;
 
 /// Handle of an engine. Never 0; a value is never issued twice.
@@ -322,6 +337,8 @@ typedef struct bulkhead_partition_status {
   uint8_t incarnation[16];
   /// Random id of this opening.
   uint8_t epoch[16];
+  /// Faults that were healed since the partition was opened, inside a call or after it.
+  uint64_t heals;
 } bulkhead_partition_status;
 
 /// An entry to append. Borrowed for the call.

@@ -89,6 +89,9 @@ pub const BULKHEAD_MODE_SYNC: u32 = 2;
 /// Mode: acknowledged from memory, durable within interval_ms. A crash of process or machine costs that window.
 pub const BULKHEAD_MODE_INTERVAL: u32 = 3;
 
+/// In a limit of bulkhead_engine_config that may be switched off: never.
+pub const BULKHEAD_NEVER: u32 = u32::MAX;
+
 /// Opens the log, or creates it; makes the last path component only.
 pub const BULKHEAD_OPEN_OR_CREATE: u32 = 0;
 /// Opens a log that must exist.

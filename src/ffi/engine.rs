@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::sync::Mutex;
 
 use super::boundary::boundary;
-use super::codes::bulkhead_status;
+use super::codes::{bulkhead_status, BULKHEAD_NEVER};
 use super::handles::{self, OpenPartition};
 use super::memory::{self, Out};
 use super::types::{bulkhead_engine, bulkhead_engine_config, bulkhead_error, bulkhead_partition};
@@ -131,12 +131,11 @@ unsafe fn engine_config(config: *const bulkhead_engine_config) -> Result<EngineC
     }
     // SAFETY: not null; the caller promises the rest.
     let given = unsafe { memory::read_struct(config, "config") }?;
-    if given.reserved != 0 {
-        return Err(Error::new(
-            Status::InvalidConfig,
-            Op::Open,
-            format!("config->reserved is {}; it must be 0", given.reserved),
-        ));
+    for (name, value) in [("reserved", given.reserved), ("reserved2", given.reserved2)] {
+        if value != 0 {
+            let message = format!("config->{name} is {value}; it must be 0");
+            return Err(Error::new(Status::InvalidConfig, Op::Open, message));
+        }
     }
     set(&mut known.max_entry_bytes, given.max_entry_bytes);
     set(&mut known.segment_min_bytes, given.segment_min_bytes);
@@ -145,7 +144,18 @@ unsafe fn engine_config(config: *const bulkhead_engine_config) -> Result<EngineC
     set(&mut known.stall_limit_ms, given.stall_limit_ms);
     set(&mut known.flush_threads_per_disk, given.flush_threads_per_disk);
     set(&mut known.read_cache_bytes, given.read_cache_bytes);
+    set_or_never(&mut known.heal_limit_ms, given.heal_limit_ms);
+    set_or_never(&mut known.space_wait_ms, given.space_wait_ms);
+    set_or_never(&mut known.probe_ms, given.probe_ms);
     Ok(known)
+}
+
+/// 0 keeps the default, BULKHEAD_NEVER switches it off.
+fn set_or_never(field: &mut u32, given: u32) {
+    set(field, given);
+    if given == BULKHEAD_NEVER {
+        *field = 0;
+    }
 }
 
 /// 0 keeps the default.

@@ -250,5 +250,6 @@ fn as_c(status: &PartitionStatus) -> bulkhead_partition_status {
         errors: status.counters.errors,
         incarnation: status.incarnation,
         epoch: status.epoch,
+        heals: status.counters.heals,
     }
 }

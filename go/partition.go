@@ -165,7 +165,8 @@ func (p *Partition) Sync() error {
 }
 
 // Recover tries to bring an Unavailable or ReadOnly partition back to
-// ReadWrite. It returns the error that keeps it down.
+// ReadWrite. It returns the error that keeps it down. The library tries by
+// itself, too (EngineConfig.Probe), unless it is damaged or entries are lost.
 func (p *Partition) Recover() error {
 	maybeGC()
 	if err := p.enter(OpRecover); err != nil {

@@ -173,6 +173,11 @@ type VerifyReport struct {
 
 // Event is a change of a partition's state. A slow reader may see several
 // changes of one partition merged into its latest state, never lost.
+//
+// From equals To if the state did not change: a fault that is being healed
+// inside a call, with its Cause; that it is healed, with CauseNone and OpRecover;
+// a read that met damage. In mode none, where the call heals on its own thread,
+// such a fault is a change of state and one back.
 type Event struct {
 	Sequence    uint64
 	Partition   *Partition // nil if it was closed before the event was delivered

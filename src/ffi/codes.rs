@@ -101,11 +101,13 @@ pub const BULKHEAD_CREATE_NEW: u32 = 2;
 
 /// Appends and reads work.
 pub const BULKHEAD_STATE_READ_WRITE: u32 = 1;
-/// No space: appends are refused, reads, votes and compaction work; leaves by bulkhead_recover().
+/// No space: appends are refused, reads, votes and compaction work. ReadWrite by itself when there is space again
+/// (probe_ms), or by bulkhead_recover().
 pub const BULKHEAD_STATE_READ_ONLY: u32 = 2;
-/// Latched by a fault: writes are refused with the first error, what can be verified is read.
+/// Latched by a fault: writes are refused with the first error, what can be verified is read. Comes back by itself
+/// when the fault has passed (probe_ms; not after damage or lost entries), by bulkhead_recover(), or by close and open.
 pub const BULKHEAD_STATE_UNAVAILABLE: u32 = 3;
-/// bulkhead_recover is at work.
+/// bulkhead_recover is at work. The library's own tries are not shown: the state stays as it was until one succeeds.
 pub const BULKHEAD_STATE_RECOVERING: u32 = 4;
 /// Closed.
 pub const BULKHEAD_STATE_CLOSED: u32 = 5;

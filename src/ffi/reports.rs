@@ -81,7 +81,13 @@ pub struct bulkhead_partition_status {
     pub heals: u64,
 }
 
-/// A change of a partition's state.
+/// A change of a partition's state, or, with to_state as from_state, something that did not change it.
+///
+/// A fault that is healed inside the call: an event with its cause, operation and errno (of a flush as soon as it is
+/// met, of a root or a new file when it is healed), and one with BULKHEAD_CAUSE_NONE and BULKHEAD_OP_RECOVER when it is
+/// healed, both from ReadWrite to ReadWrite. If it cannot be healed in time, the change of state follows instead. An
+/// append or sync of mode none heals on its caller's thread; there the two are changes of state, and back.
+/// A read that met damage or an I/O error, and bad entries that a verification found, change no state either.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct bulkhead_event {

@@ -127,7 +127,8 @@ The same disk died and came back for each engine, and each owner got the same
 word that it is back. An owner acts on a fault it was told of; nobody is told on
 its behalf. Bulkhead heals by itself what passes: it tried for 300 ms before raft
 got the error. A dead file system does not pass, and raft closes the log at the
-first error: so the owner opens it again. What a dead replica lacks is not lost: the other two have it.
+first error: so the owner opens it again. What a dead replica lacks is not lost:
+the other two have it.
 CubeFS's own WAL ran as CubeFS runs it, nothing synced; Bulkhead in mode sync.
 
 `)

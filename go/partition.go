@@ -245,6 +245,7 @@ func statusOf(c *C.bulkhead_partition_status) Status {
 		Flushes:           uint64(c.flushes),
 		Errors:            uint64(c.errors),
 		Heals:             uint64(c.heals),
+		SlowOperations:    uint64(c.slow_operations),
 	}
 	for i := range s.Incarnation {
 		s.Incarnation[i] = byte(c.incarnation[i])

@@ -250,7 +250,7 @@ func TestEngineClose(t *testing.T) {
 func TestEngineConfigRange(t *testing.T) {
 	for i, c := range []EngineConfig{
 		{Interval: time.Microsecond}, {Interval: -1}, {Interval: time.Hour}, {StallLimit: time.Millisecond}, {StallLimit: 1 << 62},
-		{MaxEntryBytes: 65 << 20}, {SegmentMaxBytes: 2 << 30}, {FlushThreadsPerDisk: 65},
+		{SlowDisk: time.Hour}, {MaxEntryBytes: 65 << 20}, {SegmentMaxBytes: 2 << 30}, {FlushThreadsPerDisk: 65},
 	} {
 		e, err := Open(c)
 		if err == nil {

@@ -157,6 +157,8 @@ type Status struct {
 	Flushes uint64
 	Errors  uint64
 	Heals   uint64 // faults that were healed, inside a call or after it
+	// SlowOperations counts system calls that took longer than EngineConfig.SlowDisk.
+	SlowOperations uint64
 
 	Incarnation [16]byte // of the directory, random, given when it was created
 	Epoch       [16]byte // of this opening, random
@@ -199,6 +201,7 @@ type EngineConfig struct {
 	SegmentMaxBytes     uint32        // up to 1 GiB, default 32 MiB
 	Interval            time.Duration // of ModeInterval: 1 ms .. 60 s, default 50 ms
 	StallLimit          time.Duration // 100 ms .. 10 min, default 5 s
+	SlowDisk            time.Duration // a system call that takes longer makes an event: up to 10 min or Never, default 500 ms
 	FlushThreadsPerDisk uint32        // 1 .. 64, default 8
 	ReadCacheBytes      uint64        // default 64 MiB
 

@@ -157,8 +157,8 @@ typedef struct bulkhead_engine_config {
   /// Longest time between an acknowledgement and its flush in mode interval, in milliseconds. Default 50, 1 to
   /// 60000.
   uint32_t interval_ms;
-  /// Longest wait for the disk before a partition counts as stalled, in milliseconds. Default 5000, 100 to
-  /// 600000.
+  /// Longest wait for the disk before a partition counts as stalled, in milliseconds. In mode none, too, where the
+  /// event says so while the call still hangs. Default 5000, 100 to 600000.
   uint32_t stall_limit_ms;
   /// Threads that flush, per disk. Default 8, 1 to 64.
   uint32_t flush_threads_per_disk;
@@ -176,8 +176,9 @@ typedef struct bulkhead_engine_config {
   /// an Unavailable one the time doubles up to 256 times. Default 250, up to 60000; BULKHEAD_NEVER: only
   /// bulkhead_recover brings it back.
   uint32_t probe_ms;
-  /// Must be 0.
-  uint32_t reserved2;
+  /// A system call that takes longer makes an event (cause BULKHEAD_CAUSE_STALLED, the state stays) and counts as a
+  /// slow operation, in milliseconds. Default 500, up to 600000; BULKHEAD_NEVER: no such event.
+  uint32_t slow_disk_ms;
 } bulkhead_engine_config;
 
 /// Handle of an engine. Never 0; a value is never issued twice.
@@ -347,6 +348,8 @@ typedef struct bulkhead_partition_status {
   uint8_t epoch[16];
   /// Faults that were healed since the partition was opened, inside a call or after it.
   uint64_t heals;
+  /// Counter: system calls that took longer than slow_disk_ms.
+  uint64_t slow_operations;
 } bulkhead_partition_status;
 
 /// An entry to append. Borrowed for the call.

@@ -143,6 +143,7 @@ fn configurations_out_of_range_name_the_value() {
         ("segment_min_bytes", EngineConfig { segment_min_bytes: 0, ..good.clone() }),
         ("interval_ms", EngineConfig { interval_ms: 60_001, ..good.clone() }),
         ("stall_limit_ms", EngineConfig { stall_limit_ms: 99, ..good.clone() }),
+        ("slow_disk_ms", EngineConfig { slow_disk_ms: 600_001, ..good.clone() }),
         ("flush_threads_per_disk", EngineConfig { flush_threads_per_disk: 65, ..good.clone() }),
     ];
     for (name, config) in rows {

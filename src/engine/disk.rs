@@ -1,65 +1,75 @@
-//! A disk: one failure domain with its own threads. Workers flush partitions, a housekeeper prepares and tidies up.
+//! A disk: one failure domain with its own threads. Workers flush partitions, others prepare and tidy up, a timer tells them when.
 
 use super::healer::Healer;
+use super::pool::{Limits, Pool, Work};
 use super::reserve::Reserve;
-use super::shared::{run_chore, run_flush, Shared};
+use super::shared::{run_chore, Shared};
+use super::watchdog::drop_elsewhere;
 use crate::error::Op;
 use crate::format::Id;
-use crate::io::real::block_file_size_signal;
 use crate::io::File;
-use crate::partition::{Completion, Event, Host, Orphan, Partition, Reserved};
+use crate::partition::{Completion, Event, Host, Orphan, Partition, Reserved, State};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_secs(1);
+/// Chores are done one after the other, as long as none takes longer than this: they are not to take the disk from the flushes.
+const CHORE_PATIENCE: Duration = Duration::from_millis(100);
+const CHORE_THREADS: usize = 2;
 
 #[derive(Default)]
-struct Work {
-    ready: VecDeque<Arc<Partition>>,
-    idle_workers: usize,
-    workers: usize,
-    stop: bool,
-}
-
-#[derive(Default)]
-struct Chores {
-    maintain: VecDeque<Arc<Partition>>,
+struct Timer {
     later: VecDeque<(Instant, Arc<Partition>)>,
     stop: bool,
 }
 
 pub struct Disk {
     shared: Arc<Shared>,
-    work: Mutex<Work>,
-    work_waits: Condvar,
-    chores: Mutex<Chores>,
-    chores_wait: Condvar,
+    flushes: Arc<Pool>,
+    chores: Arc<Pool>,
+    timer: Mutex<Timer>,
+    timer_waits: Condvar,
     partitions: Mutex<Vec<Weak<Partition>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     pub healer: Healer,
     reserve: Reserve,
+    /// Partitions that have not let go of their directory.
+    open: AtomicUsize,
+    /// The next chore fills the reserve as well.
+    fill_reserve: AtomicBool,
+    filling: Mutex<()>,
 }
 
 impl Disk {
     pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Disk>> {
-        let disk = Arc::new(Disk {
+        let limits = |usual: usize, patience| Limits {
+            usual,
+            most: 2 * usual,
+            patience,
+            stall: Duration::from_millis(u64::from(shared.config.stall_limit_ms)),
+        };
+        let flush = limits(shared.config.flush_threads_per_disk as usize, Duration::ZERO);
+        let chores = limits(CHORE_THREADS, CHORE_PATIENCE);
+        let disk = Arc::new_cyclic(|me: &Weak<Disk>| Disk {
+            flushes: Pool::new("bulkhead-flush", flush, Box::new(Partition::work), Partition::worker_panicked),
+            chores: Pool::new("bulkhead-keep", chores, chore(me.clone()), chore_panicked),
             shared,
-            work: Mutex::default(),
-            work_waits: Condvar::new(),
-            chores: Mutex::default(),
-            chores_wait: Condvar::new(),
+            timer: Mutex::default(),
+            timer_waits: Condvar::new(),
             partitions: Mutex::default(),
             threads: Mutex::default(),
             healer: Healer::default(),
             reserve: Reserve::default(),
+            open: AtomicUsize::new(0),
+            fill_reserve: AtomicBool::new(false),
+            filling: Mutex::default(),
         });
-        let housekeeper = disk.clone();
-        let thread =
-            std::thread::Builder::new().name("bulkhead-keep".into()).spawn(move || housekeeper.keep_house())?;
+        let timer = disk.clone();
+        let thread = std::thread::Builder::new().name("bulkhead-timer".into()).spawn(move || timer.keep_time())?;
         disk.threads.lock().push(thread);
         Ok(disk)
     }
@@ -71,6 +81,7 @@ impl Disk {
     }
 
     pub fn add(&self, partition: &Arc<Partition>) {
+        self.open.fetch_add(1, Ordering::Relaxed);
         let mut partitions = self.partitions.lock();
         if partitions.len() == partitions.capacity() {
             partitions.retain(|p| p.strong_count() > 0);
@@ -78,29 +89,20 @@ impl Disk {
         partitions.push(Arc::downgrade(partition));
     }
 
-    pub fn open_partitions(&self) -> Vec<Arc<Partition>> {
-        self.partitions.lock().iter().filter_map(Weak::upgrade).collect()
-    }
-
     /// Ends the threads. One that hangs in the kernel is left behind: it ends when the kernel lets go.
     pub fn stop(&self) {
-        // The queues hold partitions, and those hold this disk.
-        let work = {
-            let mut work = self.work.lock();
-            work.stop = true;
-            std::mem::take(&mut work.ready)
+        let later = {
+            let mut timer = self.timer.lock();
+            timer.stop = true;
+            std::mem::take(&mut timer.later)
         };
-        self.work_waits.notify_all();
-        let chores = {
-            let mut chores = self.chores.lock();
-            chores.stop = true;
-            (std::mem::take(&mut chores.maintain), std::mem::take(&mut chores.later))
-        };
-        self.chores_wait.notify_all();
+        self.timer_waits.notify_all();
         self.healer.stop();
         self.reserve.clear();
-        drop((work, chores));
-        let threads = std::mem::take(&mut *self.threads.lock());
+        drop(later);
+        let mut threads = self.flushes.stop();
+        threads.extend(self.chores.stop());
+        threads.append(&mut self.threads.lock());
         let deadline = Instant::now() + Duration::from_millis(u64::from(self.shared.config.stall_limit_ms));
         for thread in threads {
             while !thread.is_finished() && Instant::now() < deadline {
@@ -112,76 +114,72 @@ impl Disk {
         }
     }
 
-    /// The least number of workers that keeps waiting partitions moving; they are started when first needed.
-    fn start_worker_if_needed(self: &Arc<Self>, work: &mut Work) {
-        let limit = self.shared.config.flush_threads_per_disk as usize;
-        if work.idle_workers >= work.ready.len() || work.workers >= limit {
-            return;
-        }
-        let disk = self.clone();
-        if self.spawn("bulkhead-flush", move || disk.flush_partitions()) {
-            work.workers += 1;
-        }
-    }
-
-    fn flush_partitions(&self) {
-        block_file_size_signal();
-        loop {
-            let partition = {
-                let mut work = self.work.lock();
-                loop {
-                    if let Some(partition) = work.ready.pop_front() {
-                        break partition;
-                    }
-                    if work.stop {
-                        return;
-                    }
-                    work.idle_workers += 1;
-                    self.work_waits.wait(&mut work);
-                    work.idle_workers -= 1;
-                }
-            };
-            run_flush(&partition);
-        }
-    }
-
-    fn keep_house(&self) {
-        block_file_size_signal();
+    /// The timer's thread: it does no I/O and holds no partition while it waits, so nothing that hangs takes it away from the others.
+    fn keep_time(&self) {
         let mut next_tick = Instant::now() + TICK;
+        let mut look_again: Option<Instant> = None;
         loop {
-            let (maintain, elapsed) = {
-                let mut chores = self.chores.lock();
-                let now = Instant::now();
-                if chores.stop {
+            let elapsed = {
+                let mut timer = self.timer.lock();
+                let due = [Some(next_tick), look_again, timer.later.front().map(|(at, _)| *at)];
+                if let Some(until) = due.into_iter().flatten().min().filter(|until| Instant::now() < *until) {
+                    if !timer.stop {
+                        self.timer_waits.wait_until(&mut timer, until);
+                    }
+                }
+                if timer.stop {
                     return;
                 }
-                let due = chores.later.front().is_some_and(|(at, _)| *at <= now);
-                if chores.maintain.is_empty() && !due && now < next_tick {
-                    let until = chores.later.front().map_or(next_tick, |(at, _)| next_tick.min(*at));
-                    self.chores_wait.wait_until(&mut chores, until);
-                    continue;
-                }
-                let mut elapsed = Vec::new();
-                while chores.later.front().is_some_and(|(at, _)| *at <= now) {
-                    elapsed.extend(chores.later.pop_front().map(|(_, p)| p));
-                }
-                // One at a time, so that a long chore does not hold up the intervals.
-                (chores.maintain.pop_front(), elapsed)
+                let now = Instant::now();
+                let due = timer.later.iter().take_while(|(at, _)| *at <= now).count();
+                timer.later.drain(..due).map(|(_, p)| p).collect::<Vec<_>>()
             };
             for partition in elapsed {
                 run_chore(&partition, Op::Allocate, Partition::timer);
-            }
-            if let Some(partition) = maintain {
-                run_chore(&partition, Op::Allocate, Partition::maintain);
+                drop_elsewhere(partition);
             }
             if Instant::now() >= next_tick {
                 next_tick = Instant::now() + TICK;
-                let open = self.open_partitions();
-                open.iter().for_each(|p| run_chore(p, Op::Allocate, Partition::tick));
-                self.reserve.top_up(&open, self.shared.config.segment_min_bytes);
+                self.tick();
+                self.flushes.tend();
             }
+            look_again = self.chores.tend();
         }
     }
+
+    fn tick(&self) {
+        let partitions = self.partitions.lock().clone();
+        for partition in partitions.iter().filter_map(Weak::upgrade) {
+            let lends = !self.reserve.is_full() && partition.status().state == State::ReadWrite;
+            if lends && !self.fill_reserve.swap(true, Ordering::Relaxed) {
+                self.chores.push(partition.clone(), true);
+            }
+            run_chore(&partition, Op::Allocate, Partition::tick);
+            drop_elsewhere(partition);
+        }
+    }
+
+    /// Files for the space reserve, made with the directory of a partition that nothing is wrong with. One thread at a time.
+    fn fill_reserve(&self, partition: &Partition) {
+        let Some(_alone) = self.filling.try_lock() else { return };
+        if self.fill_reserve.swap(false, Ordering::Relaxed) {
+            let bytes = self.shared.config.segment_min_bytes;
+            self.reserve.top_up_in(partition, bytes);
+        }
+    }
+}
+
+fn chore(disk: Weak<Disk>) -> Work {
+    Box::new(move |partition| {
+        partition.maintain();
+        if let Some(disk) = disk.upgrade() {
+            disk.fill_reserve(partition);
+        }
+    })
+}
+
+fn chore_panicked(partition: &Partition) {
+    partition.latch_panic(Op::Allocate);
 }
 
 /// What a partition sees of its disk and engine.
@@ -189,20 +187,16 @@ pub struct DiskHost(pub Arc<Disk>);
 
 impl Host for DiskHost {
     fn flush_soon(&self, partition: Arc<Partition>) {
-        let mut work = self.0.work.lock();
-        work.ready.push_back(partition);
-        self.0.start_worker_if_needed(&mut work);
-        drop(work);
-        self.0.work_waits.notify_one();
+        self.0.flushes.push(partition, false);
     }
 
     fn flush_later(&self, partition: Arc<Partition>, delay: Duration) {
         let at = Instant::now() + delay;
-        let mut chores = self.0.chores.lock();
-        let place = chores.later.iter().rposition(|(t, _)| *t <= at).map_or(0, |i| i + 1);
-        chores.later.insert(place, (at, partition));
-        drop(chores);
-        self.0.chores_wait.notify_one();
+        let mut timer = self.0.timer.lock();
+        let place = timer.later.iter().rposition(|(t, _)| *t <= at).map_or(0, |i| i + 1);
+        timer.later.insert(place, (at, partition));
+        drop(timer);
+        self.0.timer_waits.notify_one();
     }
 
     fn probe_later(&self, partition: Weak<Partition>, delay: Duration) {
@@ -210,16 +204,15 @@ impl Host for DiskHost {
     }
 
     fn maintain_soon(&self, partition: Arc<Partition>) {
-        let mut chores = self.0.chores.lock();
-        if !chores.maintain.iter().any(|p| Arc::ptr_eq(p, &partition)) {
-            chores.maintain.push_back(partition);
-            self.0.chores_wait.notify_one();
+        if self.0.chores.push(partition, true) {
+            // No thread takes it at once: the timer looks after that.
+            self.0.timer_waits.notify_one();
         }
     }
 
     fn closed(&self) {
         // The filesystem is to be unmounted, perhaps: nothing of it stays open.
-        if self.0.open_partitions().iter().all(|p| p.is_closed()) {
+        if self.0.open.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.0.reserve.clear();
         }
     }
@@ -234,6 +227,10 @@ impl Host for DiskHost {
 
     fn orphan(&self, incarnation: &Id) -> Option<Orphan> {
         self.0.shared.orphans.take(incarnation)
+    }
+
+    fn watch(&self, partition: &Arc<Partition>) {
+        self.0.shared.watchdog.add(partition);
     }
 
     fn emit(&self, event: Event, tag: &Arc<AtomicU64>) {

@@ -3,10 +3,12 @@
 mod disk;
 mod healer;
 mod orphans;
+mod pool;
 mod queue;
 mod reserve;
 mod shared;
 mod stepped;
+mod watchdog;
 
 pub use crate::partition::{Completion, EngineConfig, Event};
 
@@ -24,8 +26,10 @@ use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use stepped::{Stepped, SteppedHost};
+use watchdog::Watchdog;
 
 /// Thread-safe. Dropping it closes it.
 pub struct Engine {
@@ -41,6 +45,8 @@ struct EngineState {
     disks: BTreeMap<u64, Arc<Disk>>,
     /// Open directories by device and inode.
     open: BTreeMap<(u64, u64), Weak<Partition>>,
+    /// Started with the first disk.
+    watchdog: Option<JoinHandle<()>>,
     closed: bool,
 }
 
@@ -87,6 +93,7 @@ impl Engine {
         config.validate()?;
         let fail = |e: std::io::Error| Error::io(Op::Open, &e, "creating the event descriptors");
         let shared = Shared {
+            watchdog: Watchdog::new(&config),
             config,
             events: EventQueue::new().map_err(fail)?,
             completions: CompletionQueue::new().map_err(fail)?,
@@ -151,6 +158,11 @@ impl Engine {
                 let message = "this engine has the directory open already; close that partition first";
                 Err(Error::new(Status::AlreadyOpen, Op::Open, message).partition(config.partition_id).at(&config.path))
             }
+            Some(p) if !p.let_go() => {
+                let message =
+                    "an operation of its last opening has not come back from the kernel; try again when it has";
+                Err(Error::new(Status::Busy, Op::Open, message).partition(config.partition_id).at(&config.path))
+            }
             _ => Ok(()),
         }
     }
@@ -163,8 +175,13 @@ impl Engine {
         if let Some(disk) = state.disks.get(&device.id) {
             return Ok(disk.clone());
         }
-        let disk =
-            Disk::start(self.shared.clone()).map_err(|e| Error::io(Op::Open, &e, "starting a disk's threads"))?;
+        let fail = |e: std::io::Error| Error::io(Op::Open, &e, "starting a disk's threads");
+        if state.watchdog.is_none() {
+            let shared = self.shared.clone();
+            let watchdog = std::thread::Builder::new().name("bulkhead-watch".into());
+            state.watchdog = Some(watchdog.spawn(move || shared.watchdog.run()).map_err(fail)?);
+        }
+        let disk = Disk::start(self.shared.clone()).map_err(fail)?;
         state.disks.insert(device.id, disk.clone());
         Ok(disk)
     }
@@ -190,7 +207,7 @@ impl Engine {
 
     /// Closes all partitions and ends all threads. The first error is returned, everything is closed in any case.
     pub fn close(&self) -> Result<()> {
-        let (disks, partitions) = {
+        let (disks, partitions, watchdog) = {
             let mut state = self.state.lock();
             if state.closed {
                 return Ok(());
@@ -199,7 +216,7 @@ impl Engine {
             let disks: Vec<_> = std::mem::take(&mut state.disks).into_values().collect();
             let partitions: Vec<_> =
                 std::mem::take(&mut state.open).into_values().filter_map(|p| p.upgrade()).collect();
-            (disks, partitions)
+            (disks, partitions, state.watchdog.take())
         };
         let mut result = Ok(());
         for partition in partitions {
@@ -210,6 +227,10 @@ impl Engine {
         }
         if let Some(stepped) = &self.stepped {
             stepped.stop();
+        }
+        self.shared.watchdog.stop();
+        if let Some(thread) = watchdog {
+            let _ = thread.join();
         }
         result
     }

@@ -38,13 +38,17 @@ impl Reserve {
     /// Fills it up in the directory of one of these partitions.
     pub fn top_up(&self, open: &[Arc<Partition>], segment_bytes: u32) {
         if !self.is_full() {
-            // A panic costs the reserve a file, not the disk its housekeeper.
-            let fill = || open.iter().any(|p| p.lend_dir(|dir| self.fill(dir, segment_bytes)));
-            let _ = catch_unwind(AssertUnwindSafe(fill));
+            let _ = open.iter().any(|p| self.top_up_in(p, segment_bytes));
         }
     }
 
-    fn is_full(&self) -> bool {
+    /// Fills it up in the directory of this partition. A panic costs the reserve a file, not the disk its housekeeper.
+    pub fn top_up_in(&self, partition: &Partition, segment_bytes: u32) -> bool {
+        let fill = || partition.lend_dir(|dir| self.fill(dir, segment_bytes));
+        catch_unwind(AssertUnwindSafe(fill)).unwrap_or(false)
+    }
+
+    pub fn is_full(&self) -> bool {
         self.segments.lock().len() >= FILES && self.roots.lock().len() >= FILES
     }
 

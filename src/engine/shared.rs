@@ -2,6 +2,7 @@
 
 use super::orphans::Orphans;
 use super::queue::{CompletionQueue, EventQueue};
+use super::watchdog::Watchdog;
 use crate::error::Op;
 use crate::partition::{EngineConfig, Partition};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -12,6 +13,7 @@ pub struct Shared {
     pub config: EngineConfig,
     pub events: EventQueue,
     pub completions: CompletionQueue,
+    pub watchdog: Watchdog,
     /// Bytes that partitions keep for reading.
     pub cached_bytes: AtomicUsize,
     pub orphans: Orphans,

@@ -131,11 +131,9 @@ unsafe fn engine_config(config: *const bulkhead_engine_config) -> Result<EngineC
     }
     // SAFETY: not null; the caller promises the rest.
     let given = unsafe { memory::read_struct(config, "config") }?;
-    for (name, value) in [("reserved", given.reserved), ("reserved2", given.reserved2)] {
-        if value != 0 {
-            let message = format!("config->{name} is {value}; it must be 0");
-            return Err(Error::new(Status::InvalidConfig, Op::Open, message));
-        }
+    if given.reserved != 0 {
+        let message = format!("config->reserved is {}; it must be 0", given.reserved);
+        return Err(Error::new(Status::InvalidConfig, Op::Open, message));
     }
     set(&mut known.max_entry_bytes, given.max_entry_bytes);
     set(&mut known.segment_min_bytes, given.segment_min_bytes);
@@ -147,6 +145,7 @@ unsafe fn engine_config(config: *const bulkhead_engine_config) -> Result<EngineC
     set_or_never(&mut known.heal_limit_ms, given.heal_limit_ms);
     set_or_never(&mut known.space_wait_ms, given.space_wait_ms);
     set_or_never(&mut known.probe_ms, given.probe_ms);
+    set_or_never(&mut known.slow_disk_ms, given.slow_disk_ms);
     Ok(known)
 }
 

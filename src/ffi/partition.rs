@@ -253,5 +253,6 @@ fn as_c(status: &PartitionStatus) -> bulkhead_partition_status {
         incarnation: status.incarnation,
         epoch: status.epoch,
         heals: status.counters.heals,
+        slow_operations: status.counters.slow_operations,
     }
 }

@@ -79,6 +79,8 @@ pub struct bulkhead_partition_status {
     pub epoch: [u8; 16],
     /// Faults that were healed since the partition was opened, inside a call or after it.
     pub heals: u64,
+    /// Counter: system calls that took longer than slow_disk_ms.
+    pub slow_operations: u64,
 }
 
 /// A change of a partition's state, or, with to_state as from_state, something that did not change it.
@@ -167,7 +169,7 @@ unsafe impl Versioned for bulkhead_verify_report {
 const _: () = {
     use std::mem::size_of;
     assert!(size_of::<bulkhead_read_result>() == bulkhead_read_result::FIRST_BYTES);
-    assert!(size_of::<bulkhead_partition_status>() == 280);
+    assert!(size_of::<bulkhead_partition_status>() == 288);
     assert!(size_of::<bulkhead_verify_report>() == bulkhead_verify_report::FIRST_BYTES);
     assert!(size_of::<bulkhead_event>() == 72);
     assert!(size_of::<bulkhead_completion>() == 24);

@@ -52,8 +52,8 @@ pub struct bulkhead_engine_config {
     /// Longest time between an acknowledgement and its flush in mode interval, in milliseconds. Default 50, 1 to
     /// 60000.
     pub interval_ms: u32,
-    /// Longest wait for the disk before a partition counts as stalled, in milliseconds. Default 5000, 100 to
-    /// 600000.
+    /// Longest wait for the disk before a partition counts as stalled, in milliseconds. In mode none, too, where the
+    /// event says so while the call still hangs. Default 5000, 100 to 600000.
     pub stall_limit_ms: u32,
     /// Threads that flush, per disk. Default 8, 1 to 64.
     pub flush_threads_per_disk: u32,
@@ -71,8 +71,9 @@ pub struct bulkhead_engine_config {
     /// an Unavailable one the time doubles up to 256 times. Default 250, up to 60000; BULKHEAD_NEVER: only
     /// bulkhead_recover brings it back.
     pub probe_ms: u32,
-    /// Must be 0.
-    pub reserved2: u32,
+    /// A system call that takes longer makes an event (cause BULKHEAD_CAUSE_STALLED, the state stays) and counts as a
+    /// slow operation, in milliseconds. Default 500, up to 600000; BULKHEAD_NEVER: no such event.
+    pub slow_disk_ms: u32,
 }
 
 /// Which partition to open, and how.

@@ -7,6 +7,7 @@ mod buffer;
 mod eventfd;
 pub mod real;
 pub mod sim;
+mod watched;
 
 use std::io;
 use std::path::Path;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use buffer::AlignedBuf;
 pub use eventfd::EventFd;
+pub use watched::{Call, Calls, WatchedDir, CALLS_MAX};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +74,10 @@ pub trait Dir: Send + Sync {
     fn lock(&self) -> io::Result<()>;
     /// Properties of the filesystem it is on.
     fn device(&self) -> DeviceInfo;
+    /// A file that was made elsewhere, as one of this directory's: where calls are noted, its calls are.
+    fn adopt(&self, file: Arc<dyn File>) -> Arc<dyn File> {
+        file
+    }
 }
 
 /// What a disk says of itself.

@@ -46,7 +46,8 @@ impl Partition {
     /// Appends entries, all or nothing; returns when they are as durable as the partition's mode says.
     ///
     /// A first index at or below the last entry replaces the suffix from there on. In modes sync and interval the call waits at most
-    /// `stall_limit_ms`. Thread-safe; entries of concurrent calls must still arrive in order.
+    /// `stall_limit_ms`; in mode none it writes on this thread and takes as long as the kernel does, but at most that long behind others.
+    /// Thread-safe; entries of concurrent calls must still arrive in order.
     ///
     /// Errors: `NoEntries`, `OutOfOrder`, `Gap`, `Compacted`, `CommitOutOfRange` (it would replace committed entries), `TermRegression`,
     /// `EntryTooLarge`, `BatchTooLarge`: nothing changed.
@@ -59,6 +60,7 @@ impl Partition {
         }
         let mut log = self.log.lock();
         self.wait_for_room(&mut log)?;
+        self.know_term(&mut log, first_index(entries).saturating_sub(1))?;
         self.check_entries(&log, entries)?;
         let lsn = self.accept(&mut log, entries, &sums)?;
         let faults = log.fault_count;
@@ -82,6 +84,7 @@ impl Partition {
         let sums = Checksums::of(entries);
         let mut log = self.log.lock();
         self.wait_for_room(&mut log)?;
+        self.know_term(&mut log, first_index(entries).saturating_sub(1))?;
         self.check_entries(&log, entries)?;
         self.accept(&mut log, entries, &sums)?;
         if let Some(group) = log.groups.back_mut() {
@@ -346,6 +349,10 @@ impl Partition {
             }
         }
     }
+}
+
+pub(super) fn first_index(entries: &[EntryRef<'_>]) -> u64 {
+    entries.first().map_or(0, |e| e.index)
 }
 
 pub(super) fn record_bytes(data: usize) -> u64 {

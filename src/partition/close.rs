@@ -1,12 +1,15 @@
 //! Close: what is accepted becomes durable, the root says where the log ends, the directory is free.
 
 use super::log::Log;
+use super::maintain::note_synced;
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::LogEnd;
 use std::time::Duration;
 
+/// How often a close looks whether the calls of others have come back.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// How long the close of a faulted partition waits for housekeeping: well below one raft tick.
 const FAULTED_PATIENCE: Duration = Duration::from_millis(50);
 
@@ -43,7 +46,7 @@ impl Partition {
             self.changed.notify_all();
             release(&mut log);
             self.forget_cache(&mut log);
-            (healthy, log.in_flight.is_some())
+            (healthy, log.in_flight.is_some() || log.writing)
         };
         let wait = if healthy { patience } else { FAULTED_PATIENCE };
         // Held until the directory is let go: whoever comes later finds none.
@@ -51,13 +54,37 @@ impl Partition {
         let allocation = self.allocation.try_lock_for(wait);
         let root = self.root.try_lock_for(wait);
         let quiet = maintenance.is_some() && allocation.is_some() && root.is_some();
-        *self.dir.lock() = None;
-        self.host.closed();
-        if hangs || !quiet {
+        // Syncs of other callers, in mode none, take a moment.
+        let deadline = self.host.now() + wait;
+        while !self.calls.is_quiet() && self.host.now() < deadline {
+            self.host.pause(LOOK_AGAIN);
+        }
+        if hangs || !quiet || !self.calls.is_quiet() {
             let message = "closed, but an operation still hangs in the kernel; do not rename, copy or delete the directory before it has come back";
             return Err(Error::new(Status::Busy, Op::Close, message).partition(self.id).at(&self.path));
         }
+        *self.dir.lock() = None;
+        self.host.closed();
         flushed
+    }
+
+    /// After a close that left something hanging: lets the directory go once the kernel has. Until then it stays locked, because what
+    /// comes back late must not meet another opening of it. True if the directory is free.
+    pub fn let_go(&self) -> bool {
+        if self.dir.lock().is_none() {
+            return true;
+        }
+        let locks = [&self.maintenance, &self.allocation].map(|lock| lock.try_lock());
+        let root = self.root.try_lock();
+        let log = self.log.lock();
+        let quiet = locks.iter().all(Option::is_some) && root.is_some() && self.calls.is_quiet();
+        let free = log.state == State::Closed && quiet && log.in_flight.is_none() && !log.writing;
+        if free {
+            *self.dir.lock() = None;
+            drop(log);
+            self.host.closed();
+        }
+        free
     }
 
     fn flush_for_close(&self, on_this_thread: bool) -> Result<()> {
@@ -72,6 +99,7 @@ impl Partition {
                 self.work();
             } else {
                 self.wait_idle(&mut log, Op::Close)?;
+                self.wait_written(&mut log, Op::Close)?;
             }
         }
         if self.mode == Mode::None {
@@ -106,7 +134,8 @@ impl Partition {
         }
     }
 
-    /// Returns when all accepted entries are durable, in every mode.
+    /// Returns when all accepted entries are durable, in every mode. In mode none it syncs on the caller's thread and takes as long as the
+    /// disk does, like its writes; the owner hears of a stall by the event.
     pub fn sync(&self) -> Result<()> {
         if self.mode == Mode::None {
             // What heals it makes everything durable.
@@ -137,6 +166,7 @@ impl Partition {
             let tail = log.tail.iter().map(|t| t.segment.clone());
             (log.sealed.iter().map(|s| s.segment.clone()).chain(tail).collect::<Vec<_>>(), log.acked, log.fault_count)
         };
+        let newest = files.last().map_or(0, |segment| segment.sequence());
         for segment in files {
             let result = segment.file().map_or(Ok(()), |f| f.sync());
             if let Err(e) = result {
@@ -149,15 +179,15 @@ impl Partition {
                 }
                 return Err(error);
             }
+            if self.log.lock().fault_count != faults {
+                break; // nothing of an abandoned segment is touched any more
+            }
         }
         let mut log = self.log.lock();
         if log.fault_count != faults {
             return Err(self.fault_error(&log, op));
         }
-        if extent.lsn > log.durable.lsn {
-            log.durable = extent;
-            log.durable.index = extent.index.min(log.last.0);
-        }
+        note_synced(&mut log, newest, extent);
         Ok(())
     }
 }

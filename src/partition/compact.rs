@@ -15,9 +15,12 @@ impl Partition {
     ///
     /// Errors: `OutOfRange` for an index beyond the last entry; otherwise the fault that latched the partition.
     pub fn compact(&self, index: u64) -> Result<()> {
-        let _operation = self.operation.lock();
-        let (version, term) = {
+        let _operation = self.lock_operation(Op::Compact)?;
+        let (version, term, commit) = {
             let mut log = self.log.lock();
+            // A write under way may replace what is to go.
+            self.wait_written(&mut log, Op::Compact)?;
+            self.know_term(&mut log, index)?;
             self.check_root_writable(&log, Op::Compact)?;
             if index <= log.compaction.0 {
                 return Ok(());
@@ -34,12 +37,18 @@ impl Partition {
                 root.compaction_term = term;
                 root.first_segment = first_segment;
             });
-            (version, term)
+            // From now on nothing up to `index` is replaced.
+            let commit = log.commit;
+            log.commit = commit.max(index);
+            (version, term, commit)
         };
-        self.store_root(version, Op::Compact)?;
+        let stored = self.store_root(version, Op::Compact);
         let mut log = self.log.lock();
+        if let Err(error) = stored {
+            log.commit = if log.commit == index { commit } else { log.commit };
+            return Err(error);
+        }
         log.compaction = (index, term);
-        log.commit = log.commit.max(index);
         let first = log.stored.first_segment;
         let (live, gone): (Vec<_>, Vec<_>) = log.live.drain(..).partition(|l| l.segment.sequence() >= first);
         log.live = live;
@@ -56,10 +65,11 @@ impl Partition {
     /// Errors: `Compacted` for an index below the compaction point; `CommitOutOfRange` for one below the commit; `TermRegression` for a term lower than the compaction point's;
     /// otherwise the fault that latched the partition.
     pub fn reset(&self, index: u64, term: u64) -> Result<()> {
-        let _operation = self.operation.lock();
+        let _operation = self.lock_operation(Op::Reset)?;
         let version = {
             let mut log = self.log.lock();
             self.wait_idle(&mut log, Op::Reset)?;
+            self.wait_written(&mut log, Op::Reset)?;
             self.check_root_writable(&log, Op::Reset)?;
             let refuse =
                 |status, message: String| Err(Error::new(status, Op::Reset, message).partition(self.id).at(&self.path));

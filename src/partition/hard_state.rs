@@ -15,6 +15,8 @@ impl Partition {
         let (version, commit) = {
             let mut log = self.log.lock();
             self.check_root_writable(&log, Op::HardState)?;
+            // It may replace what would be committed, and raise the term.
+            self.wait_written(&mut log, Op::HardState)?;
             let refuse = |status, message: String| {
                 Err(Error::new(status, Op::HardState, message).partition(self.id).at(&self.path))
             };

@@ -93,7 +93,7 @@ impl Partition {
     /// The segment in a file of the reserve, if there is one and it is large enough.
     fn create_from_reserve(&self, planned: &Segment, need: u64) -> Option<(Arc<Segment>, Arc<dyn File>)> {
         let dir = self.dir(Op::Recover).ok()?;
-        let reserved = self.host.reserved(Reserved::Segment)?;
+        let reserved = dir.adopt(self.host.reserved(Reserved::Segment)?);
         let capacity = reserved.len().ok()?;
         let block = u64::from(planned.header.block_bytes);
         if u64::from(planned.header.header_bytes) + need.next_multiple_of(block) > capacity {

@@ -4,6 +4,7 @@ use super::log::Log;
 use super::types::{Event, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
+use crate::io::WatchedDir;
 use crate::sync::MutexGuard;
 use std::io;
 use std::sync::Arc;
@@ -94,15 +95,19 @@ impl Partition {
     }
 
     pub(super) fn latch_stalled(&self, log: &mut Log, op: Op) {
+        let error = self.stalled_error(log, op);
+        self.latch(log, error, State::Unavailable);
+    }
+
+    pub(super) fn stalled_error(&self, log: &Log, op: Op) -> Error {
         let message = format!(
             "the disk did not answer within {} ms; recover the partition when it answers again",
             self.limits.stall_limit_ms
         );
-        let error = Error::new(Status::Stalled, op, message)
+        Error::new(Status::Stalled, op, message)
             .partition(self.id)
             .at(&self.path)
-            .range(log.acked.index + 1, log.last.0);
-        self.latch(log, error, State::Unavailable);
+            .range(log.acked.index + 1, log.last.0)
     }
 
     /// For the boundary after a panic inside a call on this partition: nothing that the call left half done is trusted.
@@ -245,9 +250,12 @@ impl Partition {
     }
 
     pub(super) fn dir(&self, op: Op) -> Result<Arc<dyn crate::io::Dir>> {
-        let dir = self.dir.lock().clone();
-        dir.ok_or_else(|| {
-            Error::new(Status::Closed, op, "the partition is closed; open it again").partition(self.id).at(&self.path)
-        })
+        let Some(inner) = self.dir.lock().clone() else {
+            let error = Error::new(Status::Closed, op, "the partition is closed; open it again");
+            return Err(error.partition(self.id).at(&self.path));
+        };
+        // Reads on the caller's thread take as long as the disk does; a recovery must not.
+        let reads = matches!(op, Op::Recover | Op::Open);
+        Ok(Arc::new(WatchedDir { inner, calls: self.calls.clone(), reads }))
     }
 }

@@ -142,6 +142,8 @@ pub(super) struct Log {
     pub last_entry_lsn: u64,
     pub last_append: Instant,
 
+    /// Mode none: a caller writes behind the tail, without the lock. Nobody else appends, or changes the log as a whole, until it is done.
+    pub writing: bool,
     /// Ascending, by index and by sequence.
     pub live: Vec<Live>,
     pub tail: Option<Tail>,
@@ -226,6 +228,7 @@ impl Log {
             logged_commit: 0,
             last_entry_lsn: 0,
             last_append: now,
+            writing: false,
             live: Vec::new(),
             tail: None,
             undo: Vec::new(),

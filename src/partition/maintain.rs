@@ -1,13 +1,13 @@
 //! Housekeeping of one partition, off the append path: spare segments, syncing what mode none has filled, removing files, last marks.
 
-use super::append::{extent, fits, record_bytes};
+use super::append::{fits, record_bytes, Checksums};
 use super::heal::BAD_FILE_PREFIX;
-use super::log::{encode_record, Log};
+use super::log::{Extent, Log};
 use super::types::{EntryRef, Mode, State};
 use super::Partition;
 use crate::error::{Cause, Op};
-use crate::format::{BeginData, RecordType};
-use crate::io::{write_all_at, AlignedBuf, Dir};
+use crate::format::RecordType;
+use crate::io::Dir;
 use crate::segment::{remove_if_there, Segment};
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ impl Partition {
     /// Called by the disk's housekeeping thread when there may be something to do.
     pub fn maintain(&self) {
         let _files = self.maintenance.lock();
+        if self.mode == Mode::None {
+            self.write_mark();
+        }
         self.sweep();
         self.make_spares();
         self.sync_sealed();
@@ -31,51 +34,47 @@ impl Partition {
         if self.log.lock().state != State::ReadWrite {
             return false;
         }
-        self.dir(Op::Allocate).map(|dir| user(&*dir)).is_ok()
+        // Not as one of this partition's own calls: what is made there is for others.
+        let dir = self.dir.lock().clone();
+        dir.map(|dir| user(&*dir)).is_some()
     }
 
     /// Called about once a second.
     pub fn tick(&self) {
         let mut log = self.log.lock();
-        let idle = log.state == State::ReadWrite
-            && !log.exclusive
-            && !log.busy()
-            && self.host.now() - log.last_append > IDLE
-            && log.tail.is_some();
-        let mark_is_old = log.last_entry_lsn > log.logged_mark && log.durable.lsn >= log.last_entry_lsn;
-        if !idle || !(mark_is_old || log.commit > log.logged_commit) || !fits(&log, record_bytes(0)) {
+        if !self.mark_is_due(&log) {
             return;
+        }
+        if self.mode == Mode::None {
+            // The timer's thread never does I/O.
+            return self.maintain_soon();
         }
         let (index, term) = log.last;
         let mark = EntryRef { index, term, kind: 0, data: &[] };
-        if self.mode == Mode::None {
-            self.write_mark(&mut log, &mark);
-        } else if self.ensure_group(&mut log, index + 1).is_ok() {
+        if self.ensure_group(&mut log, index + 1).is_ok() {
             self.push_record(&mut log, RecordType::Mark, &mark, crc32fast::hash(&[]));
             self.schedule(&mut log);
         }
     }
 
-    fn write_mark(&self, log: &mut Log, mark: &EntryRef<'_>) {
-        let Some((segment, offset)) = log.tail.as_ref().map(|t| (t.segment.clone(), t.offset)) else { return };
-        let Some(file) = segment.file() else { return };
-        let header = log.record(RecordType::Mark, 0, mark.index, mark.term, 0, crc32fast::hash(&[]));
-        let mut buf = AlignedBuf::new();
-        encode_record(&mut buf, offset, &segment.salt, &header, &[]);
-        match write_all_at(&*file, &[&buf], offset) {
-            Ok(()) => {
-                let end = offset + buf.len() as u64;
-                log.end = BeginData { segment: segment.sequence(), end_offset: end, last_lsn: header.lsn };
-                if let Some(tail) = log.tail.as_mut() {
-                    tail.offset = end;
-                }
-                log.acked = extent(log);
-            }
-            Err(e) => {
-                let error = self.io_error(Op::Append, &e, "writing a mark", &segment.name());
-                log.end = log.acked.end;
-                self.latch_io(log, error, false);
-            }
+    fn mark_is_due(&self, log: &Log) -> bool {
+        let idle = log.state == State::ReadWrite
+            && !log.exclusive
+            && !log.busy()
+            && !log.writing
+            && self.host.now() - log.last_append > IDLE
+            && log.tail.is_some();
+        let mark_is_old = log.last_entry_lsn > log.logged_mark && log.durable.lsn >= log.last_entry_lsn;
+        idle && (mark_is_old || log.commit > log.logged_commit) && fits(log, record_bytes(0))
+    }
+
+    /// Mode none: the last mark of an idle log. A failure has latched the partition.
+    fn write_mark(&self) {
+        let mut log = self.log.lock();
+        if self.mark_is_due(&log) {
+            let (index, term) = log.last;
+            let mark = [EntryRef { index, term, kind: 0, data: &[] }];
+            let _ = self.write_records(&mut log, RecordType::Mark, &mark, &Checksums::of(&mark));
         }
     }
 
@@ -120,10 +119,11 @@ impl Partition {
                 (sequence, faults)
             };
             if let Err(error) = self.back_segments(sequence) {
-                // Nothing is at stake while the current segment has room: too little space or too few descriptors may pass.
-                // A late failure of something that a fault has ended says nothing of what recovered since.
+                // Nothing is at stake while the current segment has room: too little space or too few descriptors may pass, and another
+                // thread may still be making one. A late failure of something that a fault has ended says nothing of what recovered since.
                 let mut log = self.log.lock();
-                if !matches!(error.cause(), Cause::NoSpace | Cause::Resource) && log.fault_count == faults {
+                let passes = matches!(error.cause(), Cause::NoSpace | Cause::Resource | Cause::Stalled);
+                if !passes && log.fault_count == faults {
                     self.latch(&mut log, error, State::Unavailable);
                 }
                 return;
@@ -154,13 +154,7 @@ impl Partition {
                 return;
             }
             log.sealed.retain(|s| s.segment.sequence() != segment.sequence());
-            if extent.lsn > log.durable.lsn {
-                // What a later segment has replaced since is durable in a version that does not count any more.
-                let later = log.live.iter().filter(|l| l.segment.sequence() > segment.sequence()).map(|l| l.first);
-                let replaced = later.min().unwrap_or(u64::MAX);
-                log.durable = extent;
-                log.durable.index = extent.index.min(replaced - 1);
-            }
+            note_synced(&mut log, segment.sequence(), extent);
             segment.seal();
             drop(log);
             // A sync takes its time: whoever appends meanwhile must not wait for a segment.
@@ -175,5 +169,16 @@ impl Partition {
             // A file that cannot be removed now costs space, nothing else; the next opening tries again.
             let _ = remove_if_there(&*dir, &name);
         }
+    }
+}
+
+/// Mode none: what the log held at `extent`, in segments up to `sequence`, is durable.
+pub(super) fn note_synced(log: &mut Log, sequence: u64, extent: Extent) {
+    if extent.lsn > log.durable.lsn {
+        // What a later segment has replaced since is durable in a version that does not count any more.
+        let later = log.live.iter().filter(|l| l.segment.sequence() > sequence).map(|l| l.first);
+        let replaced = later.min().unwrap_or(u64::MAX);
+        log.durable = extent;
+        log.durable.index = extent.index.min(replaced - 1).min(log.last.0);
     }
 }

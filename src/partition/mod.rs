@@ -22,6 +22,7 @@ mod trouble;
 mod types;
 mod unsynced;
 mod verify;
+mod watch;
 
 pub use open::open_dir;
 pub use orphan::Orphan;
@@ -31,7 +32,7 @@ pub use types::{
 };
 
 use crate::format::Id;
-use crate::io::{Dir, File};
+use crate::io::{Calls, Dir, File};
 use crate::sync::{Condvar, Mutex};
 use log::Log;
 use root::RootWriter;
@@ -77,6 +78,8 @@ pub trait Host: Send + Sync {
     /// Accounts for cached bytes; true if the engine holds more than its budget.
     fn cache_taken(&self, bytes: usize) -> bool;
     fn cache_released(&self, bytes: usize) -> bool;
+    /// The watchdog is to look at the calls of a partition that has just begun one, until it has had none for a while.
+    fn watch(&self, _partition: &Arc<Partition>) {}
     fn now(&self) -> Instant {
         Instant::now()
     }
@@ -107,6 +110,8 @@ pub struct Partition {
     tag: Arc<AtomicU64>,
     /// The directory, locked against other processes while it is here.
     dir: Mutex<Option<Arc<dyn Dir>>>,
+    /// The system calls under way.
+    calls: Arc<Calls>,
     log: Mutex<Log>,
     /// Something in `log` changed that calls wait for.
     changed: Condvar,

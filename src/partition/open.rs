@@ -4,16 +4,17 @@ use super::log::{Extent, Live, Log};
 use super::recovery::{read_root, Found, Recovery};
 use super::root::{RootWriter, ROOT_NAME};
 use super::types::{EngineConfig, Mode, PartitionConfig, State};
+use super::watch::classify;
 use super::{Disposition, Host, Partition};
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, LogEnd, Root, MAX_COUNTER};
-use crate::io::{Access, Dir, Storage};
+use crate::io::{Access, Calls, Dir, Storage};
 use crate::segment::Segment;
 use crate::sync::{Condvar, Mutex};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// The next root written must be one that the format's bounds allow.
 const COUNTERS_LEAVE_ROOM: u64 = MAX_COUNTER / 2;
@@ -91,6 +92,7 @@ impl Partition {
             known_index: config.known_index,
             must_exist: config.disposition == Disposition::OpenExisting,
             limits: limits.clone(),
+            calls: watched_calls(me, &host),
             log: Mutex::new(Log::new(host.now())),
             host,
             me: me.clone(),
@@ -118,6 +120,8 @@ impl Partition {
             let waits = error.cause() == Cause::NoSpace && log.loaded && log.sound;
             partition.latch(&mut log, error, if waits { State::ReadOnly } else { State::Unavailable });
         }
+        // An open takes as long as its disk does.
+        partition.calls.unwatch();
         Ok(partition)
     }
 
@@ -222,6 +226,9 @@ impl Partition {
         let rescue = self.rescue_unsynced(from, last, &live, end)?;
         let healed = self.heal_with(rescue, true);
         let mut log = self.log.lock();
+        if log.state != State::Recovering {
+            return Err(self.fault_error(&log, Op::Recover));
+        }
         match healed {
             Ok(()) => log.state = State::ReadWrite,
             // It can be read and vote as it is; what is to be written anew waits for space.
@@ -254,6 +261,10 @@ impl Partition {
         self.root.lock().generation = root.generation;
         let mut log = self.log.lock();
         let log = &mut *log;
+        if log.state != State::Recovering {
+            // It took too long, or the partition was closed meanwhile.
+            return Err(self.fault_error(log, Op::Recover));
+        }
         let end = LogEnd {
             segment: found.end.segment,
             offset: found.end.end_offset,
@@ -311,6 +322,13 @@ type Unsynced = (Found, u64, BeginData);
 fn unsure(found: &mut Found) -> Option<Unsynced> {
     let (first, continues) = found.unsure;
     (found.end.segment != 0).then(|| (std::mem::take(found), first.saturating_sub(1), continues))
+}
+
+/// The partition's calls; the host is told when the watchdog has to look at them.
+fn watched_calls(partition: &Weak<Partition>, host: &Arc<dyn Host>) -> Arc<Calls> {
+    let (partition, host) = (partition.clone(), host.clone());
+    let notice = move || partition.upgrade().iter().for_each(|p| host.watch(p));
+    Arc::new(Calls::new(classify, Box::new(notice)))
 }
 
 /// The chain as the view of the log: every part ends before the next newer one begins.

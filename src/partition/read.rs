@@ -7,6 +7,7 @@ use crate::error::{Error, Op, Result, Status};
 use crate::format::{RecordHeader, RecordType, RECORD_HEADER_BYTES};
 use crate::io::{Access, File};
 use crate::segment::{read_records, scan, ReadError, Take};
+use crate::sync::MutexGuard;
 use std::sync::Arc;
 
 /// Where the next entry of a read comes from.
@@ -54,6 +55,16 @@ impl Partition {
         let live = log.locate(index).filter(|_| !is_damaged(log, index))?;
         let known = live.segment.index.lock();
         known.is_complete().then(|| known.term(index)).flatten()
+    }
+
+    /// Indexes the segment that holds `index`, so that `term_locked` need not read it under the lock. The log is free meanwhile.
+    pub(super) fn know_term(&self, log: &mut MutexGuard<'_, Log>, index: u64) -> Result<()> {
+        let served = self.check_root_writable(log, Op::Read).is_ok();
+        if !served || index > log.last.0 || self.term_in_memory(log, index).is_some() {
+            return Ok(());
+        }
+        let Some(live) = log.locate(index).cloned() else { return Ok(()) };
+        MutexGuard::unlocked(log, || self.index_segment(&live))
     }
 
     /// `term` for callers that hold the lock; reads the segment under it in the rare case that it was never indexed.

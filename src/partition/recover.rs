@@ -4,7 +4,6 @@ use super::log::Log;
 use super::types::State;
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
-use crate::sync::MutexGuard;
 use std::time::Duration;
 
 /// The time between two probes of an Unavailable partition doubles this often at most.
@@ -58,7 +57,9 @@ impl Partition {
                 State::ReadWrite | State::Recovering => return Ok(()),
             }
             let state = log.state;
-            self.wait_for_kernel(&mut log)?;
+            // A try by itself does not wait: there are others to look after.
+            let deadline = if loud { self.stall_deadline() } else { self.host.now() };
+            self.wait_for_kernel(&mut log, deadline)?;
             if log.state != state {
                 return self.check_writable(&log, Op::Recover);
             }
@@ -80,6 +81,10 @@ impl Partition {
             self.load(false).map_err(|e| e.partition(self.id))
         };
         let mut log = self.log.lock();
+        if matches!(log.state, State::Unavailable | State::Closed) {
+            // It took too long, or the partition was closed: its owner has been told, and what was done counts for nothing.
+            return Err(self.fault_error(&log, Op::Recover));
+        }
         match result {
             Ok(()) => {
                 log.fault = None;
@@ -129,20 +134,7 @@ impl Partition {
         self.root.try_lock().is_some_and(|writer| !writer.broken)
     }
 
-    /// Waits until no operation of this partition is in the kernel: there is never a second attempt beside the first.
-    fn wait_for_kernel(&self, log: &mut MutexGuard<'_, Log>) -> Result<()> {
-        let deadline = self.stall_deadline();
-        while log.in_flight.is_some() && !self.wait(log, deadline) {}
-        let free = MutexGuard::unlocked(log, || {
-            self.root.try_lock_until(deadline).is_some() && self.allocation.try_lock_until(deadline).is_some()
-        });
-        if free && log.in_flight.is_none() {
-            return Ok(());
-        }
-        Err(self.hanging())
-    }
-
-    fn hanging(&self) -> Error {
+    pub(super) fn hanging(&self) -> Error {
         let message = "an operation of this partition has not come back from the kernel; try again when it has";
         Error::new(Status::Busy, Op::Recover, message).partition(self.id).at(&self.path)
     }

@@ -58,7 +58,7 @@ impl RootWriter {
         let fresh = dir.create(NEW_ROOT_NAME, Access::Durable).and_then(|f| write_durable_at(&*f, &self.buf, 0));
         match (fresh, host) {
             (Err(e), Some(host)) if Cause::of_errno(errno_of(&e)) == Cause::NoSpace => {
-                let reserved = host.reserved(Reserved::Root).ok_or(e)?;
+                let reserved = dir.adopt(host.reserved(Reserved::Root).ok_or(e)?);
                 write_durable_at(&*reserved, &self.buf, 0)?;
                 remove_if_there(dir, NEW_ROOT_NAME)?;
                 dir.link(&*reserved, NEW_ROOT_NAME)?;
@@ -104,7 +104,12 @@ impl Partition {
 
     /// Writes the root as wanted by now. A failure latches the partition.
     pub(super) fn write_root(&self, wish: Wish) -> Result<()> {
-        let mut writer = self.root.lock();
+        let Some(mut writer) = self.root.try_lock_until(self.stall_deadline()) else {
+            // Its wish must not come true later, when its caller has been told that it failed.
+            let mut log = self.log.lock();
+            self.latch_stalled(&mut log, Op::HardState);
+            return Err(self.fault_error(&log, Op::HardState));
+        };
         let (mut root, writing, faults) = {
             let log = self.log.lock();
             if let Some(outcome) = log.ended_wait(wish.faults, |end| end.root >= wish.version) {
@@ -169,7 +174,9 @@ impl Partition {
 
     /// Creates and names the planned segments up to `sequence`, in order: the root's range never has a number without a file.
     pub(super) fn back_segments(&self, sequence: u64) -> Result<()> {
-        let _one_at_a_time = self.allocation.lock();
+        let Some(_one_at_a_time) = self.allocation.try_lock_until(self.stall_deadline()) else {
+            return Err(self.stalled_error(&self.log.lock(), Op::Allocate));
+        };
         loop {
             let (segment, recycled, faults) = {
                 let mut log = self.log.lock();

@@ -72,8 +72,11 @@ pub struct EngineConfig {
     pub segment_max_bytes: u32,
     /// Mode interval: longest time between an acknowledgement and its flush, 1 to 60,000 ms; default 50.
     pub interval_ms: u32,
-    /// A call in modes sync and interval waits at most this long for the disk, 100 to 600,000 ms; default 5,000.
+    /// A call in modes sync and interval waits at most this long for the disk, and a partition is Unavailable once a system call of it
+    /// takes longer, in every mode; 100 to 600,000 ms; default 5,000.
     pub stall_limit_ms: u32,
+    /// A system call that takes longer makes an event and counts as slow, 0 (never) to 600,000 ms; default 500.
+    pub slow_disk_ms: u32,
     /// Flushes of different partitions of one disk that may run at the same time, 1 to 64; default 8.
     pub flush_threads_per_disk: u32,
     /// A transient error or a bad block is healed inside the call that met it within this time, 0 (never) to 60,000 ms; default 300.
@@ -95,6 +98,7 @@ impl Default for EngineConfig {
             segment_max_bytes: 32 << 20,
             interval_ms: 50,
             stall_limit_ms: 5_000,
+            slow_disk_ms: 500,
             flush_threads_per_disk: 8,
             heal_limit_ms: 300,
             space_wait_ms: 500,
@@ -113,6 +117,7 @@ impl EngineConfig {
             ("segment_max_bytes", self.segment_max_bytes, self.segment_min_bytes, 1 << 30),
             ("interval_ms", self.interval_ms, 1, 60_000),
             ("stall_limit_ms", self.stall_limit_ms, 100, 600_000),
+            ("slow_disk_ms", self.slow_disk_ms, 0, 600_000),
             ("flush_threads_per_disk", self.flush_threads_per_disk, 1, 64),
             ("heal_limit_ms", self.heal_limit_ms, 0, 60_000),
             ("space_wait_ms", self.space_wait_ms, 0, 60_000),
@@ -188,6 +193,8 @@ pub struct Counters {
     pub errors: u64,
     /// Faults that were healed, inside a call or after it.
     pub heals: u64,
+    /// System calls that took longer than `slow_disk_ms`.
+    pub slow_operations: u64,
 }
 
 /// A partition at one moment. Ranges are `(first, last)`, `(0, 0)` for none.

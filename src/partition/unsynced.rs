@@ -1,34 +1,59 @@
 //! Mode none: the write runs on the caller's thread and goes to the page cache. A hand-off would cost more than the write.
+//!
+//! The lock is not held meanwhile: `Log::writing` keeps other writers and whoever changes the log as a whole away, and nothing else waits
+//! for the disk. What is written counts only once the write has come back, so that readers see the old log or the new one.
 
-use super::append::{extent, fits, record_bytes, Checksums};
+use super::append::{extent, first_index, fits, record_bytes, Checksums};
 use super::log::Log;
 use super::types::EntryRef;
 use super::Partition;
-use crate::error::{Cause, Error, Op, Result, Status};
-use crate::format::{BeginData, RecordHeader, RecordType, RECORD_HEADER_BYTES};
+use crate::error::{Error, Op, Result, Status};
+use crate::format::{align8, BeginData, RecordType, BEGIN_DATA_BYTES, RECORD_HEADER_BYTES};
 use crate::io::{write_all_at, File};
 use crate::segment::Segment;
 use crate::sync::MutexGuard;
+use std::cell::Cell;
+use std::io;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
 /// Up to this many bytes a batch is copied together and written by one `pwrite`; larger ones are written from where they are.
 const COPY_MAX_BYTES: u64 = 16 << 10;
 const ZEROS: [u8; 8] = [0; 8];
 
-/// A record that is ready to be written: its place, its header, its data.
-struct Piece<'a> {
-    header: RecordHeader,
-    offset: u64,
-    bytes: [u8; RECORD_HEADER_BYTES],
-    data: &'a [u8],
+thread_local! {
+    /// Where a thread copies its batches together.
+    static COPY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Records that are ready to be written at `start`.
+struct Batch<'a> {
+    segment: Arc<Segment>,
+    file: Arc<dyn File>,
+    start: u64,
+    /// Behind the begin record, if there is one.
+    first_offset: u64,
+    last_lsn: u64,
+    bytes: Bytes<'a>,
+}
+
+enum Bytes<'a> {
+    Copied(Vec<u8>),
+    /// The begin record, headers, and the payloads where the caller has them.
+    Parts(Vec<u8>, Vec<[u8; RECORD_HEADER_BYTES]>, Vec<&'a [u8]>),
 }
 
 impl Partition {
     pub(super) fn append_unsynced(&self, entries: &[EntryRef<'_>], sums: &Checksums) -> Result<()> {
         let mut log = self.log.lock();
         let need = entries.iter().map(|e| record_bytes(e.data.len())).sum::<u64>();
-        let first = entries.first().map_or(0, |e| e.index);
+        let first = first_index(entries);
         loop {
+            self.wait_written(&mut log, Op::Append)?;
+            self.know_term(&mut log, first.saturating_sub(1))?;
+            if log.writing {
+                continue;
+            }
             self.check_entries(&log, entries)?;
             if first > log.last.0 && fits(&log, need) || !log.spares.is_empty() {
                 break;
@@ -36,26 +61,15 @@ impl Partition {
             // The lock is free meanwhile: whatever was true is checked again.
             self.make_spare(&mut log)?;
         }
-        let replaces = self.replace_suffix(&mut log, first);
+        let replaces = first <= log.last.0;
         if replaces || !fits(&log, need) {
             self.switch_segment(&mut log, need, !replaces);
         }
-        let Some((segment, file)) = log.tail.as_ref().and_then(|t| Some((t.segment.clone(), t.segment.file()?))) else {
-            let error = Error::new(Status::Panic, Op::Append, "the tail has no file; this is a bug of the library");
-            return Err(self.undo_unsynced(&mut log, error.partition(self.id)));
-        };
-        let result = self.write_unsynced(&mut log, &segment, &*file, entries, sums, first);
-        if let Err(e) = result {
-            let last = entries.last().map_or(first, |e| e.index);
-            let error = self.io_error(Op::Append, &e, "writing entries", &segment.name()).range(first, last);
-            return Err(self.undo_unsynced(&mut log, error));
-        }
-        log.undo.clear();
+        self.write_records(&mut log, RecordType::Entry, entries, sums)?;
         log.counters.appends += 1;
         log.counters.entries += entries.len() as u64;
         log.counters.bytes += entries.iter().map(|e| e.data.len() as u64).sum::<u64>();
         log.last_append = self.host.now();
-        log.acked = extent(&log);
         Ok(())
     }
 
@@ -73,95 +87,132 @@ impl Partition {
         made
     }
 
-    fn write_unsynced(
+    /// Writes records behind the tail and takes them into the view. The lock is free meanwhile, `log.writing` is set.
+    ///
+    /// A write that fails leaves the view as it was; its bytes, whole or partial, stay behind in an abandoned segment. So does one that
+    /// comes back after a fault: nobody waits for it any more.
+    pub(super) fn write_records(
         &self,
-        log: &mut Log,
-        segment: &Arc<Segment>,
-        file: &dyn File,
+        log: &mut MutexGuard<'_, Log>,
+        record_type: RecordType,
         entries: &[EntryRef<'_>],
         sums: &Checksums,
-        first: u64,
-    ) -> std::io::Result<()> {
-        let Some(mut offset) = log.tail.as_ref().map(|t| t.offset) else { return Ok(()) };
-        let start = offset;
-        let begin = log.end.encode();
-        let mut pieces: Vec<Piece<'_>> = Vec::with_capacity(entries.len() + 1);
-        let mut add = |log: &mut Log, record_type, e: &EntryRef<'_>, data, crc| {
-            let header = log.record(record_type, e.kind, e.index, e.term, e.data.len() as u32, crc);
-            pieces.push(Piece { bytes: header.encode(&segment.salt, offset), header, offset, data });
-            offset += header.total_bytes();
+    ) -> Result<()> {
+        let Some(batch) = encode(log, record_type, entries, sums) else {
+            let error = Error::new(Status::Panic, Op::Append, "the tail has no file; this is a bug of the library");
+            self.latch(log, error.partition(self.id), super::State::Unavailable);
+            return Err(self.fault_error(log, Op::Append));
         };
-        if start == u64::from(segment.header.header_bytes) {
-            let e = EntryRef { index: first, term: log.last.1, kind: 0, data: &begin };
-            add(log, RecordType::Begin, &e, &begin[..], crc32fast::hash(&begin));
+        log.writing = true;
+        let faults = log.fault_count;
+        let written = MutexGuard::unlocked(log, || catch_unwind(AssertUnwindSafe(|| batch.write())));
+        log.writing = false;
+        self.changed.notify_all();
+        let result = written.unwrap_or_else(|panic| {
+            // Nobody writes at this place again, whoever catches the panic.
+            MutexGuard::unlocked(log, || self.latch_panic(Op::Append));
+            resume_unwind(panic)
+        });
+        if log.fault_count != faults {
+            return Err(self.fault_error(log, Op::Append));
         }
-        for (i, e) in entries.iter().enumerate() {
-            add(log, RecordType::Entry, e, e.data, sums.get(i));
+        if let Err(e) = result {
+            let error = self.io_error(Op::Append, &e, "writing entries", &batch.segment.name());
+            let last = entries.last().map_or(0, |e| e.index);
+            self.latch_io(log, error.range(first_index(entries), last), false);
+            return Err(self.fault_error(log, Op::Append));
         }
-        write_pieces(file, &pieces, start, offset)?;
-        let mut index = segment.index.lock();
-        for piece in &pieces {
-            let h = &piece.header;
-            let end = piece.offset + h.total_bytes();
-            log.end = BeginData { segment: segment.sequence(), end_offset: end, last_lsn: h.lsn };
-            if h.record_type == RecordType::Entry {
-                index.note(h.index, h.term, piece.offset);
-                log.push_entry(segment, h.index, h.term, end);
-            }
+        if record_type == RecordType::Entry {
+            self.replace_suffix(log, first_index(entries));
+            log.undo.clear();
         }
-        if let Some(tail) = log.tail.as_mut() {
-            tail.offset = offset;
-        }
+        batch.count(log, record_type, entries);
         Ok(())
-    }
-
-    /// The failed write's bytes, whole or partial, are left behind in an abandoned segment.
-    fn undo_unsynced(&self, log: &mut Log, error: Error) -> Error {
-        if let Some(undo) = log.undo.drain(..).next() {
-            log.live = undo.live;
-        }
-        log.last = (
-            log.acked.index.max(log.compaction.0),
-            if log.acked.index > log.compaction.0 { log.acked.term } else { log.compaction.1 },
-        );
-        log.end = log.acked.end;
-        if let Some(tail) = log.tail.take() {
-            // Its entries are read through a descriptor of their own from now on, and its file is never used again.
-            tail.segment.abandon();
-        }
-        let state = if error.cause() == Cause::NoSpace { super::State::ReadOnly } else { super::State::Unavailable };
-        self.latch(log, error, state);
-        self.fault_error(log, Op::Append)
     }
 }
 
-fn write_pieces(file: &dyn File, pieces: &[Piece<'_>], start: u64, end: u64) -> std::io::Result<()> {
-    if end - start <= COPY_MAX_BYTES {
-        let mut flat = Vec::with_capacity((end - start) as usize);
-        for piece in pieces {
-            flat.extend_from_slice(&piece.bytes);
-            flat.extend_from_slice(piece.data);
-            flat.extend_from_slice(padding(piece.data.len()));
-        }
-        return write_all_at(file, &[&flat], start);
+/// Encodes records for the place behind the tail; the first ones of a segment follow its begin record.
+fn encode<'a>(log: &mut Log, record_type: RecordType, entries: &[EntryRef<'a>], sums: &Checksums) -> Option<Batch<'a>> {
+    let tail = log.tail.as_ref()?;
+    let (segment, start) = (tail.segment.clone(), tail.offset);
+    let file = segment.file()?;
+    let begins = start == u64::from(segment.header.header_bytes);
+    let begin_bytes = if begins { record_bytes(BEGIN_DATA_BYTES) } else { 0 };
+    let total = begin_bytes + entries.iter().map(|e| record_bytes(e.data.len())).sum::<u64>();
+    let mut flat = if total <= COPY_MAX_BYTES { COPY.take() } else { Vec::new() };
+    flat.clear();
+    if begins {
+        let begin = log.end.encode();
+        let (index, term, crc) = (first_index(entries), log.last.1, crc32fast::hash(&begin));
+        let header = log.record(RecordType::Begin, 0, index, term, BEGIN_DATA_BYTES as u32, crc);
+        push(&mut flat, &header.encode(&segment.salt, start), &begin);
     }
-    let mut parts: Vec<&[u8]> = Vec::with_capacity(pieces.len() * 3);
-    for piece in pieces {
-        parts.push(&piece.bytes);
-        parts.push(piece.data);
-        let pad = padding(piece.data.len());
-        if !pad.is_empty() {
-            parts.push(pad);
+    let first_offset = start + begin_bytes;
+    let mut offset = first_offset;
+    let mut header = |log: &mut Log, i: usize, e: &EntryRef<'a>| {
+        let header = log.record(record_type, e.kind, e.index, e.term, e.data.len() as u32, sums.get(i));
+        let bytes = header.encode(&segment.salt, offset);
+        offset += header.total_bytes();
+        bytes
+    };
+    let bytes = if total <= COPY_MAX_BYTES {
+        for (i, e) in entries.iter().enumerate() {
+            push(&mut flat, &header(log, i, e), e.data);
+        }
+        Bytes::Copied(flat)
+    } else {
+        let headers = entries.iter().enumerate().map(|(i, e)| header(log, i, e)).collect();
+        Bytes::Parts(flat, headers, entries.iter().map(|e| e.data).collect())
+    };
+    Some(Batch { segment, file, start, first_offset, last_lsn: log.next_lsn - 1, bytes })
+}
+
+fn push(flat: &mut Vec<u8>, header: &[u8], data: &[u8]) {
+    flat.extend_from_slice(header);
+    flat.extend_from_slice(data);
+    flat.extend_from_slice(padding(data.len()));
+}
+
+impl Batch<'_> {
+    fn write(&self) -> io::Result<()> {
+        match &self.bytes {
+            Bytes::Copied(flat) => write_all_at(&*self.file, &[flat], self.start),
+            Bytes::Parts(begin, headers, payloads) => {
+                let mut parts: Vec<&[u8]> = Vec::with_capacity(1 + headers.len() * 3);
+                parts.push(begin);
+                for (header, data) in headers.iter().zip(payloads) {
+                    parts.extend([&header[..], data, padding(data.len())].into_iter().filter(|p| !p.is_empty()));
+                }
+                write_all_at(&*self.file, &parts, self.start)
+            }
         }
     }
-    write_all_at(file, &parts, start)
+
+    /// Takes what was written into the view.
+    fn count(mut self, log: &mut Log, record_type: RecordType, entries: &[EntryRef<'_>]) {
+        let mut end = self.first_offset;
+        let mut index = self.segment.index.lock();
+        for e in entries {
+            let offset = end;
+            end += record_bytes(e.data.len());
+            if record_type == RecordType::Entry {
+                index.note(e.index, e.term, offset);
+                log.push_entry(&self.segment, e.index, e.term, end);
+            }
+        }
+        drop(index);
+        log.end = BeginData { segment: self.segment.sequence(), end_offset: end, last_lsn: self.last_lsn };
+        if let Some(tail) = log.tail.as_mut() {
+            tail.offset = end;
+        }
+        log.acked = extent(log);
+        if let Bytes::Copied(flat) = std::mem::replace(&mut self.bytes, Bytes::Copied(Vec::new())) {
+            COPY.set(flat);
+        }
+    }
 }
 
 fn padding(data: usize) -> &'static [u8] {
-    let odd = (RECORD_HEADER_BYTES + data) % 8;
-    if odd == 0 {
-        &[]
-    } else {
-        &ZEROS[odd..]
-    }
+    let bytes = RECORD_HEADER_BYTES + data;
+    &ZEROS[..align8(bytes as u64) as usize - bytes]
 }

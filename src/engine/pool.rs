@@ -1,0 +1,186 @@
+//! Threads that work for the partitions of a disk, each for one partition at a time. They are started when first needed. One that hangs
+//! in the kernel is replaced, within a bound, and ends when its call comes back.
+
+use crate::io::real::block_file_size_signal;
+use crate::partition::Partition;
+use crate::sync::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::watchdog::drop_elsewhere;
+
+pub struct Limits {
+    /// Threads that are not known to hang.
+    pub usual: usize,
+    /// Threads in all.
+    pub most: usize,
+    /// A thread beside others is started once they have all been busy with one partition for this long.
+    pub patience: Duration,
+    /// A thread that is busy with one partition for longer may hang.
+    pub stall: Duration,
+}
+
+/// What a thread does for a partition.
+pub type Work = Box<dyn Fn(&Partition) + Send + Sync>;
+
+pub struct Pool {
+    name: &'static str,
+    limits: Limits,
+    work: Work,
+    panicked: fn(&Partition),
+    state: Mutex<State>,
+    wake: Condvar,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct State {
+    ready: VecDeque<Arc<Partition>>,
+    busy: Vec<Busy>,
+    idle: usize,
+    threads: usize,
+    next_job: u64,
+    stop: bool,
+}
+
+struct Busy {
+    job: u64,
+    partition: Weak<Partition>,
+    since: Instant,
+    hangs: bool,
+}
+
+impl State {
+    /// The next partition that no other thread works for: one that hangs must not take two threads.
+    fn take(&mut self) -> Option<Arc<Partition>> {
+        let taken = |p: &Arc<Partition>| self.busy.iter().any(|b| b.partition.as_ptr() == Arc::as_ptr(p));
+        let next = self.ready.iter().position(|p| !taken(p))?;
+        self.ready.remove(next)
+    }
+
+    fn hanging(&self) -> usize {
+        self.busy.iter().filter(|b| b.hangs).count()
+    }
+}
+
+impl Pool {
+    pub fn new(name: &'static str, limits: Limits, work: Work, panicked: fn(&Partition)) -> Arc<Pool> {
+        let (state, wake, threads) = (Mutex::default(), Condvar::new(), Mutex::default());
+        Arc::new(Pool { name, limits, work, panicked, state, wake, threads })
+    }
+
+    /// Hands a partition to a thread. With `once` not if it waits for one already.
+    /// True if all threads are busy.
+    pub fn push(self: &Arc<Self>, partition: Arc<Partition>, once: bool) -> bool {
+        let mut state = self.state.lock();
+        if state.stop || once && state.ready.iter().any(|p| Arc::ptr_eq(p, &partition)) {
+            drop(state);
+            drop_elsewhere(partition);
+            return false;
+        }
+        state.ready.push_back(partition);
+        self.start_if_needed(&mut state);
+        let all_busy = state.idle == 0;
+        drop(state);
+        self.wake.notify_one();
+        all_busy
+    }
+
+    /// The least number of threads that keeps waiting partitions moving.
+    fn start_if_needed(self: &Arc<Self>, state: &mut State) {
+        let counted_on = state.threads - state.hanging();
+        let patience = self.limits.patience;
+        let all_busy = state.idle == 0 && state.busy.iter().all(|b| b.hangs || b.since.elapsed() >= patience);
+        let wanted = state.idle < state.ready.len() && (counted_on == 0 || patience.is_zero() || all_busy);
+        if state.stop || !wanted || counted_on >= self.limits.usual || state.threads >= self.limits.most {
+            return;
+        }
+        let pool = self.clone();
+        if let Ok(thread) = std::thread::Builder::new().name(self.name.into()).spawn(move || pool.run()) {
+            state.threads += 1;
+            let mut threads = self.threads.lock();
+            threads.retain(|t| !t.is_finished());
+            threads.push(thread);
+        }
+    }
+
+    fn run(self: Arc<Self>) {
+        block_file_size_signal();
+        let mut done = None;
+        while let Some((job, partition)) = self.next(done) {
+            if catch_unwind(AssertUnwindSafe(|| (self.work)(&partition))).is_err() {
+                (self.panicked)(&partition);
+            }
+            done = Some(job);
+        }
+    }
+
+    /// Ends a job and waits for the next one; `None` if this thread is to end.
+    fn next(self: &Arc<Self>, done: Option<u64>) -> Option<(u64, Arc<Partition>)> {
+        let mut state = self.state.lock();
+        if let Some(at) = done.and_then(|job| state.busy.iter().position(|b| b.job == job)) {
+            if state.busy.swap_remove(at).hangs {
+                // Another thread has its place.
+                state.threads -= 1;
+                self.start_if_needed(&mut state);
+                self.wake.notify_one();
+                return None;
+            }
+        }
+        loop {
+            if let Some(partition) = state.take() {
+                state.next_job += 1;
+                let job = state.next_job;
+                let busy = Busy { job, partition: Arc::downgrade(&partition), since: Instant::now(), hangs: false };
+                state.busy.push(busy);
+                return Some((job, partition));
+            }
+            if state.stop {
+                state.threads -= 1;
+                return None;
+            }
+            state.idle += 1;
+            self.wake.wait(&mut state);
+            state.idle -= 1;
+        }
+    }
+
+    /// Called by the timer: finds threads that hang, starts what is needed. Returns when to call again at the latest, if there is a need.
+    pub fn tend(self: &Arc<Self>) -> Option<Instant> {
+        let old = |b: &&Busy| !b.hangs && b.since.elapsed() >= self.limits.stall;
+        let suspects: Vec<(u64, Weak<Partition>)> =
+            self.state.lock().busy.iter().filter(old).map(|b| (b.job, b.partition.clone())).collect();
+        let mut hanging = Vec::new();
+        for (job, partition) in suspects {
+            if let Some(partition) = partition.upgrade() {
+                if partition.hangs() {
+                    hanging.push(job);
+                }
+                drop_elsewhere(partition);
+            }
+        }
+        let mut state = self.state.lock();
+        for busy in state.busy.iter_mut().filter(|b| hanging.contains(&b.job)) {
+            busy.hangs = true;
+        }
+        self.start_if_needed(&mut state);
+        let waits = state.idle < state.ready.len() && state.threads - state.hanging() < self.limits.usual;
+        waits.then(|| Instant::now() + self.limits.patience.max(Duration::from_millis(10)))
+    }
+
+    /// No further work; the threads end. What waited is let go.
+    pub fn stop(&self) -> Vec<JoinHandle<()>> {
+        // The queue holds partitions, and those hold this pool.
+        let ready = {
+            let mut state = self.state.lock();
+            state.stop = true;
+            std::mem::take(&mut state.ready)
+        };
+        self.wake.notify_all();
+        drop(ready);
+        std::mem::take(&mut *self.threads.lock())
+    }
+}

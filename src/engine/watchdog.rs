@@ -1,0 +1,228 @@
+//! The watchdog: looks at the system calls under way of all partitions and tells those that do not come back. It does no I/O and waits
+//! for nobody, so one is enough for all disks, however they hang.
+//!
+//! Only partitions that had a call lately are looked at; an idle engine's watchdog sleeps.
+
+use crate::io::{Calls, CALLS_MAX};
+use crate::partition::{EngineConfig, Partition};
+use crate::sync::{Condvar, Mutex};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+const LOOK: Duration = Duration::from_millis(50);
+/// A partition without calls in this many looks is not looked at any more until its next call.
+const IDLE_LOOKS: u32 = 20;
+
+pub struct Watchdog {
+    slow: Option<Duration>,
+    stall: Duration,
+    watched: Mutex<Watched>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct Watched {
+    partitions: Vec<Entry>,
+    stop: bool,
+}
+
+struct Entry {
+    partition: Weak<Partition>,
+    calls: Arc<Calls>,
+    /// By place: a call, and when it was first seen.
+    seen: [Option<Seen>; CALLS_MAX],
+    last_look: [u64; CALLS_MAX],
+    idle_looks: u32,
+    /// Slow calls up to then are one episode.
+    slow_until: Option<Instant>,
+}
+
+#[derive(Clone, Copy)]
+struct Seen {
+    place: u64,
+    since: Instant,
+    slow_told: bool,
+    stall_told: bool,
+}
+
+/// What a look has found out about a call.
+struct Finding {
+    entry: usize,
+    place: usize,
+    partition: Weak<Partition>,
+    code: u8,
+    stalled: bool,
+    first: bool,
+}
+
+impl Watchdog {
+    pub fn new(config: &EngineConfig) -> Watchdog {
+        let slow = Duration::from_millis(u64::from(config.slow_disk_ms));
+        Watchdog {
+            slow: Some(slow).filter(|slow| !slow.is_zero()),
+            stall: Duration::from_millis(u64::from(config.stall_limit_ms)),
+            watched: Mutex::default(),
+            wake: Condvar::new(),
+        }
+    }
+
+    /// From now on the partition is looked at.
+    pub fn add(&self, partition: &Arc<Partition>) {
+        let mut watched = self.watched.lock();
+        if watched.stop {
+            return;
+        }
+        watched.partitions.push(Entry {
+            partition: Arc::downgrade(partition),
+            calls: partition.calls().clone(),
+            seen: [None; CALLS_MAX],
+            last_look: [0; CALLS_MAX],
+            idle_looks: 0,
+            slow_until: None,
+        });
+        if watched.partitions.len() == 1 {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The watchdog's thread.
+    pub fn run(&self) {
+        let mut next = Some(Instant::now());
+        loop {
+            {
+                let mut watched = self.watched.lock();
+                while !watched.stop && watched.partitions.is_empty() {
+                    self.wake.wait(&mut watched);
+                    next = Some(Instant::now());
+                }
+                while let Some(at) = next.filter(|at| !watched.stop && Instant::now() < *at) {
+                    self.wake.wait_until(&mut watched, at);
+                }
+                if watched.stop {
+                    return;
+                }
+            }
+            next = self.look(Instant::now());
+        }
+    }
+
+    pub fn stop(&self) {
+        let partitions = {
+            let mut watched = self.watched.lock();
+            watched.stop = true;
+            std::mem::take(&mut watched.partitions)
+        };
+        self.wake.notify_all();
+        drop(partitions);
+    }
+
+    /// Looks at all partitions that had calls lately. Returns when to look again, `None` if there is nothing to look at.
+    pub fn look(&self, now: Instant) -> Option<Instant> {
+        let mut next = now + LOOK;
+        let mut found = Vec::new();
+        {
+            let mut watched = self.watched.lock();
+            watched.partitions.retain_mut(|entry| entry.stays());
+            if watched.partitions.is_empty() {
+                return None;
+            }
+            for (i, entry) in watched.partitions.iter_mut().enumerate() {
+                self.look_at(entry, i, now, &mut next, &mut found);
+            }
+        }
+        for finding in found {
+            let told = finding.tell();
+            if !told {
+                self.take_back(&finding);
+            }
+        }
+        Some(next)
+    }
+
+    fn look_at(&self, entry: &mut Entry, number: usize, now: Instant, next: &mut Instant, found: &mut Vec<Finding>) {
+        for (i, (seen, place)) in entry.seen.iter_mut().zip(entry.last_look).enumerate() {
+            let Some(code) = Calls::code(place) else {
+                *seen = None;
+                continue;
+            };
+            let seen = match seen {
+                Some(seen) if seen.place == place => seen,
+                _ => seen.insert(Seen { place, since: now, slow_told: false, stall_told: false }),
+            };
+            let age = now - seen.since;
+            let mut tell = |stalled, first| {
+                let partition = entry.partition.clone();
+                found.push(Finding { entry: number, place: i, partition, code, stalled, first });
+            };
+            if let Some(slow) = self.slow {
+                if age >= slow {
+                    if !std::mem::replace(&mut seen.slow_told, true) {
+                        tell(false, entry.slow_until.map_or(true, |until| until < now));
+                    }
+                    // Twice the limit without a slow call ends an episode.
+                    entry.slow_until = Some(now + 2 * slow);
+                } else {
+                    *next = (*next).min(seen.since + slow);
+                }
+            }
+            if age < self.stall {
+                *next = (*next).min(seen.since + self.stall);
+            } else if !std::mem::replace(&mut seen.stall_told, true) {
+                tell(true, true);
+            }
+        }
+    }
+
+    /// The partition's lock was taken: the next look tries again.
+    fn take_back(&self, finding: &Finding) {
+        let mut watched = self.watched.lock();
+        let entry = watched.partitions.get_mut(finding.entry).filter(|e| e.partition.ptr_eq(&finding.partition));
+        if let Some(seen) = entry.and_then(|e| e.seen.get_mut(finding.place)).and_then(Option::as_mut) {
+            if finding.stalled {
+                seen.stall_told = false;
+            } else {
+                seen.slow_told = false;
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// Notes what is under way. False if this partition need not be looked at any more.
+    fn stays(&mut self) -> bool {
+        if self.partition.strong_count() == 0 {
+            return false;
+        }
+        let places = self.calls.look();
+        let unwatched = self.idle_looks == IDLE_LOOKS;
+        let idle = places == self.last_look && places.iter().all(|place| Calls::code(*place).is_none());
+        self.last_look = places;
+        self.idle_looks = if idle { self.idle_looks + 1 } else { 0 };
+        if unwatched {
+            // A call that began while `unwatch` ran is seen now; one that began later has made an entry of its own.
+            return !idle && self.calls.watch();
+        }
+        if self.idle_looks == IDLE_LOOKS {
+            self.calls.unwatch();
+        }
+        true
+    }
+}
+
+impl Finding {
+    fn tell(&self) -> bool {
+        let Some(partition) = self.partition.upgrade() else { return true };
+        let told =
+            if self.stalled { partition.call_hangs(self.code) } else { partition.call_is_slow(self.code, self.first) };
+        drop_elsewhere(partition);
+        told
+    }
+}
+
+/// Lets go of a partition on a thread that must not do I/O: the last to let go closes it.
+pub fn drop_elsewhere(partition: Arc<Partition>) {
+    if let Some(last) = Arc::into_inner(partition) {
+        let closing = std::thread::Builder::new().name("bulkhead-close".into()).spawn(move || drop(last));
+        drop(closing);
+    }
+}

@@ -1,0 +1,241 @@
+//! Which system calls of one partition are under way: a decorator around its directory and files that notes each call when it begins and
+//! when it comes back. Whoever looks at the table sees a call that hangs, whatever thread it hangs on and whatever it was made for.
+
+use super::{Access, DeviceInfo, Dir, File};
+use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+
+/// Calls that are seen at the same time: append or flush, root, a segment ahead, housekeeping, recovery, a sync; more can only be further
+/// syncs of callers, which hang no less than those that are seen.
+pub const CALLS_MAX: usize = 8;
+/// A place holds the number of its calls so far above, and what the call is below: 0 while there is none.
+const NUMBER: u64 = 1 << 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Open, create, rename, make or sync a directory, allocate.
+    Prepare,
+    Remove,
+    Write,
+    Sync,
+    /// Read, list, length; noted only for a directory that notes its reads.
+    Read,
+}
+
+/// What a call is made for, as its user names it; never 0.
+type Classify = fn(Call, &str) -> u8;
+
+/// The calls of one partition. One cache line is written per call, by an exchange at its begin and a store at its end.
+pub struct Calls {
+    places: Places,
+    /// Somebody looks at this table from time to time.
+    watched: AtomicBool,
+    /// Called at the begin of a call that nobody would see.
+    notice: Box<dyn Fn() + Send + Sync>,
+    classify: Classify,
+}
+
+#[repr(align(64))]
+struct Places([AtomicU64; CALLS_MAX]);
+
+impl Calls {
+    /// Nobody is told of calls before the first `unwatch`.
+    pub fn new(classify: Classify, notice: Box<dyn Fn() + Send + Sync>) -> Calls {
+        let places = Places(std::array::from_fn(|_| AtomicU64::new(0)));
+        Calls { places, watched: AtomicBool::new(true), notice, classify }
+    }
+
+    /// Every place: the same number twice is the same call, still under way if `is_call`.
+    pub fn look(&self) -> [u64; CALLS_MAX] {
+        std::array::from_fn(|i| self.places.0.get(i).map_or(0, |p| p.load(Ordering::Acquire)))
+    }
+
+    /// What the call in a place is made for, `None` if there is no call.
+    pub fn code(place: u64) -> Option<u8> {
+        Some((place % NUMBER) as u8).filter(|code| *code != 0)
+    }
+
+    /// True if no call is under way.
+    pub fn is_quiet(&self) -> bool {
+        self.look().iter().all(|place| Calls::code(*place).is_none())
+    }
+
+    /// From now on nobody looks; the next call says so. One that begins at this very moment may not: look once more a while later.
+    pub fn unwatch(&self) {
+        self.watched.store(false, Ordering::SeqCst);
+    }
+
+    /// Somebody looks again. False if somebody else does already.
+    pub fn watch(&self) -> bool {
+        !self.watched.swap(true, Ordering::SeqCst)
+    }
+
+    /// Notes a call while it runs.
+    fn note<T>(&self, code: u8, call: impl FnOnce() -> T) -> T {
+        let free = |place: &&AtomicU64| {
+            let idle = place.load(Ordering::Relaxed);
+            let busy = (idle + NUMBER) | u64::from(code);
+            idle % NUMBER == 0 && place.compare_exchange(idle, busy, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        };
+        let _under_way = UnderWay(self.places.0.iter().find(free));
+        if !self.watched.load(Ordering::Relaxed) && self.watch() {
+            (self.notice)();
+        }
+        call()
+    }
+}
+
+/// Ends also if the call panics.
+struct UnderWay<'a>(Option<&'a AtomicU64>);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.0 {
+            let busy = place.load(Ordering::Relaxed);
+            place.store(busy - busy % NUMBER, Ordering::Release);
+        }
+    }
+}
+
+/// A directory whose calls, and those of its files, are noted.
+pub struct WatchedDir {
+    pub inner: Arc<dyn Dir>,
+    pub calls: Arc<Calls>,
+    /// Reads as well, listing and opening for reading included: somebody waits for them who must not wait for ever.
+    pub reads: bool,
+}
+
+impl WatchedDir {
+    fn note<T>(&self, what: Call, name: &str, call: impl FnOnce() -> T) -> T {
+        if what == Call::Read && !self.reads {
+            return call();
+        }
+        self.calls.note((self.calls.classify)(what, name), call)
+    }
+
+    fn file(&self, name: &str, inner: Arc<dyn File>, access: Access) -> Arc<dyn File> {
+        let code = |call| (self.calls.classify)(call, name);
+        let read = self.reads && reads_only(access);
+        Arc::new(WatchedFile {
+            inner,
+            calls: self.calls.clone(),
+            prepare: code(Call::Prepare),
+            write: code(Call::Write),
+            sync: code(Call::Sync),
+            read: read.then(|| code(Call::Read)),
+        })
+    }
+}
+
+fn reads_only(access: Access) -> bool {
+    matches!(access, Access::Read | Access::ReadDirect)
+}
+
+impl Dir for WatchedDir {
+    fn create(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
+        let created = self.note(Call::Prepare, name, || self.inner.create(name, access))?;
+        Ok(self.file(name, created, access))
+    }
+
+    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
+        let what = if reads_only(access) { Call::Read } else { Call::Prepare };
+        let opened = self.note(what, name, || self.inner.open(name, access))?;
+        Ok(self.file(name, opened, access))
+    }
+
+    fn create_unnamed(&self, access: Access) -> io::Result<Arc<dyn File>> {
+        let created = self.note(Call::Prepare, "", || self.inner.create_unnamed(access))?;
+        Ok(self.file("", created, access))
+    }
+
+    fn link(&self, file: &dyn File, name: &str) -> io::Result<()> {
+        self.note(Call::Prepare, name, || self.inner.link(file, name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.note(Call::Prepare, to, || self.inner.rename(from, to))
+    }
+
+    fn unlink(&self, name: &str) -> io::Result<()> {
+        self.note(Call::Remove, name, || self.inner.unlink(name))
+    }
+
+    fn mkdir(&self, name: &str) -> io::Result<()> {
+        self.note(Call::Prepare, name, || self.inner.mkdir(name))
+    }
+
+    fn subdir(&self, name: &str) -> io::Result<Arc<dyn Dir>> {
+        let inner = self.note(Call::Read, name, || self.inner.subdir(name))?;
+        Ok(Arc::new(WatchedDir { inner, calls: self.calls.clone(), reads: self.reads }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.note(Call::Read, "", || self.inner.list())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.note(Call::Prepare, "", || self.inner.sync())
+    }
+
+    fn lock(&self) -> io::Result<()> {
+        self.inner.lock()
+    }
+
+    fn device(&self) -> DeviceInfo {
+        self.inner.device()
+    }
+
+    fn adopt(&self, file: Arc<dyn File>) -> Arc<dyn File> {
+        self.file("", file, Access::Durable)
+    }
+}
+
+struct WatchedFile {
+    inner: Arc<dyn File>,
+    calls: Arc<Calls>,
+    prepare: u8,
+    write: u8,
+    sync: u8,
+    /// None if reads are not noted.
+    read: Option<u8>,
+}
+
+impl WatchedFile {
+    fn reading<T>(&self, call: impl FnOnce() -> T) -> T {
+        match self.read {
+            Some(code) => self.calls.note(code, call),
+            None => call(),
+        }
+    }
+}
+
+impl File for WatchedFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.reading(|| self.inner.read_at(buf, offset))
+    }
+
+    fn write_at(&self, bufs: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        self.calls.note(self.write, || self.inner.write_at(bufs, offset))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.calls.note(self.sync, || self.inner.sync())
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.calls.note(self.prepare, || self.inner.allocate(len))
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.reading(|| self.inner.len())
+    }
+
+    fn writes_are_durable(&self) -> bool {
+        self.inner.writes_are_durable()
+    }
+
+    fn id(&self) -> u64 {
+        self.inner.id()
+    }
+}

@@ -4,7 +4,7 @@ mod support;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bulkhead::io::sim::{Fault, OpKind, Rule, SimDisk};
 use bulkhead::{Cause, Engine, EngineConfig, Mode, Op, Partition, State};
@@ -83,6 +83,23 @@ fn a_disk_that_answers_again_is_probed() {
         disk.release();
         assert_comes_back(&p, &format!("{mode:?} after a stall"));
     }
+}
+
+#[test]
+fn the_close_of_a_stalled_partition_does_not_wait_for_its_probe() {
+    let disk = SimDisk::new(1);
+    let config = EngineConfig { probe_ms: 20, stall_limit_ms: 2_000, ..config() };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append_each(&p, 1, 10, 1, 400);
+    disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path("/seg-").once());
+    append(&p, &entries(11, 11, 1, 400)).expect_err("the disk hangs");
+    std::thread::sleep(Duration::from_millis(100));
+    let began = Instant::now();
+    let _ = p.close();
+    let took = began.elapsed();
+    disk.release();
+    assert!(took < Duration::from_millis(500), "{took:?}: raft goes on with heartbeats until it returns");
 }
 
 #[test]

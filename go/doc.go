@@ -2,9 +2,11 @@
 // thousands of partitions in one process.
 //
 // A partition is one directory: the entries and the hard state of one raft
-// group. An I/O error stays inside the partition it hit: that partition says
-// what happened and stops accepting writes, every other partition carries on,
-// and the process never dies.
+// group. An I/O error stays inside the partition it hit: what passes within
+// EngineConfig.HealLimit costs the caller time and nothing else; for more, that
+// partition says what happened, stops accepting writes and comes back by itself
+// when the fault has passed. Every other partition carries on, and the process
+// never dies.
 //
 //	engine, err := bulkhead.Open(bulkhead.EngineConfig{})
 //	partition, err := engine.OpenPartition(bulkhead.PartitionConfig{Path: dir, ID: 7})

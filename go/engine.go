@@ -48,17 +48,25 @@ type Engine struct {
 
 // Open starts an engine. It must be closed.
 func Open(config EngineConfig) (*Engine, error) {
-	interval, err := milliseconds("Interval", config.Interval)
-	if err != nil {
-		return nil, err
-	}
-	stall, err := milliseconds("StallLimit", config.StallLimit)
-	if err != nil {
-		return nil, err
-	}
-	slow := uint32(math.MaxUint32) // never
-	if config.SlowDisk >= 0 {
-		if slow, err = milliseconds("SlowDisk", config.SlowDisk); err != nil {
+	var ms [6]uint32
+	for i, limit := range []struct {
+		field string
+		value time.Duration
+		never bool
+	}{
+		{"Interval", config.Interval, false},
+		{"StallLimit", config.StallLimit, false},
+		{"HealLimit", config.HealLimit, true},
+		{"SpaceWait", config.SpaceWait, true},
+		{"Probe", config.Probe, true},
+		{"SlowDisk", config.SlowDisk, true},
+	} {
+		if limit.never && limit.value == Never {
+			ms[i] = C.BULKHEAD_NEVER
+			continue
+		}
+		var err error
+		if ms[i], err = milliseconds(limit.field, limit.value); err != nil {
 			return nil, err
 		}
 	}
@@ -66,11 +74,14 @@ func Open(config EngineConfig) (*Engine, error) {
 		max_entry_bytes:        C.uint32_t(config.MaxEntryBytes),
 		segment_min_bytes:      C.uint32_t(config.SegmentMinBytes),
 		segment_max_bytes:      C.uint32_t(config.SegmentMaxBytes),
-		interval_ms:            C.uint32_t(interval),
-		stall_limit_ms:         C.uint32_t(stall),
+		interval_ms:            C.uint32_t(ms[0]),
+		stall_limit_ms:         C.uint32_t(ms[1]),
 		flush_threads_per_disk: C.uint32_t(config.FlushThreadsPerDisk),
 		read_cache_bytes:       C.uint64_t(config.ReadCacheBytes),
-		slow_disk_ms:           C.uint32_t(slow),
+		heal_limit_ms:          C.uint32_t(ms[2]),
+		space_wait_ms:          C.uint32_t(ms[3]),
+		probe_ms:               C.uint32_t(ms[4]),
+		slow_disk_ms:           C.uint32_t(ms[5]),
 	})
 	if err := takeError(out.err); err != nil {
 		return nil, err

@@ -165,7 +165,8 @@ func (p *Partition) Sync() error {
 }
 
 // Recover tries to bring an Unavailable or ReadOnly partition back to
-// ReadWrite. It returns the error that keeps it down.
+// ReadWrite. It returns the error that keeps it down. The library tries by
+// itself, too (EngineConfig.Probe), unless it is damaged or entries are lost.
 func (p *Partition) Recover() error {
 	maybeGC()
 	if err := p.enter(OpRecover); err != nil {
@@ -243,6 +244,7 @@ func statusOf(c *C.bulkhead_partition_status) Status {
 		Bytes:             uint64(c.bytes),
 		Flushes:           uint64(c.flushes),
 		Errors:            uint64(c.errors),
+		Heals:             uint64(c.heals),
 		SlowOperations:    uint64(c.slow_operations),
 	}
 	for i := range s.Incarnation {

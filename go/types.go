@@ -39,8 +39,8 @@ type State uint32
 
 const (
 	StateReadWrite   State = 1
-	StateReadOnly    State = 2 // no space: reads, votes and compaction work; Recover brings writes back
-	StateUnavailable State = 3 // writes are refused with the first error until Recover
+	StateReadOnly    State = 2 // no space: reads, votes and compaction work; ReadWrite by itself when space returns
+	StateUnavailable State = 3 // writes are refused with the first error until a probe or Recover has brought it back
 	StateRecovering  State = 4
 	StateClosed      State = 5
 )
@@ -156,6 +156,7 @@ type Status struct {
 	Bytes   uint64
 	Flushes uint64
 	Errors  uint64
+	Heals   uint64 // faults that were healed, inside a call or after it
 	// SlowOperations counts system calls that took longer than EngineConfig.SlowDisk.
 	SlowOperations uint64
 
@@ -174,6 +175,11 @@ type VerifyReport struct {
 
 // Event is a change of a partition's state. A slow reader may see several
 // changes of one partition merged into its latest state, never lost.
+//
+// From equals To if the state did not change: a fault that is being healed
+// inside a call, with its Cause; that it is healed, with CauseNone and OpRecover;
+// a read that met damage. In mode none, where the call heals on its own thread,
+// such a fault is a change of state and one back.
 type Event struct {
 	Sequence    uint64
 	Partition   *Partition // nil if it was closed before the event was delivered
@@ -195,10 +201,21 @@ type EngineConfig struct {
 	SegmentMaxBytes     uint32        // up to 1 GiB, default 32 MiB
 	Interval            time.Duration // of ModeInterval: 1 ms .. 60 s, default 50 ms
 	StallLimit          time.Duration // 100 ms .. 10 min, default 5 s
-	SlowDisk            time.Duration // a system call that takes longer makes an event: up to 10 min, default 500 ms, negative for never
+	SlowDisk            time.Duration // a system call that takes longer makes an event: up to 10 min or Never, default 500 ms
 	FlushThreadsPerDisk uint32        // 1 .. 64, default 8
 	ReadCacheBytes      uint64        // default 64 MiB
+
+	// Limits of healing; each may be Never.
+	HealLimit time.Duration // a transient error or a bad block is healed inside the call within this time: up to 60 s, default 300 ms
+	SpaceWait time.Duration // an append that finds the disk full waits this long for space: up to 60 s, default 500 ms
+	// Probe is the time from a fault to the first try to bring the partition
+	// back. A ReadOnly one is tried again and again; for an Unavailable one the
+	// time doubles, up to 256 times as long. Up to 60 s, default 250 ms.
+	Probe time.Duration
 }
+
+// Never switches a limit of EngineConfig off.
+const Never time.Duration = -1
 
 // PartitionConfig says which partition to open, and how.
 type PartitionConfig struct {

@@ -125,7 +125,7 @@ func TestAppendThreadsStayFlat(t *testing.T) {
 
 // Whoever waits when the disk fails gets the error, with the errno and the details.
 func TestWaitersGetTheError(t *testing.T) {
-	p := openPartition(t, openEngine(t, EngineConfig{}), ModeSync)
+	p := openPartition(t, openEngine(t, neverHeals), ModeSync)
 	mustAppend(t, p, makeEntries(1, 2, 1, 100))
 	breakDisk(t, p)
 	err := p.appendOutside(makeEntries(2, 5, 1, 100))
@@ -197,7 +197,9 @@ func TestWaiterTable(t *testing.T) {
 // Thousands of partitions vote at once: only so many calls may hold a thread,
 // and when the disk hangs nobody may queue behind them for ever.
 func TestSlotsOfADisk(t *testing.T) {
-	e := openEngine(t, EngineConfig{StallLimit: 100 * time.Millisecond})
+	config := neverHeals
+	config.StallLimit = 100 * time.Millisecond
+	e := openEngine(t, config)
 	p, faulted := openPartition(t, e, ModeSync), openPartition(t, e, ModeSync)
 	mustAppend(t, p, makeEntries(1, 3, 1, 10))
 	mustAppend(t, faulted, makeEntries(1, 3, 1, 10))

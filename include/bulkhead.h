@@ -46,6 +46,9 @@
 /// Mode: acknowledged from memory, durable within interval_ms. A crash of process or machine costs that window.
 #define BULKHEAD_MODE_INTERVAL 3
 
+/// In a limit of bulkhead_engine_config that may be switched off: never.
+#define BULKHEAD_NEVER UINT32_MAX
+
 /// Opens the log, or creates it; makes the last path component only.
 #define BULKHEAD_OPEN_OR_CREATE 0
 
@@ -58,13 +61,15 @@
 /// Appends and reads work.
 #define BULKHEAD_STATE_READ_WRITE 1
 
-/// No space: appends are refused, reads, votes and compaction work; leaves by bulkhead_recover().
+/// No space: appends are refused, reads, votes and compaction work. ReadWrite by itself when there is space again
+/// (probe_ms), or by bulkhead_recover().
 #define BULKHEAD_STATE_READ_ONLY 2
 
-/// Latched by a fault: writes are refused with the first error, what can be verified is read.
+/// Latched by a fault: writes are refused with the first error, what can be verified is read. Comes back by itself
+/// when the fault has passed (probe_ms; not after damage or lost entries), by bulkhead_recover(), or by close and open.
 #define BULKHEAD_STATE_UNAVAILABLE 3
 
-/// bulkhead_recover is at work.
+/// bulkhead_recover is at work. The library's own tries are not shown: the state stays as it was until one succeeds.
 #define BULKHEAD_STATE_RECOVERING 4
 
 /// Closed.
@@ -161,11 +166,19 @@ typedef struct bulkhead_engine_config {
   uint32_t reserved;
   /// Memory for entries that were read or written lately, in bytes, for the whole engine. Default 64 MiB.
   uint64_t read_cache_bytes;
+  /// A transient error or a bad block is healed inside the call that met it within this time, in milliseconds.
+  /// Default 300, up to 60000; BULKHEAD_NEVER: the first error latches the partition.
+  uint32_t heal_limit_ms;
+  /// An append that finds the disk full waits this long for space, in milliseconds. Default 500, up to 60000;
+  /// BULKHEAD_NEVER: it does not wait.
+  uint32_t space_wait_ms;
+  /// A faulted partition is probed this long after its fault, in milliseconds: a ReadOnly one again and again, for
+  /// an Unavailable one the time doubles up to 256 times. Default 250, up to 60000; BULKHEAD_NEVER: only
+  /// bulkhead_recover brings it back.
+  uint32_t probe_ms;
   /// A system call that takes longer makes an event (cause BULKHEAD_CAUSE_STALLED, the state stays) and counts as a
-  /// slow operation, in milliseconds. Default 500, up to 600000; UINT32_MAX: never.
+  /// slow operation, in milliseconds. Default 500, up to 600000; BULKHEAD_NEVER: no such event.
   uint32_t slow_disk_ms;
-  /// Must be 0.
-  uint32_t reserved_2;
 } bulkhead_engine_config;
 
 /// Handle of an engine. Never 0; a value is never issued twice.
@@ -198,7 +211,13 @@ typedef struct bulkhead_error {
 /// Handle of an open partition. Never 0; a value is never issued twice.
 typedef uint64_t bulkhead_partition;
 
-/// A change of a partition's state.
+/// A change of a partition's state, or, with to_state as from_state, something that did not change it.
+///
+/// A fault that is healed inside the call: an event with its cause, operation and errno (of a flush as soon as it is
+/// met, of a root or a new file when it is healed), and one with BULKHEAD_CAUSE_NONE and BULKHEAD_OP_RECOVER when it is
+/// healed, both from ReadWrite to ReadWrite. If it cannot be healed in time, the change of state follows instead. An
+/// append or sync of mode none heals on its caller's thread; there the two are changes of state, and back.
+/// A read that met damage or an I/O error, and bad entries that a verification found, change no state either.
 typedef struct bulkhead_event {
   /// Rises by one per event of the engine, from 1.
   uint64_t sequence;
@@ -327,6 +346,8 @@ typedef struct bulkhead_partition_status {
   uint8_t incarnation[16];
   /// Random id of this opening.
   uint8_t epoch[16];
+  /// Faults that were healed since the partition was opened, inside a call or after it.
+  uint64_t heals;
   /// Counter: system calls that took longer than slow_disk_ms.
   uint64_t slow_operations;
 } bulkhead_partition_status;
@@ -614,7 +635,9 @@ bulkhead_status bulkhead_partition_open(bulkhead_engine engine,
 bulkhead_status bulkhead_partition_close(bulkhead_partition partition,
                                          struct bulkhead_error *err);
 
-/// Brings a partition back that is not ReadWrite, after its cause has been removed.
+/// Brings a partition back that is not ReadWrite, after its cause has been removed. The library also does this by
+/// itself, first probe_ms after the fault and again and again (not after damage or lost entries); a call saves the
+/// wait, says what is in the way, and is the only means where probe_ms is BULKHEAD_NEVER.
 ///
 /// Abandons the segment that failed, writes what is not known durable to a new one, and reads it back. The state is
 /// Recovering meanwhile. Returns when the partition is ReadWrite, or with the error that keeps it from there. On a
@@ -668,12 +691,13 @@ bulkhead_status bulkhead_last_fault(bulkhead_partition partition,
 /// BULKHEAD_NO_ENTRIES, BULKHEAD_OUT_OF_ORDER, BULKHEAD_GAP, BULKHEAD_COMPACTED, BULKHEAD_COMMIT_OUT_OF_RANGE (it
 /// would replace committed entries), BULKHEAD_TERM_REGRESSION, BULKHEAD_ENTRY_TOO_LARGE, BULKHEAD_BATCH_TOO_LARGE.
 /// Errors that latch the partition, or that it was latched with (then every call gets the first one until it is
-/// recovered): BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED,
+/// ReadWrite again, by itself or by bulkhead_recover): BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED,
 /// BULKHEAD_DAMAGED, BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_LOST_ENTRIES, BULKHEAD_PANIC. After these a suffix of
 /// what was appended may or may not be found on disk later, as after a crash.
 /// Thread safety: any thread; concurrent appends of one partition share flushes.
-/// Blocking: modes sync and interval return within stall_limit_ms. In mode none the write runs on the calling
-/// thread and takes as long as the kernel does.
+/// Blocking: modes sync and interval return within stall_limit_ms; of that, healing takes heal_limit_ms, or
+/// space_wait_ms on a full disk, before the error is returned. In mode none the write runs on the calling thread and
+/// takes as long as the kernel does, and healing its heal_limit_ms or space_wait_ms on top.
 bulkhead_status bulkhead_append(bulkhead_partition partition,
                                 const struct bulkhead_entry *entries,
                                 size_t count,

@@ -2,7 +2,7 @@
 
 mod ffi_support;
 
-use std::mem::size_of;
+use std::mem::{offset_of, size_of};
 use std::ptr::{null, null_mut};
 
 use bulkhead::ffi::*;
@@ -118,10 +118,17 @@ fn struct_sizes_are_checked_and_may_grow() {
     let f = Fixture::new();
     let mut status: bulkhead_partition_status = unsafe { sized() };
     let get = |status: *mut bulkhead_partition_status, err| unsafe { bulkhead_get_status(f.partition, status, err) };
-    for size in [0, 4, size_of::<bulkhead_partition_status>() as u32 - 1, 1 << 20, u32::MAX] {
+    // The struct of the first version ended before this field.
+    let first = offset_of!(bulkhead_partition_status, heals) as u32;
+    for size in [0, 4, first - 1, 1 << 20, u32::MAX] {
         status.struct_size = size;
         refused("status size", BULKHEAD_INVALID_ARGUMENT, |err| get(&mut status, err));
     }
+    // An older caller: nothing is written behind what it knows.
+    status.struct_size = first;
+    status.heals = 42;
+    assert_eq!(get(&mut status, null_mut()), BULKHEAD_OK);
+    assert_eq!((status.struct_size, status.last_index, status.heals), (first, 3, 42));
     // A newer caller: what this library does not know is left alone.
     #[repr(C)]
     struct Newer {

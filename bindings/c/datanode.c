@@ -4,8 +4,9 @@
  *   datanode [--limit] [directory]
  *
  * It opens and replays them, appends to all, and then the disk of one of them fails for real: an ext4 of its own is shut down under it
- * (EIO; needs root), or, without root or with --limit, its file meets a size limit (EFBIG). The others carry on. The owner hears of the error by
- * poll(), removes its cause, brings the partition back, and checks that nothing that was acknowledged is missing.
+ * (EIO; needs root), or, without root or with --limit, its file meets a size limit (EFBIG). The others carry on. Bulkhead tries to heal it for
+ * a while; the owner hears of the error by poll(), removes its cause, brings the partition back, and checks that nothing that was acknowledged is
+ * missing.
  */
 #define _GNU_SOURCE
 #include <bulkhead.h>
@@ -161,6 +162,11 @@ static size_t drain_events(int timeout_ms) {
   while (poll(&ready, 1, total == 0 ? timeout_ms : 0) == 1) {
     if (bulkhead_engine_events(engine, events, 16, &count, NULL) != BULKHEAD_OK || count == 0) break;
     for (i = 0; i < count; i++) {
+      if (events[i].from_state == events[i].to_state) { /* the partition goes on: this is for the one who looks after the disks */
+        say("  event %llu: partition %llu %s%s", (unsigned long long)events[i].sequence, (unsigned long long)events[i].partition_id,
+            events[i].cause != 0 ? "met something and is at work on it: " : "has healed it", cause_name(events[i].cause));
+        continue;
+      }
       say("  event %llu: partition %llu is %s, was %s%s%s%s", (unsigned long long)events[i].sequence, (unsigned long long)events[i].partition_id,
           state_name(events[i].to_state), state_name(events[i].from_state), events[i].cause != 0 ? ": " : "", cause_name(events[i].cause),
           events[i].merged != 0 ? " (with others before it)" : "");
@@ -170,7 +176,8 @@ static size_t drain_events(int timeout_ms) {
   return total;
 }
 
-/* Brings the broken partition back after its cause is gone. */
+/* Brings the broken partition back after its cause is gone. With the limit it would come back by itself (probe_ms); the call saves the wait. A
+   filesystem that died does not come back: what is mounted in its place is another one. */
 static void bring_back(fault_kind kind) {
   partition *p = &partitions[BROKEN];
   bulkhead_error err;

@@ -13,9 +13,21 @@ import (
 // Fault is what OnFault is told: the raft group of this partition has ended or
 // is about to, or its log refuses writes.
 //
-// It is told within 10 ms, from a goroutine of its own, at least once for each
-// change to another State, Cause or Errno. An error of NewStorage is returned
-// and not told.
+// It is told within 10 ms of the end of the call that failed, from a goroutine of
+// its own, at least once for each change to another State, Cause or Errno. An
+// error of NewStorage is returned and not told. What the library heals inside
+// the call is no fault: raft does not notice it. Subscribe to the engine to hear
+// of that, too, and of a fault that a call is still working on.
+//
+// After the call the library goes on trying. Raft closes its storage at the first
+// error of StoreEntries, StoreHardState, Entries or Term, and opens it no more:
+// there is nothing left to heal until the owner calls NewStorage again. A
+// storage that raft still holds was hit between two calls (mode interval, or
+// housekeeping), or in Truncate or ApplySnapshot, whose errors a group survives.
+// If it heals before raft writes again, the group goes on as if nothing had been:
+// the log is what raft believes it to be, because a call that failed has changed
+// nothing and what was acknowledged is there. To fence it would end a sound group.
+// An owner that has stopped the group on this word has lost nothing either.
 type Fault struct {
 	Partition uint64
 	Dir       string
@@ -111,6 +123,47 @@ func (s *Storage) recovered() {
 	s.faultMu.Unlock()
 }
 
+// heard is told of every event of the partition.
+func (s *Storage) heard(event bulkhead.Event) {
+	switch {
+	case refuses(event.To) && s.config.Mode == bulkhead.ModeNone:
+		go s.tellUnlessHealed()
+	case refuses(event.To):
+		if f, ok := latchedFault(s.partition); ok {
+			s.tell(f)
+		}
+	case event.To == bulkhead.StateReadWrite && event.From != bulkhead.StateReadWrite:
+		s.recovered()
+	}
+	// From ReadWrite to ReadWrite: something was met and healed inside a call, or
+	// a read failed, which says so itself. The partition never stopped.
+}
+
+// healingTime is how long a write of mode none may work on a fault before the
+// owner is told regardless: more than the default limits of the engine.
+const healingTime = time.Second
+
+// tellUnlessHealed waits for the write that is under way. In mode none a call
+// heals on its own thread, and the partition is latched meanwhile; the fault is
+// one only if it is still there when the call is over.
+func (s *Storage) tellUnlessHealed() {
+	over := make(chan struct{})
+	go func() {
+		s.writeMu.Lock()
+		defer s.writeMu.Unlock()
+		close(over)
+	}()
+	timer := time.NewTimer(healingTime)
+	defer timer.Stop()
+	select {
+	case <-over:
+	case <-timer.C:
+	}
+	if f, ok := latchedFault(s.partition); ok {
+		s.tell(f)
+	}
+}
+
 // failed is called with the error of every call on which raft gives up.
 func (s *Storage) failed(err error) error {
 	if errors.Is(err, bulkhead.ErrClosed) {
@@ -166,11 +219,7 @@ func (w *watcher) run(engine *bulkhead.Engine) {
 		if s == nil {
 			continue
 		}
-		if event.To == bulkhead.StateReadWrite {
-			s.recovered()
-		} else if f, ok := latchedFault(event.Partition); ok {
-			s.tell(f)
-		}
+		s.heard(event)
 	}
 	watchers.mu.Lock()
 	delete(watchers.of, engine)

@@ -25,9 +25,9 @@ func TestFaultIsTold(t *testing.T) {
 				name += ", closed by raft"
 			}
 			t.Run(name, func(t *testing.T) {
-				faults := newTold()
-				s := open(t, walDir(t), &Config{Mode: mode, OnFault: faults.add})
-				healthy := open(t, walDir(t), &Config{Mode: mode, OnFault: faults.add})
+				faults, engine := newTold(), neverHeals(t)
+				s := open(t, walDir(t), &Config{Engine: engine, Mode: mode, OnFault: faults.add})
+				healthy := open(t, walDir(t), &Config{Engine: engine, Mode: mode, OnFault: faults.add})
 				store(t, s, 1, 4, 1)
 				store(t, healthy, 1, 4, 1)
 				breakDisk(t, s)
@@ -67,7 +67,7 @@ func checkDiskFault(t *testing.T, f Fault, s *Storage) {
 // is the last chance to tell it.
 func TestCloseTellsWhatWasNot(t *testing.T) {
 	faults := newTold()
-	s := open(t, walDir(t), &Config{OnFault: faults.add})
+	s := open(t, walDir(t), &Config{Engine: neverHeals(t), OnFault: faults.add})
 	store(t, s, 1, 4, 1)
 	breakDisk(t, s)
 	s.watcher.remove(s) // the event comes too late
@@ -84,7 +84,7 @@ func TestCloseTellsWhatWasNot(t *testing.T) {
 func TestCloseOfAFaultedStorage(t *testing.T) {
 	for _, mode := range allModes {
 		t.Run(mode.String(), func(t *testing.T) {
-			s := open(t, walDir(t), &Config{Mode: mode})
+			s := open(t, walDir(t), &Config{Engine: neverHeals(t), Mode: mode})
 			store(t, s, 1, 4, 1)
 			breakDisk(t, s)
 			if err := s.StoreEntries(entry(4, 1, "x")); err == nil {
@@ -120,10 +120,11 @@ func TestCloseOfAFaultedStorage(t *testing.T) {
 func TestOnFaultMayBlock(t *testing.T) {
 	release := make(chan struct{})
 	entered := make(chan struct{}, 1)
-	blocked := open(t, walDir(t), &Config{OnFault: func(Fault) { entered <- struct{}{}; <-release }})
+	engine := neverHeals(t)
+	blocked := open(t, walDir(t), &Config{Engine: engine, OnFault: func(Fault) { entered <- struct{}{}; <-release }})
 	defer close(release)
 	faults := newTold()
-	other := open(t, walDir(t), &Config{OnFault: faults.add})
+	other := open(t, walDir(t), &Config{Engine: engine, OnFault: faults.add})
 	for _, s := range []*Storage{blocked, other} {
 		store(t, s, 1, 3, 1)
 		breakDisk(t, s)

@@ -72,7 +72,10 @@ func (l *told) add(f Fault) {
 }
 
 // one waits for a fault, and makes sure that no other follows.
-func (l *told) one(t testing.TB) (Fault, time.Time) {
+func (l *told) one(t testing.TB) (Fault, time.Time) { t.Helper(); return l.count(t, 1) }
+
+// count is one for the fault of this number; it expects to be asked for each.
+func (l *told) count(t testing.TB, number int) (Fault, time.Time) {
 	t.Helper()
 	select {
 	case <-l.wake:
@@ -82,10 +85,10 @@ func (l *told) one(t testing.TB) (Fault, time.Time) {
 	time.Sleep(30 * time.Millisecond)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.list) != 1 {
-		t.Fatalf("%d faults were told, want 1: %+v", len(l.list), l.list)
+	if len(l.list) != number {
+		t.Fatalf("%d faults were told, want %d: %+v", len(l.list), number, l.list)
 	}
-	return l.list[0], l.when[0]
+	return l.list[number-1], l.when[number-1]
 }
 
 func (l *told) none(t testing.TB) {
@@ -98,7 +101,28 @@ func (l *told) none(t testing.TB) {
 	}
 }
 
-// breakDisk makes every open file of a log fail with EIO.
+// neverHeals opens an engine for tests of what a fault does as long as nothing
+// heals it.
+func neverHeals(t testing.TB) *bulkhead.Engine {
+	return engineWith(t, bulkhead.EngineConfig{HealLimit: bulkhead.Never, SpaceWait: bulkhead.Never, Probe: bulkhead.Never})
+}
+
+func engineWith(t testing.TB, config bulkhead.EngineConfig) *bulkhead.Engine {
+	t.Helper()
+	engine, err := bulkhead.Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return engine
+}
+
+// breakDisk makes every open file of a log fail with EIO. Files that are made
+// later work: a library that heals gets over it.
 func breakDisk(t testing.TB, s *Storage) {
 	t.Helper()
 	if err := s.Partition().Sync(); err != nil { // mode interval opens its file when it flushes

@@ -89,6 +89,9 @@ pub const BULKHEAD_MODE_SYNC: u32 = 2;
 /// Mode: acknowledged from memory, durable within interval_ms. A crash of process or machine costs that window.
 pub const BULKHEAD_MODE_INTERVAL: u32 = 3;
 
+/// In a limit of bulkhead_engine_config that may be switched off: never.
+pub const BULKHEAD_NEVER: u32 = u32::MAX;
+
 /// Opens the log, or creates it; makes the last path component only.
 pub const BULKHEAD_OPEN_OR_CREATE: u32 = 0;
 /// Opens a log that must exist.
@@ -98,11 +101,13 @@ pub const BULKHEAD_CREATE_NEW: u32 = 2;
 
 /// Appends and reads work.
 pub const BULKHEAD_STATE_READ_WRITE: u32 = 1;
-/// No space: appends are refused, reads, votes and compaction work; leaves by bulkhead_recover().
+/// No space: appends are refused, reads, votes and compaction work. ReadWrite by itself when there is space again
+/// (probe_ms), or by bulkhead_recover().
 pub const BULKHEAD_STATE_READ_ONLY: u32 = 2;
-/// Latched by a fault: writes are refused with the first error, what can be verified is read.
+/// Latched by a fault: writes are refused with the first error, what can be verified is read. Comes back by itself
+/// when the fault has passed (probe_ms; not after damage or lost entries), by bulkhead_recover(), or by close and open.
 pub const BULKHEAD_STATE_UNAVAILABLE: u32 = 3;
-/// bulkhead_recover is at work.
+/// bulkhead_recover is at work. The library's own tries are not shown: the state stays as it was until one succeeds.
 pub const BULKHEAD_STATE_RECOVERING: u32 = 4;
 /// Closed.
 pub const BULKHEAD_STATE_CLOSED: u32 = 5;

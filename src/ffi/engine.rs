@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::sync::Mutex;
 
 use super::boundary::boundary;
-use super::codes::bulkhead_status;
+use super::codes::{bulkhead_status, BULKHEAD_NEVER};
 use super::handles::{self, OpenPartition};
 use super::memory::{self, Out};
 use super::types::{bulkhead_engine, bulkhead_engine_config, bulkhead_error, bulkhead_partition};
@@ -131,11 +131,9 @@ unsafe fn engine_config(config: *const bulkhead_engine_config) -> Result<EngineC
     }
     // SAFETY: not null; the caller promises the rest.
     let given = unsafe { memory::read_struct(config, "config") }?;
-    for (name, value) in [("reserved", given.reserved), ("reserved_2", given.reserved_2)] {
-        if value != 0 {
-            let message = format!("config->{name} is {value}; it must be 0");
-            return Err(Error::new(Status::InvalidConfig, Op::Open, message));
-        }
+    if given.reserved != 0 {
+        let message = format!("config->reserved is {}; it must be 0", given.reserved);
+        return Err(Error::new(Status::InvalidConfig, Op::Open, message));
     }
     set(&mut known.max_entry_bytes, given.max_entry_bytes);
     set(&mut known.segment_min_bytes, given.segment_min_bytes);
@@ -144,14 +142,17 @@ unsafe fn engine_config(config: *const bulkhead_engine_config) -> Result<EngineC
     set(&mut known.stall_limit_ms, given.stall_limit_ms);
     set(&mut known.flush_threads_per_disk, given.flush_threads_per_disk);
     set(&mut known.read_cache_bytes, given.read_cache_bytes);
+    set_or_never(&mut known.heal_limit_ms, given.heal_limit_ms);
+    set_or_never(&mut known.space_wait_ms, given.space_wait_ms);
+    set_or_never(&mut known.probe_ms, given.probe_ms);
     set_or_never(&mut known.slow_disk_ms, given.slow_disk_ms);
     Ok(known)
 }
 
-/// As `set`; the highest number turns it off.
+/// 0 keeps the default, BULKHEAD_NEVER switches it off.
 fn set_or_never(field: &mut u32, given: u32) {
     set(field, given);
-    if given == u32::MAX {
+    if given == BULKHEAD_NEVER {
         *field = 0;
     }
 }

@@ -25,12 +25,13 @@ const COUNT_LIMIT: usize = 1 << 20;
 /// BULKHEAD_NO_ENTRIES, BULKHEAD_OUT_OF_ORDER, BULKHEAD_GAP, BULKHEAD_COMPACTED, BULKHEAD_COMMIT_OUT_OF_RANGE (it
 /// would replace committed entries), BULKHEAD_TERM_REGRESSION, BULKHEAD_ENTRY_TOO_LARGE, BULKHEAD_BATCH_TOO_LARGE.
 /// Errors that latch the partition, or that it was latched with (then every call gets the first one until it is
-/// recovered): BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED,
+/// ReadWrite again, by itself or by bulkhead_recover): BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED,
 /// BULKHEAD_DAMAGED, BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_LOST_ENTRIES, BULKHEAD_PANIC. After these a suffix of
 /// what was appended may or may not be found on disk later, as after a crash.
 /// Thread safety: any thread; concurrent appends of one partition share flushes.
-/// Blocking: modes sync and interval return within stall_limit_ms. In mode none the write runs on the calling
-/// thread and takes as long as the kernel does.
+/// Blocking: modes sync and interval return within stall_limit_ms; of that, healing takes heal_limit_ms, or
+/// space_wait_ms on a full disk, before the error is returned. In mode none the write runs on the calling thread and
+/// takes as long as the kernel does, and healing its heal_limit_ms or space_wait_ms on top.
 #[no_mangle]
 pub unsafe extern "C" fn bulkhead_append(
     partition: bulkhead_partition,

@@ -74,7 +74,9 @@ fn take(handle: bulkhead_partition) -> Result<std::sync::Arc<handles::OpenPartit
     Ok(open)
 }
 
-/// Brings a partition back that is not ReadWrite, after its cause has been removed.
+/// Brings a partition back that is not ReadWrite, after its cause has been removed. The library also does this by
+/// itself, first probe_ms after the fault and again and again (not after damage or lost entries); a call saves the
+/// wait, says what is in the way, and is the only means where probe_ms is BULKHEAD_NEVER.
 ///
 /// Abandons the segment that failed, writes what is not known durable to a new one, and reads it back. The state is
 /// Recovering meanwhile. Returns when the partition is ReadWrite, or with the error that keeps it from there. On a
@@ -250,6 +252,7 @@ fn as_c(status: &PartitionStatus) -> bulkhead_partition_status {
         errors: status.counters.errors,
         incarnation: status.incarnation,
         epoch: status.epoch,
+        heals: status.counters.heals,
         slow_operations: status.counters.slow_operations,
     }
 }

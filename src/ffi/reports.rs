@@ -77,11 +77,19 @@ pub struct bulkhead_partition_status {
     pub incarnation: [u8; 16],
     /// Random id of this opening.
     pub epoch: [u8; 16],
+    /// Faults that were healed since the partition was opened, inside a call or after it.
+    pub heals: u64,
     /// Counter: system calls that took longer than slow_disk_ms.
     pub slow_operations: u64,
 }
 
-/// A change of a partition's state.
+/// A change of a partition's state, or, with to_state as from_state, something that did not change it.
+///
+/// A fault that is healed inside the call: an event with its cause, operation and errno (of a flush as soon as it is
+/// met, of a root or a new file when it is healed), and one with BULKHEAD_CAUSE_NONE and BULKHEAD_OP_RECOVER when it is
+/// healed, both from ReadWrite to ReadWrite. If it cannot be healed in time, the change of state follows instead. An
+/// append or sync of mode none heals on its caller's thread; there the two are changes of state, and back.
+/// A read that met damage or an I/O error, and bad entries that a verification found, change no state either.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct bulkhead_event {
@@ -161,7 +169,7 @@ unsafe impl Versioned for bulkhead_verify_report {
 const _: () = {
     use std::mem::size_of;
     assert!(size_of::<bulkhead_read_result>() == bulkhead_read_result::FIRST_BYTES);
-    assert!(size_of::<bulkhead_partition_status>() == 280);
+    assert!(size_of::<bulkhead_partition_status>() == 288);
     assert!(size_of::<bulkhead_verify_report>() == bulkhead_verify_report::FIRST_BYTES);
     assert!(size_of::<bulkhead_event>() == 72);
     assert!(size_of::<bulkhead_completion>() == 24);

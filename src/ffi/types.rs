@@ -61,11 +61,19 @@ pub struct bulkhead_engine_config {
     pub reserved: u32,
     /// Memory for entries that were read or written lately, in bytes, for the whole engine. Default 64 MiB.
     pub read_cache_bytes: u64,
+    /// A transient error or a bad block is healed inside the call that met it within this time, in milliseconds.
+    /// Default 300, up to 60000; BULKHEAD_NEVER: the first error latches the partition.
+    pub heal_limit_ms: u32,
+    /// An append that finds the disk full waits this long for space, in milliseconds. Default 500, up to 60000;
+    /// BULKHEAD_NEVER: it does not wait.
+    pub space_wait_ms: u32,
+    /// A faulted partition is probed this long after its fault, in milliseconds: a ReadOnly one again and again, for
+    /// an Unavailable one the time doubles up to 256 times. Default 250, up to 60000; BULKHEAD_NEVER: only
+    /// bulkhead_recover brings it back.
+    pub probe_ms: u32,
     /// A system call that takes longer makes an event (cause BULKHEAD_CAUSE_STALLED, the state stays) and counts as a
-    /// slow operation, in milliseconds. Default 500, up to 600000; UINT32_MAX: never.
+    /// slow operation, in milliseconds. Default 500, up to 600000; BULKHEAD_NEVER: no such event.
     pub slow_disk_ms: u32,
-    /// Must be 0.
-    pub reserved_2: u32,
 }
 
 /// Which partition to open, and how.
@@ -144,7 +152,7 @@ unsafe impl Versioned for bulkhead_partition_config {
 const _: () = {
     use std::mem::size_of;
     assert!(size_of::<bulkhead_error>() == bulkhead_error::FIRST_BYTES);
-    assert!(size_of::<bulkhead_engine_config>() == 48);
+    assert!(size_of::<bulkhead_engine_config>() == 56);
     assert!(size_of::<bulkhead_partition_config>() == bulkhead_partition_config::FIRST_BYTES);
     assert!(size_of::<bulkhead_hard_state>() == 24);
     assert!(size_of::<bulkhead_entry>() == 32);

@@ -1,16 +1,19 @@
 /* A real error from the kernel: a file size limit below what a partition needs (EFBIG). The partition says so, its neighbour goes on,
-   the owner hears of it by poll(), and the partition comes back when the limit is gone. Needs no rights. */
+   the owner hears of it by poll(), and the partition comes back when the limit is gone: by call, by itself, or before anybody noticed.
+   Needs no rights. */
 #define _POSIX_C_SOURCE 200809L
 #define _XOPEN_SOURCE 700
 #include "check.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <time.h>
 
-enum { BIG = 3 * 1024 * 1024, LIMIT = 1024 * 1024 };
+/* The last is below the smallest segment: nothing is healed under it. */
+enum { BIG = 3 * 1024 * 1024, LIMIT = 1024 * 1024, TOO_LITTLE = 64 * 1024 };
 
 static bulkhead_error err;
 static char big[BIG];
@@ -22,7 +25,7 @@ static void limit_files(rlim_t bytes) {
   CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
 }
 
-/* Waits for the event that says that this partition is in this state. */
+/* Waits for the event that says that this partition is in this state; not for one that says that its disk is slow. */
 static int hears(bulkhead_engine e, bulkhead_partition p, uint32_t state, bulkhead_event *event) {
   struct pollfd ready;
   int32_t fd = -1;
@@ -32,6 +35,7 @@ static int hears(bulkhead_engine e, bulkhead_partition p, uint32_t state, bulkhe
   while (poll(&ready, 1, 5000) == 1) {
     size_t count = 0;
     STATUS(BULKHEAD_OK, bulkhead_engine_events(e, event, 1, &count, &err));
+    if (count == 1 && event->cause == BULKHEAD_CAUSE_STALLED && event->from_state == event->to_state) continue;
     if (count == 1 && event->partition == p && event->to_state == state) return 1;
   }
   return 0;
@@ -83,6 +87,79 @@ static void test_fault(bulkhead_engine e, bulkhead_partition hit, bulkhead_parti
   STATUS(BULKHEAD_OK, bulkhead_append(hit, &large, 1, &err));
 }
 
+static void *lift_soon(void *unused) {
+  const struct timespec soon = {0, 200 * 1000 * 1000};
+  nanosleep(&soon, NULL);
+  limit_files(RLIM_INFINITY);
+  return unused;
+}
+
+/* Space that comes back within space_wait_ms costs the append time and nothing else; the owner is told of it, and told that it is over. */
+static void test_waits_for_space(const char *path) {
+  bulkhead_engine e = 0;
+  bulkhead_partition p = 0;
+  bulkhead_engine_config engine_config;
+  bulkhead_partition_config config = check_config(path, 3, BULKHEAD_MODE_SYNC);
+  bulkhead_entry entry = check_entry(1, 1, "small");
+  bulkhead_partition_status status;
+  bulkhead_event event;
+  pthread_t thread;
+
+  SIZED(engine_config);
+  engine_config.space_wait_ms = 20000;
+  NEED(bulkhead_engine_open(&engine_config, &e, &err));
+  NEED(bulkhead_partition_open(e, &config, &p, &err));
+  STATUS(BULKHEAD_OK, bulkhead_append(p, &entry, 1, &err));
+  entry.index = 2;
+  entry.data = (const uint8_t *)big;
+  entry.length = BIG;
+  limit_files(LIMIT);
+  CHECK(pthread_create(&thread, NULL, lift_soon, NULL) == 0);
+  STATUS(BULKHEAD_OK, bulkhead_append(p, &entry, 1, &err));
+  CHECK(pthread_join(thread, NULL) == 0);
+  SIZED(status);
+  STATUS(BULKHEAD_OK, bulkhead_get_status(p, &status, &err));
+  CHECK(status.state == BULKHEAD_STATE_READ_WRITE && status.cause == 0 && status.last_index == 2 && status.heals == 1);
+  CHECK(hears(e, p, BULKHEAD_STATE_READ_WRITE, &event));
+  CHECK(event.from_state == BULKHEAD_STATE_READ_WRITE && event.cause == BULKHEAD_CAUSE_NO_SPACE && event.os_errno == EFBIG);
+  CHECK(hears(e, p, BULKHEAD_STATE_READ_WRITE, &event));
+  CHECK(event.from_state == BULKHEAD_STATE_READ_WRITE && event.cause == 0 && event.operation == BULKHEAD_OP_RECOVER);
+  STATUS(BULKHEAD_OK, bulkhead_engine_close(e, &err));
+}
+
+/* A ReadOnly partition is ReadWrite again when there is space, without a call. */
+static void test_resumes(const char *path) {
+  bulkhead_engine e = 0;
+  bulkhead_partition p = 0;
+  bulkhead_engine_config engine_config;
+  bulkhead_partition_config config = check_config(path, 4, BULKHEAD_MODE_SYNC);
+  bulkhead_entry entry = check_entry(1, 1, "small");
+  bulkhead_hard_state vote = {2, 1, 0};
+  bulkhead_partition_status status;
+  bulkhead_event event;
+
+  SIZED(engine_config);
+  engine_config.space_wait_ms = BULKHEAD_NEVER;
+  NEED(bulkhead_engine_open(&engine_config, &e, &err));
+  NEED(bulkhead_partition_open(e, &config, &p, &err));
+  STATUS(BULKHEAD_OK, bulkhead_append(p, &entry, 1, &err));
+  entry.index = 2;
+  entry.data = (const uint8_t *)big;
+  entry.length = BIG;
+  limit_files(TOO_LITTLE);
+  STATUS(BULKHEAD_NO_SPACE, bulkhead_append(p, &entry, 1, &err));
+  STATUS(BULKHEAD_OK, bulkhead_set_hard_state(p, &vote, &err));
+  CHECK(hears(e, p, BULKHEAD_STATE_READ_ONLY, &event));
+  limit_files(RLIM_INFINITY);
+  CHECK(hears(e, p, BULKHEAD_STATE_READ_WRITE, &event));
+  CHECK(event.from_state == BULKHEAD_STATE_READ_ONLY && event.operation == BULKHEAD_OP_RECOVER);
+  SIZED(status);
+  STATUS(BULKHEAD_OK, bulkhead_get_status(p, &status, &err));
+  CHECK(status.state == BULKHEAD_STATE_READ_WRITE && status.cause == 0 && status.heals == 1);
+  STATUS(BULKHEAD_OK, bulkhead_append(p, &entry, 1, &err));
+  STATUS(BULKHEAD_OK, bulkhead_engine_close(e, &err));
+}
+
 /* What cannot be made durable at the end must not be closed with OK: entries that are in memory only (mode interval), and the end of the log in
    the root (mode none). */
 static void test_close_tells(const char *path, uint32_t mode) {
@@ -112,6 +189,7 @@ static void test_close_tells(const char *path, uint32_t mode) {
 int main(int argc, char **argv) {
   bulkhead_engine e = 0;
   bulkhead_partition hit = 0, other = 0;
+  bulkhead_engine_config engine_config;
   bulkhead_partition_config config;
 
   SIZED(err);
@@ -119,13 +197,18 @@ int main(int argc, char **argv) {
   if (argc < 2) check_finish();
   signal(SIGXFSZ, SIG_IGN);
   memset(big, 'b', sizeof big);
-  NEED(bulkhead_engine_open(NULL, &e, &err));
+  /* What a fault does as long as nobody heals it. */
+  SIZED(engine_config);
+  engine_config.heal_limit_ms = engine_config.space_wait_ms = engine_config.probe_ms = BULKHEAD_NEVER;
+  NEED(bulkhead_engine_open(&engine_config, &e, &err));
   config = check_config(check_path(argv[1], "hit"), 1, BULKHEAD_MODE_SYNC);
   NEED(bulkhead_partition_open(e, &config, &hit, &err));
   config = check_config(check_path(argv[1], "other"), 2, BULKHEAD_MODE_SYNC);
   NEED(bulkhead_partition_open(e, &config, &other, &err));
   test_fault(e, hit, other);
   STATUS(BULKHEAD_OK, bulkhead_engine_close(e, &err));
+  test_waits_for_space(check_path(argv[1], "waits"));
+  test_resumes(check_path(argv[1], "resumes"));
   test_close_tells(check_path(argv[1], "interval"), BULKHEAD_MODE_INTERVAL);
   test_close_tells(check_path(argv[1], "none"), BULKHEAD_MODE_NONE);
   check_finish();

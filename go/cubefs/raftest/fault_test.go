@@ -37,7 +37,17 @@ func (f *faults) all() ([]uint64, []cubefs.Fault) {
 // other group may notice. Then the log is opened again and the replica catches up.
 func TestFaultOfOneGroup(t *testing.T) {
 	var told faults
-	c := start(t, Config{Groups: manyGroups, Open: bulkheadStorage(bulkhead.ModeSync, told.add)})
+	// A disk that is really gone is not healed; this one would be.
+	engine, err := bulkhead.Open(bulkhead.EngineConfig{HealLimit: bulkhead.Never, SpaceWait: bulkhead.Never, Probe: bulkhead.Never})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := start(t, Config{Groups: manyGroups, Open: storageIn(engine, bulkhead.ModeSync, told.add)})
 	groups := numbers(manyGroups)
 	proposeAll(t, c, groups, 10)
 	agree(t, c, groups, 10)
@@ -80,6 +90,38 @@ func TestFaultOfOneGroup(t *testing.T) {
 	}
 	proposeAll(t, c, groups, 5)
 	agree(t, c, groups, 25)
+}
+
+// TestTransientFaultOfOneGroup: the files of one leader's log fail, and new ones
+// work, as with a bad block. Raft does not notice, and no owner is told.
+func TestTransientFaultOfOneGroup(t *testing.T) {
+	const few = 8
+	c := start(t, Config{Groups: few, Open: bulkheadStorage(bulkhead.ModeSync, noFault(t))})
+	groups := numbers(few)
+	proposeAll(t, c, groups, 10)
+	agree(t, c, groups, 10)
+	const hit = uint64(1)
+	leader := c.Leader(hit)
+	if leader == nil {
+		t.Fatal("no leader")
+	}
+	disk, err := baddisk.Break(leader.Dir(hit))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.End()
+	proposeAll(t, c, groups, 10)
+	agree(t, c, groups, 20)
+	if now := c.Leader(hit); now != leader {
+		t.Errorf("the group has another leader: %v", now)
+	}
+	s, ok := leader.Storage(hit).(*cubefs.Storage)
+	if !ok {
+		t.Fatal("another storage")
+	}
+	if status, err := s.Partition().Status(); err != nil || status.State != bulkhead.StateReadWrite || status.Heals == 0 {
+		t.Errorf("%v, %v: %d faults healed", status.State, err, status.Heals)
+	}
 }
 
 func checkFault(t *testing.T, told *faults, leader *Node, hit uint64) {

@@ -45,9 +45,14 @@ func TestMain(m *testing.M) {
 // bulkheadStorage opens logs in the shared engine. All nodes of a cluster use it,
 // so that it holds several partitions of the same id.
 func bulkheadStorage(mode bulkhead.Mode, onFault func(node uint64, f cubefs.Fault)) OpenStorage {
+	return storageIn(nil, mode, onFault)
+}
+
+// storageIn opens logs in an engine; nil is the shared one.
+func storageIn(engine *bulkhead.Engine, mode bulkhead.Mode, onFault func(node uint64, f cubefs.Fault)) OpenStorage {
 	return func(node, group uint64, dir string, applied uint64) (storage.Storage, error) {
 		s, err := cubefs.NewStorage(dir, &cubefs.Config{
-			Mode: mode, AppliedIndex: applied, PartitionID: group,
+			Engine: engine, Mode: mode, AppliedIndex: applied, PartitionID: group,
 			OnFault: func(f cubefs.Fault) { onFault(node, f) },
 		})
 		if err != nil {

@@ -34,7 +34,7 @@ type arm struct {
 	result  Result
 
 	started, before, failed, ended sample
-	backAt                         time.Time
+	brokenAt, backAt               time.Time
 }
 
 // Run runs one engine from an empty directory to its measured result, and leaves
@@ -152,6 +152,7 @@ func (a *arm) measureBefore(ctx context.Context) error {
 func (a *arm) breakDisk(ctx context.Context) error {
 	a.show.Phase(fmt.Sprintf("the disk of partition %d on node %d is dead", a.o.FaultGroup, a.o.FaultNode))
 	a.tracker.resetPauses()
+	a.brokenAt = time.Now()
 	if a.o.Injected {
 		a.say("node %d's kernel is told to fail the files of partition %d with EIO", a.o.FaultNode, a.o.FaultGroup)
 		a.cluster.processes[a.o.FaultNode].send(wire.Command{Name: wire.CmdInject})

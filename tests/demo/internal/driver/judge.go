@@ -12,6 +12,7 @@ func (a *arm) judgeOwner() {
 	first, failed := a.tracker.find(wire.EvFirstError, a.o.FaultNode, a.o.FaultGroup)
 	if failed {
 		r.FirstError = first.Event.Text
+		r.FirstAfter = first.Time.Sub(a.brokenAt)
 	}
 	if told, ok := a.tracker.find(wire.EvTold, a.o.FaultNode, a.o.FaultGroup); ok {
 		r.Told, r.ToldText = true, told.Event.Text

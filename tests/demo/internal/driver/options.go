@@ -42,6 +42,7 @@ type Result struct {
 	Alive       bool
 	DeadNodes   []uint64
 	FirstError  string        // what raft got from the storage
+	FirstAfter  time.Duration // from the disk's death to that error: what the storage waited and tried by itself is in it
 	Told        bool          // the owner was told
 	ToldAfter   time.Duration // from the first failing call's return to the owner; may be slightly negative
 	ToldText    string

@@ -116,6 +116,10 @@ func (r *replica) told(opening int, text, cause string, errno int) {
 
 // diskBack is the operator's word that the cause is gone. It reaches the owner
 // with every engine; only one who knows of a fault has anything to bring back.
+//
+// A log that heals by itself does so as long as it is open. Raft has closed this
+// one at its first error, and its file system is another one now: opening it again
+// is the owner's to do with every engine.
 func (r *replica) diskBack() {
 	r.mu.Lock()
 	state, stopped := r.state, r.stopped

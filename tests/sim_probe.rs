@@ -1,0 +1,123 @@
+//! F10, F31: every fault that may pass is probed; files with bad blocks are set aside and do not stay.
+
+mod support;
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bulkhead::io::sim::{Fault, OpKind, Rule, SimDisk};
+use bulkhead::{Cause, Engine, EngineConfig, Mode, Op, Partition, State};
+use support::*;
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// Nothing is healed inside the call, so that each fault latches.
+fn start(disk: &SimDisk, mode: Mode) -> (Engine, Arc<Partition>) {
+    let config = EngineConfig { probe_ms: 20, stall_limit_ms: 200, ..config() };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, mode);
+    append_each(&p, 1, 10, 1, 400);
+    p.sync().unwrap();
+    (engine, p)
+}
+
+fn assert_comes_back(p: &Partition, what: &str) {
+    wait_for(what, SOON, || state(p) == State::ReadWrite);
+    assert_eq!((p.status().cause, p.last_fault().is_none()), (Cause::None, true), "{what}");
+    let last = p.bounds().unwrap().1;
+    append(p, &entries(last + 1, last + 1, 1, 400)).unwrap_or_else(|e| panic!("{what}: {e}"));
+    p.sync().unwrap();
+    assert_same(&read_all(p).unwrap(), &entries(1, last + 1, 1, 400), what);
+}
+
+#[test]
+fn each_cause_that_may_pass_is_probed() {
+    let causes = [
+        (libc::EIO, Cause::IoError),
+        (libc::EROFS, Cause::ReadOnlyFilesystem),
+        (libc::ENOSPC, Cause::NoSpace),
+        (libc::ENOMEM, Cause::Resource),
+    ];
+    for (mode, (errno, cause)) in
+        [Mode::None, Mode::Sync, Mode::Interval].into_iter().flat_map(|m| causes.map(|c| (m, c)))
+    {
+        let disk = SimDisk::new(1);
+        let (_engine, p) = start(&disk, mode);
+        disk.inject(Rule::errno(errno).on(OpKind::Write).on(OpKind::Sync).on(OpKind::Create));
+        let failed = append(&p, &entries(11, 11, 1, 400)).and_then(|()| p.sync()).expect_err("the disk fails");
+        assert_eq!((failed.cause(), p.status().cause), (cause, cause), "{mode:?}");
+        std::thread::sleep(Duration::from_millis(60));
+        assert_ne!(state(&p), State::ReadWrite, "{mode:?} {cause:?}: the fault is still there");
+        disk.clear_faults();
+        assert_comes_back(&p, &format!("{mode:?} after {cause:?}"));
+    }
+}
+
+#[test]
+fn a_panic_is_probed() {
+    for mode in [Mode::None, Mode::Sync, Mode::Interval] {
+        let disk = SimDisk::new(1);
+        let (engine, p) = start(&disk, mode);
+        engine.events(100);
+        disk.inject(Rule::new(Fault::Panic).on(OpKind::Write).path("/seg-").once());
+        let tried = catch_unwind(AssertUnwindSafe(|| append(&p, &entries(11, 11, 1, 400)).and_then(|()| p.sync())));
+        if tried.is_err() {
+            p.latch_panic(Op::Append); // as the boundary does
+        }
+        assert_comes_back(&p, &format!("{mode:?} after a panic"));
+        assert!(engine.events(100).iter().any(|e| e.cause == Cause::Panic), "{mode:?}: the owner is told");
+    }
+}
+
+#[test]
+fn a_disk_that_answers_again_is_probed() {
+    for mode in [Mode::Sync, Mode::Interval] {
+        let disk = SimDisk::new(1);
+        let (_engine, p) = start(&disk, mode);
+        disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path("/seg-").once());
+        let failed = append(&p, &entries(11, 11, 1, 400)).and_then(|()| p.sync()).expect_err("the disk hangs");
+        assert_eq!(failed.cause(), Cause::Stalled, "{mode:?}: {failed}");
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(p.status().cause, Cause::Stalled, "{mode:?}: it still hangs");
+        disk.release();
+        assert_comes_back(&p, &format!("{mode:?} after a stall"));
+    }
+}
+
+#[test]
+fn the_close_of_a_stalled_partition_does_not_wait_for_its_probe() {
+    let disk = SimDisk::new(1);
+    let config = EngineConfig { probe_ms: 20, stall_limit_ms: 2_000, ..config() };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append_each(&p, 1, 10, 1, 400);
+    disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path("/seg-").once());
+    append(&p, &entries(11, 11, 1, 400)).expect_err("the disk hangs");
+    std::thread::sleep(Duration::from_millis(100));
+    let began = Instant::now();
+    let _ = p.close();
+    let took = began.elapsed();
+    disk.release();
+    assert!(took < Duration::from_millis(500), "{took:?}: raft goes on with heartbeats until it returns");
+}
+
+#[test]
+fn files_with_bad_blocks_are_set_aside_until_the_next_open() {
+    let set_aside = |disk: &SimDisk| disk.files("/p1").iter().filter(|f| f.contains("/bad-")).count();
+    for mode in [Mode::None, Mode::Sync, Mode::Interval] {
+        let disk = SimDisk::new(1);
+        let engine = healing_engine(&disk);
+        let p = open(&engine, "/p1", 1, mode);
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).on(OpKind::Sync).path("/seg-").times(2));
+        append_each(&p, 1, 10, 1, 400);
+        p.sync().unwrap();
+        assert_eq!((set_aside(&disk), state(&p)), (2, State::ReadWrite), "{mode:?}: {:?}", disk.files("/p1"));
+        assert_eq!(p.status().counters.heals, 1, "{mode:?}: one segment was made in the end");
+        p.close().unwrap();
+        let p = reopen(&engine, "/p1", 1, mode);
+        append_each(&p, 11, 20, 1, 400);
+        wait_for("the bad files to go", SOON, || set_aside(&disk) == 0);
+        assert_same(&read_all(&p).unwrap(), &entries(1, 20, 1, 400), "with bad files set aside");
+    }
+}

@@ -180,6 +180,28 @@ fn a_partition_closed_with_a_fault_loses_nothing_in_this_process() {
 }
 
 #[test]
+fn f09_what_memory_alone_has_waits_for_space_across_close_and_open() {
+    let disk = SimDisk::new(1);
+    let config = EngineConfig { interval_ms: 60_000, probe_ms: 20, ..config() };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Interval);
+    append_each(&p, 1, 10, 1, 2000);
+    p.sync().unwrap();
+    append_each(&p, 11, 20, 1, 2000);
+    disk.set_free(0);
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/seg-").once());
+    p.sync().expect_err("the flush fails");
+    let _ = p.close();
+    let p = reopen(&engine, "/p1", 1, Mode::Interval);
+    assert_eq!((state(&p), p.status().cause), (State::ReadOnly, Cause::NoSpace), "{:?}", p.last_fault());
+    assert_same(&read_all(&p).unwrap(), &entries(1, 20, 1, 2000), "readable meanwhile");
+    p.set_hard_state(hard(9, 2, 0)).unwrap();
+    disk.set_free(20 << 20);
+    wait_for("ReadWrite", Duration::from_secs(1), || state(&p) == State::ReadWrite);
+    assert_after_power_cut(&disk, Mode::Interval, 20, "once space was back");
+}
+
+#[test]
 fn an_open_that_finds_less_than_was_acknowledged_says_which_entries_are_lost() {
     // What a failed sync leaves on the medium is the seed's choice.
     let seeds_with_loss = (1..20).filter(|seed| loses(*seed)).count();

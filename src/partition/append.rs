@@ -168,7 +168,7 @@ impl Partition {
     }
 
     /// Puts the entries into the group that the next flush takes. Returns the last lsn.
-    fn accept(&self, log: &mut Log, entries: &[EntryRef<'_>], sums: &Checksums) -> Result<u64> {
+    pub(super) fn accept(&self, log: &mut Log, entries: &[EntryRef<'_>], sums: &Checksums) -> Result<u64> {
         let need = entries.iter().map(|e| record_bytes(e.data.len())).sum::<u64>();
         let first = entries.first().map_or(0, |e| e.index);
         let replaces = self.replace_suffix(log, first);

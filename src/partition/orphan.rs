@@ -1,11 +1,12 @@
 //! What a faulted partition leaves behind when it is closed: raft closes its storage at the first error, and opens it again. The engine
 //! keeps it, and the next open of the same directory in this process takes it in.
 
+use super::append::Checksums;
 use super::log::Log;
 use super::rescue::{entries_of, Rescue};
-use super::types::{Entry, Mode, State};
+use super::types::{Entry, EntryRef, Mode, State};
 use super::Partition;
-use crate::error::{Error, Op, Result, Status};
+use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{Id, Root};
 
 /// Acknowledged entries of a closed partition that the disk may not have.
@@ -69,7 +70,12 @@ impl Partition {
             Ok(())
         } else {
             let entries: Vec<Entry> = orphan.entries.iter().filter(|e| e.index > compaction).cloned().collect();
-            self.heal_with(Rescue { first: first.max(compaction + 1), entries, end }, true)
+            match self.heal_with(Rescue { first: first.max(compaction + 1), entries, end }, true) {
+                Err(e) if e.cause() == Cause::NoSpace && self.mode == Mode::Interval => {
+                    return self.wait_for_space(&orphan, e)
+                }
+                healed => healed,
+            }
         };
         if result.is_err() {
             self.host.keep_orphan(orphan);
@@ -79,5 +85,16 @@ impl Partition {
         log.sound = true;
         log.state = State::ReadWrite;
         Ok(())
+    }
+
+    /// The disk is full: the entries are accepted as if they had just come, and wait in memory as they did before. Reads and votes work.
+    fn wait_for_space(&self, orphan: &Orphan, error: Error) -> Result<()> {
+        let mut log = self.log.lock();
+        let kept: Vec<_> = orphan.entries.iter().filter(|e| e.index > log.compaction.0).collect();
+        let refs: Vec<_> =
+            kept.iter().map(|e| EntryRef { index: e.index, term: e.term, kind: e.kind, data: &e.data }).collect();
+        self.accept(&mut log, &refs, &Checksums::of(&refs))?;
+        log.sound = true;
+        Err(error)
     }
 }

@@ -63,7 +63,15 @@ pub(super) fn read_root(dir: &dyn Dir) -> Result<Option<Root>> {
     let mut failed = None;
     for slot in bytes.chunks_mut(ROOT_BYTES / 4).enumerate() {
         // A slot that cannot be read is a lost slot, no more.
-        if let Err(e) = read_full_at(&*file, slot.1, (slot.0 * ROOT_BYTES / 4) as u64) {
+        let offset = (slot.0 * ROOT_BYTES / 4) as u64;
+        let read = read_full_at(&*file, slot.1, offset).and_then(|n| match file.len()? {
+            // A read that ends before the file does has read nothing of what is there.
+            len if (n as u64) < (slot.1.len() as u64).min(len.saturating_sub(offset)) => {
+                Err(io::Error::from_raw_os_error(libc::EIO))
+            }
+            _ => Ok(()),
+        });
+        if let Err(e) = read {
             slot.1.fill(0xFF);
             failed = Some(e);
         }

@@ -125,7 +125,7 @@ fn unistore_567_damage_in_the_first_segment_is_not_its_end() {
             assert!(told || status.cause == Cause::Damage, "{what}: nobody is told: {status:?}");
             for (index, result) in &found {
                 match result {
-                    Ok(e) => assert_same(&[e.clone()], &entries(*index, *index, 1, 3000), &what),
+                    Ok(e) => assert_same(std::slice::from_ref(e), &entries(*index, *index, 1, 3000), &what),
                     // A segment cut short is refused as a whole, and a bad sector costs its block of 4096 bytes.
                     Err(_) => {
                         assert!(*index >= 8 || damage == 2 || damage == 3 && *index == 7, "{what}: entry {index}")

@@ -42,7 +42,7 @@ impl Partition {
         if self.limits.probe_ms == 0 || log.probe_planned || !probes(log) {
             return;
         }
-        let doublings = if log.state == State::ReadOnly { 0 } else { log.probes.min(DOUBLINGS_MAX) };
+        let doublings = if log.shown_state() == State::ReadOnly { 0 } else { log.probes.min(DOUBLINGS_MAX) };
         log.probe_planned = true;
         self.host.probe_later(self.me.clone(), Duration::from_millis(u64::from(self.limits.probe_ms) << doublings));
     }
@@ -143,6 +143,7 @@ impl Partition {
 /// True for a fault that may pass by itself. Damage and lost entries do not.
 fn probes(log: &Log) -> bool {
     let cause = log.fault.as_ref().map_or(Cause::None, Error::cause);
-    matches!(log.state, State::ReadOnly | State::Unavailable)
+    // While another quiet try is at work the fault is still there.
+    matches!(log.shown_state(), State::ReadOnly | State::Unavailable)
         && !matches!(cause, Cause::None | Cause::Damage | Cause::LostEntries)
 }

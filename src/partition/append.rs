@@ -7,6 +7,7 @@ use crate::error::{Error, Op, Result, Status};
 use crate::format::{
     BeginData, RecordHeader, RecordType, BEGIN_DATA_BYTES, MAX_COUNTER, MAX_DATA_BYTES, RECORD_HEADER_BYTES,
 };
+use crate::sync::MutexGuard;
 use std::time::Duration;
 
 /// Space a begin record takes.
@@ -59,8 +60,7 @@ impl Partition {
             return self.healed_on_this_thread(|| self.append_unsynced(entries, &sums));
         }
         let mut log = self.log.lock();
-        self.wait_for_room(&mut log)?;
-        self.know_term(&mut log, first_index(entries).saturating_sub(1))?;
+        self.make_ready(&mut log, first_index(entries))?;
         self.check_entries(&log, entries)?;
         let lsn = self.accept(&mut log, entries, &sums)?;
         let faults = log.fault_count;
@@ -83,8 +83,7 @@ impl Partition {
         self.check_sizes(entries)?;
         let sums = Checksums::of(entries);
         let mut log = self.log.lock();
-        self.wait_for_room(&mut log)?;
-        self.know_term(&mut log, first_index(entries).saturating_sub(1))?;
+        self.make_ready(&mut log, first_index(entries))?;
         self.check_entries(&log, entries)?;
         self.accept(&mut log, entries, &sums)?;
         if let Some(group) = log.groups.back_mut() {
@@ -320,8 +319,19 @@ impl Partition {
         }
     }
 
+    /// Waits for room, and learns the term before `first`: that may free the lock, and then a flush may fail meanwhile.
+    fn make_ready(&self, log: &mut MutexGuard<'_, Log>, first: u64) -> Result<()> {
+        loop {
+            self.wait_for_room(log)?;
+            self.know_term(log, first.saturating_sub(1))?;
+            if log.trouble.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Waits while too much is accepted and not flushed: memory is bounded, whatever the disk does.
-    fn wait_for_room(&self, log: &mut crate::sync::MutexGuard<'_, Log>) -> Result<()> {
+    fn wait_for_room(&self, log: &mut MutexGuard<'_, Log>) -> Result<()> {
         let deadline = self.stall_deadline();
         let faults = log.fault_count;
         while (log.trouble.is_some() || log.pending_bytes() > PENDING_MAX_BYTES) && log.state == State::ReadWrite {
@@ -343,6 +353,9 @@ impl Partition {
             }
             if log.durable.lsn >= lsn {
                 return Ok(());
+            }
+            if matches!(log.state, State::Unavailable | State::Closed) {
+                return Err(self.fault_error(&log, Op::Append));
             }
             if self.wait(&mut log, deadline) && log.durable.lsn < lsn && log.fault_count == faults {
                 self.latch_stalled(&mut log, Op::Append);

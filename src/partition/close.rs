@@ -155,6 +155,7 @@ impl Partition {
 
     /// Mode none: syncs what is not known durable, oldest segment first.
     fn sync_all(&self, op: Op) -> Result<()> {
+        let _alone = self.lock_for(&self.syncing, op)?;
         let (files, extent, faults) = {
             let log = self.log.lock();
             if log.state != State::ReadWrite {
@@ -208,5 +209,9 @@ impl Drop for Partition {
     fn drop(&mut self) {
         // Nobody is left to tell; what failed is found at the next open.
         let _ = self.shut(true);
+        // A close that left something hanging has kept it.
+        if self.dir.lock().take().is_some() {
+            self.host.closed();
+        }
     }
 }

@@ -25,7 +25,11 @@ impl Partition {
             if index <= log.compaction.0 {
                 return Ok(());
             }
-            let last = if self.mode == Mode::Sync { log.acked.index.min(log.last.0) } else { log.last.0 };
+            let last = if self.mode == Mode::Sync {
+                log.acked.index.min(log.last.0).min(log.first_pending() - 1)
+            } else {
+                log.last.0
+            };
             if index > last {
                 let message = format!("index {index} is beyond the last entry {last}");
                 return Err(Error::new(Status::OutOfRange, Op::Compact, message).partition(self.id).at(&self.path));
@@ -109,6 +113,7 @@ impl Partition {
         log.last = (index, term);
         log.commit = index;
         let gone = std::mem::take(&mut log.live);
+        log.groups.clear();
         log.undo.clear();
         log.sealed.clear();
         log.tail = None;

@@ -34,6 +34,8 @@ impl Partition {
         };
         let need =
             rescue.entries.iter().map(|e| record_bytes(e.data.len())).sum::<u64>() + record_bytes(BEGIN_DATA_BYTES);
+        // Before the lock is taken: it may have to be read.
+        let term = self.term(rescue.first.saturating_sub(1)).unwrap_or(0);
         let (segment, faults) = self.plan_heal(need);
         let (segment, file) = match self.create_file(&segment, None, Op::Recover) {
             Err(e) if use_reserve && e.cause() == Cause::NoSpace => {
@@ -41,7 +43,7 @@ impl Partition {
             }
             created => (segment, created?),
         };
-        let group = self.write_rescue(&segment, &*file, &rescue)?;
+        let group = self.write_rescue(&segment, &*file, &rescue, term)?;
         self.read_back(&segment, &group)?;
         // Named only now: a segment that a crash left half written must not supersede what it was to replace.
         self.name_segment(&segment)?;
@@ -119,12 +121,11 @@ impl Partition {
     }
 
     /// Writes the begin record and the rescued entries in one go and makes them durable.
-    fn write_rescue(&self, segment: &Arc<Segment>, file: &dyn File, rescue: &Rescue) -> Result<Group> {
+    fn write_rescue(&self, segment: &Arc<Segment>, file: &dyn File, rescue: &Rescue, term: u64) -> Result<Group> {
         let offset = u64::from(segment.header.header_bytes);
         let begin = rescue.end.encode();
         let mut buf = AlignedBuf::new();
         let mut log = self.log.lock();
-        let term = self.term_locked(&log, rescue.first - 1).unwrap_or(0);
         let first =
             log.record(RecordType::Begin, 0, rescue.first, term, BEGIN_DATA_BYTES as u32, crc32fast::hash(&begin));
         encode_record(&mut buf, offset, &segment.salt, &first, &begin);
@@ -180,7 +181,7 @@ impl Partition {
     /// From here on the new segment is the tail, and everything accepted is durable. Unless a fault has come between.
     fn take_over(&self, segment: Arc<Segment>, rescue: Rescue, group: &Group, faults: u64) -> Result<()> {
         let mut log = self.log.lock();
-        if log.fault_count != faults {
+        if log.fault_count != faults || log.groups.len() != rescue.groups {
             segment.abandon();
             return Err(self.fault_error(&log, Op::Recover));
         }

@@ -156,11 +156,16 @@ impl Partition {
         log.cut_live(acked.index + 1);
         log.last = if acked.index > log.compaction.0 { (acked.index, acked.term) } else { log.compaction };
         log.end = acked.end;
+        // What was to replace durable entries is gone: they count again.
+        log.durable.index = acked.index;
+        // A commit of entries that are gone with it.
+        log.commit = log.commit.min(log.last.0).max(log.stored.commit);
         self.complete(&tokens, log.fault.as_ref());
     }
 
     pub(super) fn set_state(&self, log: &mut Log, to: State, cause: Cause, op: Op, errno: i32, range: (u64, u64)) {
         let from = log.shown_state();
+        log.probed = None;
         log.state = to;
         self.changed.notify_all();
         self.host.emit(self.event(from, to, cause, op, errno, range), &self.tag);

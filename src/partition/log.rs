@@ -377,6 +377,15 @@ impl Log {
         self.spares.len() + self.unbacked.iter().filter(|s| s.sequence() > self.newest_begun).count()
     }
 
+    /// Root writes that somebody waits for do not happen: the waiters hear `error`.
+    pub fn void_wishes(&mut self, error: &Error) {
+        if self.root.wanted > self.root.done {
+            self.end_waits(error.clone());
+            self.root.done = self.root.wanted;
+        }
+        self.forget_wishes();
+    }
+
     /// The next root says what is stored, no change that failed; it is still this opening's.
     pub fn forget_wishes(&mut self) {
         self.desired = Root { epoch: self.desired.epoch, end: self.opened_end, clean: false, ..self.stored };
@@ -419,6 +428,12 @@ impl Log {
     /// Accepted records and bytes that are not durable yet and wait in memory.
     pub fn pending_bytes(&self) -> usize {
         self.groups.iter().map(|g| g.buf.len()).sum::<usize>() + self.in_flight.as_ref().map_or(0, |g| g.buf.len())
+    }
+
+    /// The first entry that is accepted and not durable in the version that counts; `u64::MAX` if there is none.
+    pub fn first_pending(&self) -> u64 {
+        let pending = self.in_flight.iter().map(|g| &**g).chain(&self.groups);
+        pending.filter(|g| g.entries.0 <= g.entries.1).map(|g| g.entries.0).min().unwrap_or(u64::MAX)
     }
 
     pub fn busy(&self) -> bool {

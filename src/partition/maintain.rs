@@ -134,6 +134,8 @@ impl Partition {
     /// Mode none: makes filled segments durable, oldest first. It bounds what a power cut can cost and what the next open has to scan.
     fn sync_sealed(&self) {
         loop {
+            // Whoever holds it syncs on its own account; the next chore looks again.
+            let Some(alone) = self.syncing.try_lock() else { return };
             let (segment, extent, faults) = {
                 let log = self.log.lock();
                 match log.sealed.first() {
@@ -156,7 +158,7 @@ impl Partition {
             log.sealed.retain(|s| s.segment.sequence() != segment.sequence());
             note_synced(&mut log, segment.sequence(), extent);
             segment.seal();
-            drop(log);
+            drop((log, alone));
             // A sync takes its time: whoever appends meanwhile must not wait for a segment.
             self.make_spares();
         }

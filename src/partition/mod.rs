@@ -120,6 +120,8 @@ pub struct Partition {
     allocation: Mutex<()>,
     /// Held by whoever changes the log as a whole: compact, reset, recover, close.
     operation: Mutex<()>,
+    /// Mode none: one sync at a time. The kernel reports a failed write-back once; whoever syncs next must see what the first one met.
+    syncing: Mutex<()>,
     /// Held by housekeeping while it touches files.
     maintenance: Mutex<()>,
 }

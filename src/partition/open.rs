@@ -102,6 +102,7 @@ impl Partition {
             root: Mutex::new(RootWriter::default()),
             allocation: Mutex::new(()),
             operation: Mutex::new(()),
+            syncing: Mutex::new(()),
             maintenance: Mutex::new(()),
         });
         if let Err(error) = partition.load(created) {
@@ -119,6 +120,8 @@ impl Partition {
             let mut log = partition.log.lock();
             let waits = error.cause() == Cause::NoSpace && log.loaded && log.sound;
             partition.latch(&mut log, error, if waits { State::ReadOnly } else { State::Unavailable });
+        } else {
+            partition.log.lock().state = State::ReadWrite;
         }
         // An open takes as long as its disk does.
         partition.calls.unwatch();
@@ -155,7 +158,14 @@ impl Partition {
             let unsynced = if direct { self.cached_only(&root, &found, recovery) } else { unsure(&mut found) };
             if let Some((cached, durable, end)) = unsynced {
                 self.sync_found(&*dir, if direct { &found } else { &cached })?;
-                self.load_from_cache(&*dir, root, cached, durable, end)?;
+                if let Err(error) = self.load_from_cache(&*dir, root, cached, durable, end) {
+                    if let Some(orphan) = self.host.orphan(&root.incarnation) {
+                        // It has to be looked at before the log is served: the next try begins at the beginning.
+                        self.host.keep_orphan(orphan);
+                        self.log.lock().sound = false;
+                    }
+                    return Err(error);
+                }
                 return self.take_orphan_in(&root);
             }
         }
@@ -217,7 +227,6 @@ impl Partition {
         self.adopt(dir, root, cached, true)?;
         let (from, last, live) = {
             let mut log = self.log.lock();
-            log.state = State::Recovering;
             // Until this is done a recovery has to begin at the beginning.
             log.sound = false;
             (durable.max(log.compaction.0) + 1, log.last.0, log.live.clone())
@@ -229,7 +238,7 @@ impl Partition {
             return Err(self.fault_error(&log, Op::Recover));
         }
         match healed {
-            Ok(()) => log.state = State::ReadWrite,
+            Ok(()) => {}
             // It can be read and vote as it is; what is to be written anew waits for space.
             Err(e) if e.cause() == Cause::NoSpace => {
                 log.durable = Extent { lsn: end.last_lsn, index: durable, end, ..log.durable };
@@ -300,7 +309,8 @@ impl Partition {
         log.loaded = true;
         log.sound = sound;
         log.fault = None;
-        log.state = State::ReadWrite;
+        // Whoever asked for it says when the log is served.
+        log.state = State::Recovering;
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use super::append::Checksums;
 use super::log::Log;
 use super::rescue::{entries_of, Rescue};
-use super::types::{Entry, EntryRef, Mode, State};
+use super::types::{Entry, EntryRef, Mode};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{Id, Root};
@@ -12,12 +12,14 @@ use crate::format::{Id, Root};
 /// Acknowledged entries of a closed partition that the disk may not have.
 pub struct Orphan {
     pub incarnation: Id,
-    /// The opening that was the last to write the root: another one since, and this says nothing any more.
-    epoch: Id,
+    /// The opening that was the last to write the root, and the one that may have: another one since, and this says nothing any more.
+    epochs: [Id; 2],
     /// Mode interval: entries that are in memory only.
     entries: Vec<Entry>,
-    /// The last entry that was acknowledged.
-    last: u64,
+    /// Entries up to here were durable.
+    durable: u64,
+    /// The last entry that was acknowledged, and its term.
+    last: (u64, u64),
 }
 
 impl Orphan {
@@ -37,40 +39,39 @@ impl Partition {
         }
         self.host.keep_orphan(Orphan {
             incarnation: log.stored.incarnation,
-            epoch: log.stored.epoch,
+            epochs: [log.stored.epoch, log.desired.epoch],
             entries: if unflushed { entries_of(log) } else { Vec::new() },
-            last: log.acked.index,
+            durable: log.durable.index,
+            last: (log.acked.index, log.acked.term),
         });
     }
 
     /// Called by an open that knows what the disk has. What memory has besides is written to a new segment. What neither has is lost,
     /// and the partition says so.
     pub(super) fn take_orphan_in(&self, root: &Root) -> Result<()> {
-        let Some(orphan) = self.host.orphan(&root.incarnation).filter(|o| o.epoch == root.epoch) else {
+        let Some(mut orphan) = self.host.orphan(&root.incarnation).filter(|o| o.epochs.contains(&root.epoch)) else {
             return Ok(());
         };
         let (found, compaction, end) = {
             let mut log = self.log.lock();
             // Until this is done a recovery has to begin at the beginning.
             log.sound = false;
-            log.state = State::Recovering;
             // Not where the entries were to go when they were accepted: this open may have written what is before them anew.
             (log.last.0, log.compaction.0, log.end)
         };
-        let first = orphan.entries.first().map_or(orphan.last + 1, |e| e.index);
-        let result = if first > found + 1 {
-            self.log.lock().lost = (found + 1, first - 1);
+        let first = orphan.entries.first().map_or(orphan.last.0 + 1, |e| e.index);
+        let result = if let Some(lost) = self.missing(&orphan, found, first) {
+            self.log.lock().lost = lost;
             let message = format!(
                 "entries {} to {} were acknowledged before the partition was closed and are not on the disk; rejoin as an empty replica",
-                found + 1,
-                first - 1
+                lost.0, lost.1
             );
-            Err(Error::new(Status::LostEntries, Op::Open, message).range(found + 1, first - 1))
+            Err(Error::new(Status::LostEntries, Op::Open, message).range(lost.0, lost.1))
         } else if orphan.entries.is_empty() {
             Ok(())
         } else {
             let entries: Vec<Entry> = orphan.entries.iter().filter(|e| e.index > compaction).cloned().collect();
-            match self.heal_with(Rescue { first: first.max(compaction + 1), entries, end }, true) {
+            match self.heal_with(Rescue { first: first.max(compaction + 1), entries, end, groups: 0 }, true) {
                 Err(e) if e.cause() == Cause::NoSpace && self.mode == Mode::Interval => {
                     return self.wait_for_space(&orphan, e)
                 }
@@ -78,13 +79,26 @@ impl Partition {
             }
         };
         if result.is_err() {
+            // This open may have written the root itself.
+            let log = self.log.lock();
+            orphan.epochs = [log.stored.epoch, log.desired.epoch];
+            drop(log);
             self.host.keep_orphan(orphan);
             return result;
         }
         let mut log = self.log.lock();
         log.sound = true;
-        log.state = State::ReadWrite;
         Ok(())
+    }
+
+    /// The acknowledged entries that neither the disk nor the orphan has.
+    fn missing(&self, orphan: &Orphan, found: u64, first: u64) -> Option<(u64, u64)> {
+        if first > found + 1 {
+            return Some((found + 1, first - 1));
+        }
+        // What replaced a suffix may be gone where the old suffix is there.
+        let replaced = orphan.entries.is_empty() && self.term(orphan.last.0).ok() != Some(orphan.last.1);
+        (replaced && orphan.last.0 > orphan.durable).then_some((orphan.durable + 1, orphan.last.0))
     }
 
     /// The disk is full: the entries are accepted as if they had just come, and wait in memory as they did before. Reads and votes work.

@@ -216,8 +216,7 @@ impl Partition {
                 self.damage_at(first)
             }
         };
-        let state = log.state;
-        self.set_state(&mut log, state, error.cause(), Op::Read, error.errno, error.range);
+        self.tell(&log, error.cause(), &error);
         error
     }
 

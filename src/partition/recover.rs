@@ -65,7 +65,9 @@ impl Partition {
             }
             // A ReadOnly partition stays so meanwhile: votes and compaction go on.
             if state == State::Unavailable {
-                log.forget_wishes();
+                if let Some(fault) = log.fault.clone() {
+                    log.void_wishes(&fault);
+                }
                 if loud {
                     self.set_state(&mut log, State::Recovering, Cause::None, Op::Recover, 0, (0, 0));
                 } else {
@@ -119,6 +121,9 @@ impl Partition {
         }
         if loud || changed {
             self.set_state(log, state, error.cause(), Op::Recover, error.errno, error.range);
+        }
+        if state == State::Unavailable {
+            log.void_wishes(&error);
         }
         log.state = state;
         log.probed = None;

@@ -13,6 +13,8 @@ pub(super) struct Rescue {
     pub entries: Vec<Entry>,
     pub first: u64,
     pub end: BeginData,
+    /// Groups in memory that the entries come from: they are done when these are.
+    pub groups: usize,
 }
 
 impl Partition {
@@ -23,7 +25,7 @@ impl Partition {
         if log.busy() || log.durable.index.max(log.compaction.0) >= log.last.0 {
             let entries = entries_of(&log);
             let first = entries.first().map_or(log.last.0 + 1, |e| e.index);
-            return Ok(Rescue { first, end: log.durable.end, entries });
+            return Ok(Rescue { first, end: log.durable.end, entries, groups: log.groups.len() });
         }
         let (from, last, live) = (log.durable.index.max(log.compaction.0) + 1, log.last.0, log.live.clone());
         let end = log.durable.end;
@@ -54,7 +56,7 @@ impl Partition {
             let error = Error::new(Status::LostEntries, Op::Recover, message);
             return Err(error.partition(self.id).at(&self.path).range(gone, last));
         }
-        Ok(Rescue { entries, first: from, end })
+        Ok(Rescue { entries, first: from, end, groups: 0 })
     }
 
     /// Adds entries from `next` on, up to the first that is damaged or cannot be read; then the read's error is returned.
@@ -100,7 +102,7 @@ impl Partition {
 /// The entries of the groups in memory, as the log has them now: a later group may replace what an earlier one holds.
 pub(super) fn entries_of(log: &Log) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
-    for group in &log.groups {
+    for group in log.in_flight.iter().map(|g| &**g).chain(&log.groups) {
         let mut at = 0usize;
         while let Some(header) =
             RecordHeader::decode(group.buf.get(at..).unwrap_or(&[]), &group.segment.salt, group.offset + at as u64)

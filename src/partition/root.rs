@@ -161,7 +161,7 @@ impl Partition {
 
     /// The root that says what is true now. Its commit never exceeds what is durable.
     fn root_now(&self, log: &Log) -> Root {
-        let durable = log.commit.min(log.durable.index);
+        let durable = log.commit.min(log.durable.index).min(log.first_pending() - 1);
         let commit = durable.max(log.stored.commit.min(log.commit)).max(log.desired.compaction_index);
         Root {
             commit,

@@ -122,6 +122,7 @@ impl Partition {
             self.host.pause(pause.min(end - now));
             pause *= 2;
         }
+        self.plan_probe(&mut self.log.lock());
         Err(first)
     }
 

@@ -3,7 +3,7 @@
 use super::read::note_damage;
 use super::types::{State, VerifyReport};
 use super::Partition;
-use crate::error::{Cause, Op, Result};
+use crate::error::{Cause, Error, Op, Result, Status};
 use crate::io::Access;
 use crate::segment::{read_records, ReadError};
 
@@ -70,7 +70,6 @@ impl Partition {
         report.bad_records += bad.1 - bad.0 + 1;
         report.bad = (if report.bad.0 == 0 { bad.0 } else { report.bad.0 }, bad.1);
         note_damage(&mut log, bad);
-        let state = log.state;
-        self.set_state(&mut log, state, Cause::Damage, Op::Verify, 0, bad);
+        self.tell(&log, Cause::Damage, &Error::new(Status::Damaged, Op::Verify, "").range(bad.0, bad.1));
     }
 }

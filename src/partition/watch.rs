@@ -46,8 +46,7 @@ impl Partition {
         let Some(mut log) = self.log.try_lock_for(WATCHDOG_PATIENCE) else { return false };
         log.counters.slow_operations += 1;
         if first && log.state != State::Closed {
-            let state = log.state;
-            self.set_state(&mut log, state, Cause::Stalled, op_of(code), 0, (0, 0));
+            self.tell(&log, Cause::Stalled, &Error::new(Status::Stalled, op_of(code), ""));
         }
         true
     }

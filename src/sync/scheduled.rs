@@ -68,6 +68,9 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 #[derive(Default)]
 pub struct Condvar(sync::Condvar);
 
+/// Time stands still under the scheduler; a wait up to a deadline nearer than this is one that only looks again.
+const NEAR: std::time::Duration = std::time::Duration::from_millis(100);
+
 pub struct WaitTimeoutResult;
 
 impl WaitTimeoutResult {
@@ -87,7 +90,12 @@ impl Condvar {
         }
     }
 
-    pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _: Instant) -> WaitTimeoutResult {
+    pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, deadline: Instant) -> WaitTimeoutResult {
+        if deadline < Instant::now() + NEAR {
+            // A short wait looks again: it ends whether anybody notifies or not.
+            MutexGuard::unlocked(guard, shuttle::thread::yield_now);
+            return WaitTimeoutResult;
+        }
         self.wait(guard);
         WaitTimeoutResult
     }

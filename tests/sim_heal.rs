@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
-use bulkhead::{Cause, Engine, Mode, Op, Partition, State};
+use bulkhead::{Cause, Engine, HardState, Mode, Op, Partition, State};
 use support::*;
 
 const MODES: [Mode; 3] = [Mode::None, Mode::Sync, Mode::Interval];
@@ -17,6 +17,11 @@ fn start(disk: &SimDisk, mode: Mode) -> (Engine, Arc<Partition>) {
     let p = open(&engine, "/p1", 1, mode);
     append_each(&p, 1, 10, 1, 400);
     p.sync().unwrap();
+    // A fault is to meet what the test does, not the spares that are still being made.
+    let mut before = 0;
+    while std::mem::replace(&mut before, disk.ops()) != before {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     (engine, p)
 }
 
@@ -180,5 +185,36 @@ fn f07_the_owner_hears_within_10_ms() {
         println!("{mode:?}: the owner heard after {took:?}");
         let told = engine.events(1);
         assert_eq!((told[0].cause, told[0].errno), (Cause::IoError, libc::EIO));
+    }
+}
+
+#[test]
+fn f07_the_owner_hears_before_another_file_is_tried() {
+    const LAST: u64 = 300; // several segments
+    let segment = ((OpKind::Create, "/seg-"), (OpKind::Create, "/seg-"));
+    let root = ((OpKind::Write, "/root"), (OpKind::Create, "/root.new"));
+    for ((fails, waits), mode) in [segment, root].into_iter().flat_map(|c| MODES.map(|m| (c, m))) {
+        let disk = SimDisk::new(1);
+        let (engine, p) = start(&disk, mode);
+        while poll(engine.event_fd(), Duration::ZERO) {
+            engine.events(100);
+        }
+        disk.inject(Rule::errno(libc::EIO).on(fails.0).path(fails.1).once());
+        disk.inject(Rule::new(Fault::Delay(Duration::from_millis(500))).on(waits.0).path(waits.1).once());
+        let p2 = p.clone();
+        let caller = std::thread::spawn(move || {
+            p2.set_hard_state(HardState { term: 5, vote: 1, commit: 0 }).unwrap();
+            append_each(&p2, 11, LAST, 1, 400);
+        });
+        assert!(poll(engine.event_fd(), Duration::from_secs(5)), "{mode:?} {fails:?}: nobody is told");
+        let told = engine.events(100);
+        caller.join().unwrap();
+        assert!(told.iter().all(|e| e.errno == libc::EIO), "{mode:?} {fails:?}: {told:?}");
+        assert!(poll(engine.event_fd(), Duration::from_secs(5)), "{mode:?} {fails:?}: the end is not told");
+        let after = engine.events(100);
+        let end = after.iter().find(|e| e.cause == Cause::None).map(|e| (e.to, e.op));
+        assert_eq!(end, Some((State::ReadWrite, Op::Recover)), "{mode:?} {fails:?}: {after:?}");
+        p.sync().unwrap();
+        assert_whole(&disk, &p, mode, LAST);
     }
 }

@@ -73,11 +73,12 @@ impl Partition {
         let files = if self.limits.heal_limit_ms == 0 { 1 } else { FILES_MAX };
         let mut attempt = 1;
         let mut first: Option<Error> = None;
+        let mut told = false;
         loop {
             let error = match segment.create(&*dir, access, recycled.filter(|_| attempt == 1)) {
                 Ok(file) => {
-                    if let Some(first) = first {
-                        self.tell_healed(&mut self.log.lock(), &first);
+                    if told {
+                        self.tell_end_of_trouble(&mut self.log.lock());
                     }
                     return Ok(file);
                 }
@@ -87,8 +88,11 @@ impl Partition {
                 return Err(first.unwrap_or(error));
             }
             attempt += 1;
+            if first.is_none() {
+                told = self.tell_before_retry(&error);
+                first = Some(error);
+            }
             self.set_bad_file_aside(&*dir, segment);
-            first.get_or_insert(error);
         }
     }
 

@@ -149,10 +149,13 @@ impl Partition {
         if self.patience(error.cause(), true).is_zero() {
             return Err(first);
         }
+        let told = self.tell_before_retry(&error);
         for pause in REPLACE_PAUSES {
             self.host.pause(pause);
             if writer.write(dir, root, &*self.host).is_ok() {
-                self.tell_healed(&mut self.log.lock(), &error);
+                if told {
+                    self.tell_end_of_trouble(&mut self.log.lock());
+                }
                 return Ok(());
             }
         }

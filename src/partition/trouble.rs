@@ -132,11 +132,16 @@ impl Partition {
         }
     }
 
-    /// A fault that cost nothing but time, met and healed before anybody had to wait for it.
-    pub(super) fn tell_healed(&self, log: &mut Log, error: &Error) {
+    /// A fault that another file may make good: the owner hears of it before that is tried, which takes as long as the disk does. Says
+    /// nothing where the owner knows already that there is something wrong. True if `tell_end_of_trouble` is to follow a success.
+    pub(super) fn tell_before_retry(&self, error: &Error) -> bool {
+        let mut log = self.log.lock();
         log.counters.errors += 1;
-        self.tell(log, error.cause(), error);
-        self.tell_end_of_trouble(log);
+        let news = matches!(log.state, State::ReadWrite | State::ReadOnly) && log.trouble.is_none();
+        if news {
+            self.tell(&log, error.cause(), error);
+        }
+        news
     }
 
     pub(super) fn tell_end_of_trouble(&self, log: &mut Log) {

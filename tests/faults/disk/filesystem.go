@@ -51,6 +51,12 @@ func Make(kind, image string, bytes int64) error {
 	if err != nil {
 		return err
 	}
+	// mkfs.btrfs asks all loop devices for their images, and fails if one is let go of meanwhile.
+	for attempt := 1; attempt < 3; attempt++ {
+		if err = run(command[0], append(command[1:], image)...); err == nil || !strings.Contains(err.Error(), "cannot check mount status") {
+			return err
+		}
+	}
 	return run(command[0], append(command[1:], image)...)
 }
 

@@ -21,6 +21,9 @@ type Plan struct {
 	Jobs        int // at a time
 }
 
+// attempts is how often a scenario that was late is tried: what holds once was held up by the machine the other times.
+const attempts = 3
+
 // task is one run that is to be done.
 type task struct {
 	scenario         scenario.Scenario
@@ -79,7 +82,12 @@ func (p *Plan) Run(system scenario.System, options scenario.Options) []scenario.
 	close(queue)
 	done.Wait()
 	for _, t := range alone {
-		progress.add(scenario.Run(t.scenario, system, t.mode, t.filesystem, options))
+		r := scenario.Run(t.scenario, system, t.mode, t.filesystem, options)
+		for n := 1; n < attempts && r.Late; n++ {
+			fmt.Printf("again: %s %s %s: %s\n", r.Scenario, r.Filesystem, r.Mode, r.Line)
+			r = scenario.Run(t.scenario, system, t.mode, t.filesystem, options)
+		}
+		progress.add(r)
 	}
 	return progress.results
 }

@@ -30,6 +30,11 @@ func runReplaced(e *Env) string {
 	if r := o.Do(l.Partition, "append", replacedFrom, replacedCount, baseBytes, replacedTerm); !r.OK {
 		e.End(Failed, "a suffix cannot be replaced: %s", r.Problem())
 	}
+	if e.Mode == "interval" { // a kill may cost all of its window, and all of this is in one
+		if r := o.Sync(l); !r.OK {
+			e.End(Failed, "a sync without a cause to fail failed: %s", r.Problem())
+		}
+	}
 	o.Quit()
 	o = e.Start()
 	state := o.Open(l)

@@ -38,6 +38,7 @@ type Result struct {
 	Line       string   `json:"line"` // one line of explanation
 	Seed       int64    `json:"seed"`
 	Seconds    float64  `json:"seconds"`
+	Late       bool     `json:"-"` // failed by a measured time, or by what was done in one, and by nothing else
 }
 
 // Scenario is something that is done to a system, and what must hold then.
@@ -91,6 +92,7 @@ type Options struct {
 type verdict struct {
 	outcome Outcome
 	line    string
+	late    bool
 }
 
 // Run does one scenario with one system, in one mode, on one filesystem, and takes down what it set up.
@@ -113,7 +115,7 @@ func Run(s Scenario, system System, mode, filesystem string, options Options) (r
 		switch v := recover().(type) {
 		case nil:
 		case verdict:
-			r.Outcome, r.Line = v.outcome, strings.ReplaceAll(v.line, e.Dir+"/", "")
+			r.Outcome, r.Late, r.Line = v.outcome, v.late, strings.ReplaceAll(v.line, e.Dir+"/", "")
 		default:
 			panic(v) // a defect of the scenario
 		}
@@ -140,7 +142,12 @@ type Env struct {
 
 // End ends the run.
 func (e *Env) End(outcome Outcome, format string, args ...any) {
-	panic(verdict{outcome, fmt.Sprintf(format, args...)})
+	panic(verdict{outcome: outcome, line: fmt.Sprintf(format, args...)})
+}
+
+// Late ends the run as failed by a measured time: the runner tries it again, because a busy machine is late, too.
+func (e *Env) Late(format string, args ...any) {
+	panic(verdict{Failed, fmt.Sprintf(format, args...), true})
 }
 
 // must ends the run as broken if the machine refuses something.

@@ -95,7 +95,7 @@ func runCallsFail(e *Env) string {
 func (e *Env) life(l *Ledger, fault string) (struck, refused bool) {
 	defer func() { // say which fault it was
 		if v, ok := recover().(verdict); ok {
-			panic(verdict{v.outcome, shortFault(fault) + ": " + v.line})
+			panic(verdict{outcome: v.outcome, line: shortFault(fault) + ": " + v.line})
 		}
 	}()
 	o := e.Start()

@@ -49,6 +49,10 @@ func (e *Env) failWrite(o *Owner, l *Ledger, errno string) (refused bool) {
 		refused = !o.Append(l, 2, baseBytes).OK
 		time.Sleep(time.Millisecond)
 	}
+	if !refused { // mode interval writes later
+		r := o.Sync(l)
+		refused = !r.OK && !r.Unsupported
+	}
 	if refused {
 		o.again(l)
 	}

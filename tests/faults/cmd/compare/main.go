@@ -54,7 +54,6 @@ func main() {
 	for _, s := range subjects {
 		if strings.Contains(","+*wantedSystems+",", ","+s.Name+",") {
 			results := plan.Run(s.System, options)
-			again(results, s.System, options)
 			records = append(records, compare.Records(s, results, date)...)
 			if (s.Name == "cubefs" || s.Name == "bulkhead") && wanted.MatchString(compare.RaftGroup) {
 				r := compare.RunRaftGroup(s, *programs, *work, date)
@@ -68,24 +67,6 @@ func main() {
 	}
 	compare.Table(tableOutput(*markdown), records)
 	os.Exit(judge(records))
-}
-
-// attempts is how often a scenario that measures time is tried: what holds once was held up by the machine the other times.
-const attempts = 3
-
-// again repeats what measures time and missed its demand, for every system alike.
-func again(results []scenario.Result, system scenario.System, options scenario.Options) {
-	byName := make(map[string]scenario.Scenario)
-	for _, s := range scenario.Scenarios {
-		byName[s.Name] = s
-	}
-	for i := range results {
-		for n := 1; n < attempts && results[i].Outcome == scenario.Failed && byName[results[i].Scenario].Alone; n++ {
-			r := &results[i]
-			*r = scenario.Run(byName[r.Scenario], system, r.Mode, r.Filesystem, options)
-			fmt.Printf("again: %s %s %s %s: %s\n", r.Outcome, r.Scenario, r.Filesystem, r.Mode, r.Line)
-		}
-	}
 }
 
 func tableOutput(path string) io.Writer {

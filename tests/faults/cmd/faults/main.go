@@ -25,7 +25,7 @@ func main() {
 	modes := flag.String("modes", "sync,none,interval", "durability modes")
 	full := flag.Bool("full", os.Getenv("BULKHEAD_FAULTS") == "full", "more seeds and faults; BULKHEAD_FAULTS=full is the same")
 	seed := flag.Int64("seed", 0, "seed of all random choices (default: fresh)")
-	jobs := flag.Int("jobs", 4, "scenarios at a time, of those that do not measure time")
+	jobs := flag.Int("jobs", 6, "scenarios at a time, of those that do not measure time")
 	list := flag.Bool("list", false, "list the scenarios and end")
 	flag.Parse()
 	if *list {

@@ -176,9 +176,10 @@ impl Partition {
                     .io_error(op, &e, "syncing a segment", &segment.name())
                     .range(log.durable.index + 1, extent.index);
                 if log.fault_count == faults {
-                    self.latch(&mut log, error.clone(), State::Unavailable);
+                    self.latch(&mut log, error, State::Unavailable);
                 }
-                return Err(error);
+                // Housekeeping may have met the fault first: every call gets that one.
+                return Err(self.fault_error(&log, op));
             }
             if self.log.lock().fault_count != faults {
                 break; // nothing of an abandoned segment is touched any more

@@ -20,14 +20,21 @@ const BAD_FILES_MAX: u64 = 8;
 pub(super) const BAD_FILE_PREFIX: &str = "bad-";
 
 impl Partition {
-    pub(super) fn heal(&self, use_reserve: bool) -> Result<()> {
+    /// `faults` is the count at which it was decided to heal: after the next fault whoever heals that one may be quicker, and then entries
+    /// are accepted that this rescue does not have.
+    pub(super) fn heal(&self, use_reserve: bool, faults: u64) -> Result<()> {
         let rescue = self.rescue()?;
-        self.heal_with(rescue, use_reserve)
+        self.heal_since(faults, rescue, use_reserve)
+    }
+
+    pub(super) fn heal_with(&self, rescue: Rescue, use_reserve: bool) -> Result<()> {
+        let faults = self.log.lock().fault_count;
+        self.heal_since(faults, rescue, use_reserve)
     }
 
     /// A new segment with what has to be rescued takes over from what failed. The disk's space reserve is for those that are Unavailable:
     /// one that waits for space would only use it up.
-    pub(super) fn heal_with(&self, rescue: Rescue, use_reserve: bool) -> Result<()> {
+    fn heal_since(&self, faults: u64, rescue: Rescue, use_reserve: bool) -> Result<()> {
         let Some(_one_at_a_time) = self.allocation.try_lock_until(self.stall_deadline()) else {
             let message = "a segment is being made and has not come back from the kernel; try again when it has";
             return Err(Error::new(Status::Busy, Op::Recover, message).partition(self.id).at(&self.path));
@@ -36,7 +43,7 @@ impl Partition {
             rescue.entries.iter().map(|e| record_bytes(e.data.len())).sum::<u64>() + record_bytes(BEGIN_DATA_BYTES);
         // Before the lock is taken: it may have to be read.
         let term = self.term(rescue.first.saturating_sub(1)).unwrap_or(0);
-        let (segment, faults) = self.plan_heal(need);
+        let segment = self.plan_heal(need, faults)?;
         let (segment, file) = match self.create_file(&segment, None, Op::Recover) {
             Err(e) if use_reserve && e.cause() == Cause::NoSpace => {
                 self.create_from_reserve(&segment, need).ok_or(e)?
@@ -51,8 +58,11 @@ impl Partition {
         self.take_over(segment, rescue, &group, faults)
     }
 
-    fn plan_heal(&self, need: u64) -> (Arc<Segment>, u64) {
+    fn plan_heal(&self, need: u64, faults: u64) -> Result<Arc<Segment>> {
         let mut log = self.log.lock();
+        if log.fault_count != faults {
+            return Err(self.fault_error(&log, Op::Recover));
+        }
         // Whatever the failed attempt had prepared is not used.
         log.spares.clear();
         log.unbacked.clear();
@@ -62,7 +72,7 @@ impl Partition {
         let block = u64::from(log.block_bytes);
         let segment = log.plan_segment(need + block, self.host.random_id());
         log.unbacked.clear();
-        (segment, log.fault_count)
+        Ok(segment)
     }
 
     /// Creates a segment's file. Where writing it fails, another file is tried at once: nothing is at stake yet, and a new file lies on

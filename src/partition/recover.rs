@@ -49,7 +49,7 @@ impl Partition {
 
     /// One try to heal. `loud`: the owner asked for it and hears of every step.
     pub(super) fn attempt(&self, loud: bool) -> Result<()> {
-        let (state, sound) = {
+        let (state, sound, faults) = {
             let mut log = self.log.lock();
             match log.state {
                 State::ReadOnly | State::Unavailable => {}
@@ -75,10 +75,10 @@ impl Partition {
                     log.state = State::Recovering;
                 }
             }
-            (state, log.sound)
+            (state, log.sound, log.fault_count)
         };
         let result = if sound {
-            self.heal(state == State::Unavailable)
+            self.heal(state == State::Unavailable, faults)
         } else {
             self.load(false).map_err(|e| e.partition(self.id))
         };

@@ -69,7 +69,7 @@ impl Partition {
         }
         let faults = log.fault_count;
         let at_stake = log.trouble.as_ref().is_some_and(|t| t.at_stake);
-        let result = MutexGuard::unlocked(log, || self.heal(at_stake));
+        let result = MutexGuard::unlocked(log, || self.heal(at_stake, faults));
         let log = &mut **log;
         if log.fault_count != faults || log.state != State::ReadWrite {
             return true;

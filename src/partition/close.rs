@@ -106,7 +106,7 @@ impl Partition {
             self.sync_all(Op::Close)?;
         }
         // A segment that is being made right now would take the clean mark off again.
-        let _made = self.allocation.try_lock_until(self.stall_deadline());
+        let _made = self.allocation.try_lock_until(self.lock_until(self.stall_deadline()));
         let version = {
             let mut log = self.log.lock();
             if log.state != State::ReadWrite {

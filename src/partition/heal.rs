@@ -35,7 +35,7 @@ impl Partition {
     /// A new segment with what has to be rescued takes over from what failed. The disk's space reserve is for those that are Unavailable:
     /// one that waits for space would only use it up.
     fn heal_since(&self, faults: u64, rescue: Rescue, use_reserve: bool) -> Result<()> {
-        let Some(_one_at_a_time) = self.allocation.try_lock_until(self.stall_deadline()) else {
+        let Some(_one_at_a_time) = self.allocation.try_lock_until(self.lock_until(self.stall_deadline())) else {
             let message = "a segment is being made and has not come back from the kernel; try again when it has";
             return Err(Error::new(Status::Busy, Op::Recover, message).partition(self.id).at(&self.path));
         };

@@ -151,13 +151,13 @@ impl Partition {
         let undo = log.undo.drain(..).find(|u| u.lsn > durable);
         if let Some(undo) = undo {
             log.live = undo.live;
+            // What was to replace durable entries is gone: they count again.
+            log.durable.index = log.acked.index;
         }
         let acked = log.acked;
         log.cut_live(acked.index + 1);
         log.last = if acked.index > log.compaction.0 { (acked.index, acked.term) } else { log.compaction };
         log.end = acked.end;
-        // What was to replace durable entries is gone: they count again.
-        log.durable.index = acked.index;
         // A commit of entries that are gone with it.
         log.commit = log.commit.min(log.last.0).max(log.stored.commit);
         self.complete(&tokens, log.fault.as_ref());

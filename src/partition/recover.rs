@@ -15,7 +15,7 @@ impl Partition {
     /// Errors: `Busy` while an operation hangs in the kernel; `LostEntries` if acknowledged entries are gone (status says which; the
     /// partition stays Unavailable: the owner decides whether to rejoin as an empty replica); otherwise what failed this time.
     pub fn recover(&self) -> Result<()> {
-        let Some(_operation) = self.operation.try_lock_until(self.stall_deadline()) else {
+        let Some(_operation) = self.operation.try_lock_until(self.lock_until(self.stall_deadline())) else {
             return Err(self.hanging());
         };
         self.attempt(true)

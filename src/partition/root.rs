@@ -104,7 +104,7 @@ impl Partition {
 
     /// Writes the root as wanted by now. A failure latches the partition.
     pub(super) fn write_root(&self, wish: Wish) -> Result<()> {
-        let Some(mut writer) = self.root.try_lock_until(self.stall_deadline()) else {
+        let Some(mut writer) = self.root.try_lock_until(self.lock_until(self.stall_deadline())) else {
             // Its wish must not come true later, when its caller has been told that it failed.
             let mut log = self.log.lock();
             self.latch_stalled(&mut log, Op::HardState);
@@ -177,7 +177,7 @@ impl Partition {
 
     /// Creates and names the planned segments up to `sequence`, in order: the root's range never has a number without a file.
     pub(super) fn back_segments(&self, sequence: u64) -> Result<()> {
-        let Some(_one_at_a_time) = self.allocation.try_lock_until(self.stall_deadline()) else {
+        let Some(_one_at_a_time) = self.allocation.try_lock_until(self.lock_until(self.stall_deadline())) else {
             return Err(self.stalled_error(&self.log.lock(), Op::Allocate));
         };
         loop {

@@ -81,7 +81,7 @@ impl Partition {
 
     /// Takes a lock that is held across I/O; who holds it for longer than the stall limit may hang.
     pub(super) fn lock_for<'a>(&self, lock: &'a Mutex<()>, op: Op) -> Result<MutexGuard<'a, ()>> {
-        if let Some(guard) = lock.try_lock_until(self.stall_deadline()) {
+        if let Some(guard) = lock.try_lock_until(self.lock_until(self.stall_deadline())) {
             return Ok(guard);
         }
         let message = format!(
@@ -89,6 +89,15 @@ impl Partition {
             self.limits.stall_limit_ms
         );
         Err(Error::new(Status::Busy, op, message).partition(self.id).at(&self.path))
+    }
+
+    /// The limit of a wait for a lock. Without threads nobody else could give it back: whoever holds it is further up on this stack.
+    pub(super) fn lock_until(&self, deadline: Instant) -> Instant {
+        if self.host.has_threads() {
+            deadline
+        } else {
+            Instant::now()
+        }
     }
 
     /// Mode none: waits until nobody writes the log.
@@ -119,9 +128,10 @@ impl Partition {
             self.wait(log, deadline.min(now + LOOK_AGAIN));
         }
         // Between two calls of one operation there is none; the operation holds a lock then.
+        let until = self.lock_until(deadline);
         let free = MutexGuard::unlocked(log, || {
-            [&self.allocation, &self.maintenance].iter().all(|lock| lock.try_lock_until(deadline).is_some())
-                && self.root.try_lock_until(deadline).is_some()
+            [&self.allocation, &self.maintenance].iter().all(|lock| lock.try_lock_until(until).is_some())
+                && self.root.try_lock_until(until).is_some()
         });
         if free && log.in_flight.is_none() && !log.writing && self.calls.is_quiet() {
             return Ok(());

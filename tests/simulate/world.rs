@@ -340,9 +340,14 @@ impl World {
         if self.disk().is_dead() || self.disk().faults_fired() > 0 {
             self.trouble();
         }
+        let fired = self.disk().faults_fired();
         let next = self.disk().crash(how);
         for part in &self.parts {
             let mut part = part.borrow_mut();
+            if part.lies_seen != fired {
+                // A lie in the background, and no flush after it.
+                part.solid = 0;
+            }
             part.handle = None;
             part.fault = None;
             part.solid = part.solid.min(3);

@@ -16,7 +16,7 @@ help:
 	@echo 'make test-faults  real faults on ext4, xfs and btrfs: bad blocks, full disks, power cuts, kill -9 (root; 2 minutes)'
 	@echo 'make compare-faults  the same faults over CubeFS'"'"'s WAL, etcd'"'"'s, raft-wal and raft-engine as well (root; 5 minutes)'
 	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'
-	@echo 'make check-deep   short runs of the seven below, with a summary; CI runs it'
+	@echo 'make check-deep   short runs of the seven below, with a summary'
 	@echo 'make fuzz         SECONDS=n TARGETS=... inputs from libFuzzer: format, scan, directory, calls of the C ABI'
 	@echo 'make shuttle      BULKHEAD_SCHEDULES=n orders of the threads: group commit, handle table'
 	@echo 'make asan, tsan   address and thread sanitizer: Rust, C and Go tests (FULL=full: all of them)'

@@ -92,9 +92,11 @@ impl Partition {
         }
         let Ok(dir) = self.dir(Op::Open) else { return };
         let names = dir.list().unwrap_or_default();
+        let own_bad_files = self.log.lock().bad_files > 0;
         let stale = names.into_iter().filter(|n| match Segment::parse_name(n) {
             Some(sequence) => sequence < below,
-            None => n.starts_with(BAD_FILE_PREFIX),
+            // Those of this opening keep their blocks from being used again.
+            None => n.starts_with(BAD_FILE_PREFIX) && !own_bad_files,
         });
         self.log.lock().trash.extend(stale);
     }

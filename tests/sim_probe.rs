@@ -19,6 +19,9 @@ fn start(disk: &SimDisk, mode: Mode) -> (Engine, Arc<Partition>) {
     let p = open(&engine, "/p1", 1, mode);
     append_each(&p, 1, 10, 1, 400);
     p.sync().unwrap();
+    // The next fault is to meet what the test does, not the making of a spare.
+    wait_for("the spare", SOON, || disk.files("/p1").iter().filter(|f| f.contains("/seg-")).count() >= 2);
+    std::thread::sleep(Duration::from_millis(50));
     (engine, p)
 }
 

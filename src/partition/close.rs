@@ -6,6 +6,7 @@ use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::LogEnd;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::Duration;
 
 /// How often a close looks whether the calls of others have come back.
@@ -208,8 +209,8 @@ fn release(log: &mut Log) {
 
 impl Drop for Partition {
     fn drop(&mut self) {
-        // Nobody is left to tell; what failed is found at the next open.
-        let _ = self.shut(true);
+        // Nobody is left to tell; what failed is found at the next open. A panic must not leave a destructor: it would end the process.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.shut(true)));
         // A close that left something hanging has kept it.
         if self.dir.lock().take().is_some() {
             self.host.closed();

@@ -12,9 +12,9 @@ export RUST_BACKTRACE=0
 fail=0
 cargo test --quiet --manifest-path "$here/Cargo.toml" --test group_commit || fail=1
 cargo test --quiet --manifest-path "$here/Cargo.toml" --lib shuttle_ || fail=1
-scenarios=$(grep -c '^#\[test\]' "$here/tests/group_commit.rs" "$here/../../src/ffi/handles_scheduled_test.rs" | cut -d: -f2 | paste -sd+ | tr -d '\n')
+scenarios=$(grep -c '^#\[test\]' "$here/tests/group_commit.rs" "$here/../../src/ffi/handles_scheduled_test.rs" | awk -F: '{n += $2} END {print n}')
 if [ $fail -eq 0 ]; then
-    echo "shuttle: $((scenarios)) scenarios, $BULKHEAD_SCHEDULES schedules each: nothing found"
+    echo "shuttle: $scenarios scenarios, $BULKHEAD_SCHEDULES schedules each: nothing found"
 else
     echo "shuttle: FAILED; see above"
 fi

@@ -379,3 +379,17 @@ fn a_close_that_left_something_hanging_lets_the_reserve_go_in_the_end() {
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(disk.open_handles(), 0, "files are held open");
 }
+
+#[test]
+fn a_refused_open_does_not_count_as_a_close() {
+    let disk = SimDisk::new(1);
+    let engine = engine(&disk);
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    p.close().unwrap();
+    drop(p);
+    assert_eq!(try_open(&engine, "/p1", 2, Mode::Sync).map(drop).map_err(|e| e.status), Err(Status::WrongPartition));
+    let p = reopen(&engine, "/p1", 1, Mode::Sync);
+    wait_for("the reserve", Duration::from_secs(5), || disk.open_handles() >= 9);
+    p.close().unwrap();
+    wait_for("the filesystem to be free for an unmount", Duration::from_secs(2), || disk.open_handles() == 0);
+}

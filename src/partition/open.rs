@@ -115,6 +115,8 @@ impl Partition {
             let error = if error.path.as_os_str().is_empty() { error.at(&partition.path) } else { error };
             if is_refusal(error.status) {
                 partition.log.lock().state = State::Closed;
+                // The host never had it: it is not told that this one has let go.
+                *partition.dir.lock() = None;
                 return Err(error);
             }
             let mut log = partition.log.lock();

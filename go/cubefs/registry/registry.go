@@ -1,0 +1,80 @@
+// Package registry lets raftstore choose a log storage without knowing the
+// choices. It needs no cgo, so that every binary that imports raftstore builds
+// as before; one that links a backend (a blank import of package factory, in the
+// program's main) gets it.
+//
+// raftstore's CreatePartition calls NewStorage in place of the function of the
+// same name in raft/storage/wal. That is the one line that changes; see
+// patch_raftstore.sh.
+package registry
+
+import (
+	"sync"
+
+	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage/wal"
+)
+
+// Group is what raftstore knows of the raft group whose log is opened.
+type Group struct {
+	ID      uint64
+	Applied uint64 // what the state machine has made durable
+	// WalPath is set by datanodes only: the partition's directory, in which the
+	// log is a subdirectory.
+	WalPath string
+	// StateMachine is a raft.StateMachine; a datanode's *DataPartition.
+	StateMachine interface{}
+	Server       Server
+}
+
+// Server is what a backend needs of *raft.RaftServer.
+type Server interface {
+	// IsRestoring tells true of a group that is not registered, without ever
+	// waiting; also, while nothing is applied, of one in its first snapshot.
+	IsRestoring(id uint64) bool
+	// RemoveRaft stops a group and unregisters it.
+	RemoveRaft(id uint64) error
+}
+
+// Native opens CubeFS's own WAL in the directory that NewStorage was called
+// with.
+type Native func() (storage.Storage, error)
+
+// Backend chooses and opens the log of a group. It must not panic: while a
+// partition is created a panic ends the datanode.
+type Backend func(dir string, group Group, native Native) (storage.Storage, error)
+
+var registered struct {
+	mu      sync.RWMutex
+	backend Backend
+}
+
+// Register makes all later calls of NewStorage go to a backend. It is called
+// when a program starts, and panics if another backend is there already.
+func Register(backend Backend) {
+	registered.mu.Lock()
+	defer registered.mu.Unlock()
+	if registered.backend != nil {
+		panic("registry: two backends are linked into this program")
+	}
+	registered.backend = backend
+}
+
+// NewStorage opens a group's log with the registered backend, or with CubeFS's
+// own WAL if there is none.
+func NewStorage(dir string, config *wal.Config, group Group) (storage.Storage, error) {
+	native := func() (storage.Storage, error) {
+		s, err := wal.NewStorage(dir, config)
+		if err != nil {
+			return nil, err // not s: a nil *Storage in an interface is not nil
+		}
+		return s, nil
+	}
+	registered.mu.RLock()
+	backend := registered.backend
+	registered.mu.RUnlock()
+	if backend == nil {
+		return native()
+	}
+	return backend(dir, group, native)
+}

@@ -74,6 +74,13 @@ func faultOfCall(err error) Fault {
 	return f
 }
 
+// FaultOf describes an error of NewStorage, which is returned and not told.
+func FaultOf(err error) Fault {
+	f := faultOfCall(err)
+	f.State = bulkhead.StateUnavailable
+	return f
+}
+
 // refuses tells whether a partition in this state refuses writes by itself.
 func refuses(state bulkhead.State) bool {
 	return state == bulkhead.StateReadOnly || state == bulkhead.StateUnavailable

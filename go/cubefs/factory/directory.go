@@ -5,34 +5,36 @@ import (
 	"regexp"
 )
 
-// Whose log a directory holds.
+// holding says whose log a directory holds.
+type holding int
+
 const (
-	noDirectory       = "none" // missing, or nothing in it that is a log
-	bulkheadDirectory = "bulkhead"
-	cubefsDirectory   = "cubefs"
+	noLog holding = iota // missing, or nothing in it that is a log
+	bulkheadLog
+	cubefsLog
 )
 
-// cubefsLog matches what CubeFS's WAL takes for a log file: it reads the name
+// cubefsFile matches what CubeFS's WAL takes for a log file: it reads the name
 // with a format that also accepts what goes on after it.
-var cubefsLog = regexp.MustCompile(`^[0-9a-fA-F]{16}-[0-9a-fA-F]{16}\.log`)
+var cubefsFile = regexp.MustCompile(`^[0-9a-fA-F]{16}-[0-9a-fA-F]{16}\.log`)
 
 // inspect looks at names only. Bulkhead keeps a directory named META in its own,
 // so that CubeFS's WAL, which opens a file of that name, refuses it.
-func inspect(dir string) (string, error) {
+func inspect(dir string) (holding, error) {
 	entries, err := os.ReadDir(dir)
 	if os.IsNotExist(err) {
-		return noDirectory, nil
+		return noLog, nil
 	}
 	if err != nil {
-		return "", err
+		return noLog, err
 	}
-	found := noDirectory
+	found := noLog
 	for _, e := range entries {
 		switch {
 		case e.Name() == "root", e.Name() == "root.new", e.Name() == "META" && e.IsDir():
-			return bulkheadDirectory, nil
-		case e.Name() == "META", cubefsLog.MatchString(e.Name()):
-			found = cubefsDirectory
+			return bulkheadLog, nil
+		case e.Name() == "META", cubefsFile.MatchString(e.Name()):
+			found = cubefsLog
 		}
 	}
 	return found, nil

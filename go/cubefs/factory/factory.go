@@ -9,40 +9,150 @@
 //
 // A directory decides for itself: one that is Bulkhead's is opened with Bulkhead,
 // and one with a log of CubeFS's WAL with that. Only directories that are empty or
-// missing go by the policy.
+// missing go by the policy, unless it says that logs are to be converted.
+//
+// Groups of a datanode whose log fails are stopped and brought back by package
+// supervisor. What happens is told to the functions of OnEvent, and as a line to
+// that of OnWarning.
 package factory
 
 import (
+	"sync"
+
 	"github.com/bulkhead-wal/bulkhead/go/cubefs"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs/registry"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs/supervisor"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft/logger"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage"
 )
 
 func init() { registry.Register(open) }
 
-func open(dir string, group registry.Group, native registry.Native) (storage.Storage, error) {
-	policy, err := CurrentPolicy()
-	if err != nil {
-		return nil, err
-	}
-	owner, err := inspect(dir)
-	if err != nil {
-		return nil, err
-	}
-	if owner == cubefsDirectory || owner == noDirectory && !policy.Selects(group.ID) {
-		return native()
-	}
-	config := &cubefs.Config{PartitionID: group.ID, Mode: modes[policy.Mode], Registered: registeredAt(group.Server)}
-	if group.WalPath != "" { // a datanode; on a metanode a log that ends below it is legal after a crash in a snapshot
-		config.AppliedIndex = group.Applied
-	}
-	s, err := cubefs.NewStorage(dir, config)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+// Supervisor is that of all groups of this process.
+var Supervisor = supervisor.New(supervisor.Options{OnEvent: tell})
+
+// hooks are what the program's main may add.
+var hooks struct {
+	mu      sync.Mutex
+	events  []func(supervisor.Event)
+	warning func(string)
 }
 
-func registeredAt(server registry.Server) func(uint64) bool {
-	return func(id uint64) bool { return !server.IsRestoring(id) }
+// OnEvent adds a function that hears of every step of a group, see
+// supervisor.Options. It is how the owners on metanode and master hear of a fault.
+func OnEvent(f func(supervisor.Event)) {
+	hooks.mu.Lock()
+	hooks.events = append(hooks.events, f)
+	hooks.mu.Unlock()
+}
+
+// OnWarning sets the function that gets a line for every step. A CubeFS server's
+// is exporter.Warning, since HandleFatalEvent raises no alarm of its own:
+//
+//	factory.OnWarning(func(text string) { exporter.Warning(text) })
+//
+// Without it the lines go to raft's log.
+func OnWarning(f func(string)) {
+	hooks.mu.Lock()
+	hooks.warning = f
+	hooks.mu.Unlock()
+}
+
+func tell(e supervisor.Event) {
+	warn(e.String())
+	hooks.mu.Lock()
+	events := hooks.events
+	hooks.mu.Unlock()
+	for _, f := range events {
+		f(e)
+	}
+}
+
+func warn(text string) {
+	hooks.mu.Lock()
+	f := hooks.warning
+	hooks.mu.Unlock()
+	if f == nil {
+		f = func(text string) { logger.Error("%s", text) }
+	}
+	f(text)
+}
+
+// apply hands the supervisor what a policy says about it, if that has changed.
+func apply(p Policy) {
+	applied.mu.Lock()
+	defer applied.mu.Unlock()
+	if applied.byCall != (p.BringBack == byCall) {
+		applied.byCall = p.BringBack == byCall
+		Supervisor.SetOptions(supervisor.Options{OnEvent: tell, ByCall: applied.byCall})
+	}
+}
+
+var applied struct {
+	mu     sync.Mutex
+	byCall bool
+}
+
+// open is the registry's backend.
+func open(dir string, group registry.Group, native registry.Native) (storage.Storage, error) {
+	policy, _ := CurrentPolicy() // an error was warned of; the last good policy is in force
+	log := logOf(dir, group, &policy)
+	holds, err := inspect(dir)
+	if err != nil {
+		Supervisor.Failed(dir, log.config, log.group, err)
+		return nil, err
+	}
+	switch choose(holds, policy.Selects(group.ID), &policy) {
+	case useBulkhead:
+		return Supervisor.Open(dir, log.config, log.group)
+	case importFirst:
+		return log.importAndOpen(native)
+	case exportFirst:
+		if err := log.export(); err != nil {
+			return nil, err
+		}
+	}
+	Supervisor.Forget(group.Server, group.ID)
+	return log.openNative(native, policy.Shadows(group.ID))
+}
+
+// choice is what is done with a log.
+type choice int
+
+const (
+	useNative choice = iota
+	useBulkhead
+	importFirst
+	exportFirst
+)
+
+func choose(holds holding, selected bool, p *Policy) choice {
+	switch {
+	case holds == bulkheadLog && !selected && p.Export:
+		return exportFirst
+	case holds == bulkheadLog, holds == noLog && selected:
+		return useBulkhead
+	case holds == cubefsLog && selected && p.Import:
+		return importFirst
+	default:
+		return useNative
+	}
+}
+
+// log is one log that is being opened.
+type log struct {
+	dir    string
+	source registry.Group
+	group  supervisor.Group
+	config cubefs.Config
+}
+
+func logOf(dir string, g registry.Group, p *Policy) *log {
+	l := &log{dir: dir, source: g}
+	l.group = supervisor.Group{ID: g.ID, Server: g.Server, StateMachine: g.StateMachine, Owner: supervisor.Datanode(g)}
+	l.config = cubefs.Config{PartitionID: g.ID, Mode: modes[p.Mode]}
+	if g.WalPath != "" { // on a metanode a log that ends below it is legal after a crash in a snapshot
+		l.config.AppliedIndex = g.Applied
+	}
+	return l
 }

@@ -2,8 +2,10 @@ package factory
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -19,16 +21,34 @@ const PolicyVariable = "BULKHEAD_CUBEFS_POLICY"
 // Policy says which groups keep their log in Bulkhead. The zero value: none but
 // those whose directory is Bulkhead's already.
 type Policy struct {
-	// Enabled is the one switch: without it no directory becomes Bulkhead's,
-	// whatever the rest says. Those that are stay it.
+	// Enabled is the one switch: without it no group begins to use Bulkhead, in
+	// earnest or as a shadow, whatever the rest says. Logs that are Bulkhead's stay
+	// it.
 	Enabled bool `json:"enabled"`
-	// Partitions are the ids that use Bulkhead.
-	Partitions []uint64 `json:"partitions,omitempty"`
-	// Percent of all ids use Bulkhead, 0 to 100: always the same ids, and those of
-	// a smaller share are among those of a larger one.
-	Percent float64 `json:"percent,omitempty"`
+	// Share is of the groups that use Bulkhead.
+	Share
+	// Import converts the log of a selected group from CubeFS's WAL when it is
+	// opened. Without it only empty directories become Bulkhead's.
+	Import bool `json:"import,omitempty"`
+	// Export converts the log of a group that is not selected back to CubeFS's WAL
+	// when it is opened.
+	Export bool `json:"export,omitempty"`
+	// Shadow is the share of the groups on CubeFS's WAL that Bulkhead follows.
+	Shadow Share `json:"shadow"`
 	// Mode is "sync" (default), "interval" or "none".
 	Mode string `json:"mode,omitempty"`
+	// BringBack is "automatic" (default) or "by call": what happens to a group that
+	// was stopped, when its log is good again.
+	BringBack string `json:"bring_back,omitempty"`
+}
+
+// Share is a part of all groups.
+type Share struct {
+	// Partitions are ids that belong to it.
+	Partitions []uint64 `json:"partitions,omitempty"`
+	// Percent of all ids belong to it, 0 to 100: always the same ids, and those of a
+	// smaller share are among those of a larger one.
+	Percent float64 `json:"percent,omitempty"`
 }
 
 var modes = map[string]bulkhead.Mode{
@@ -43,35 +63,50 @@ func ParsePolicy(text []byte) (Policy, error) {
 	if err := d.Decode(&p); err != nil {
 		return Policy{}, fmt.Errorf("the policy is not understood: %w", err)
 	}
+	if _, err := d.Token(); err != io.EOF {
+		return Policy{}, errors.New("the policy is not understood: there is something after its end")
+	}
 	return p, p.validate()
 }
 
 func (p *Policy) validate() error {
-	if p.Percent < 0 || p.Percent > 100 {
-		return fmt.Errorf("the policy's percent is %v: it must lie between 0 and 100", p.Percent)
+	for _, share := range []Share{p.Share, p.Shadow} {
+		if share.Percent < 0 || share.Percent > 100 {
+			return fmt.Errorf("the policy has a percent of %v: it must lie between 0 and 100", share.Percent)
+		}
 	}
 	if _, ok := modes[p.Mode]; !ok {
 		return fmt.Errorf("the policy's mode is %q: it must be sync, interval or none", p.Mode)
 	}
+	if p.BringBack != "" && p.BringBack != automatic && p.BringBack != byCall {
+		return fmt.Errorf("the policy's bring_back is %q: it must be %q or %q", p.BringBack, automatic, byCall)
+	}
 	return nil
 }
 
+const (
+	automatic = "automatic"
+	byCall    = "by call"
+)
+
 // Selects tells whether a group is to use Bulkhead from now on.
-func (p *Policy) Selects(id uint64) bool {
-	if !p.Enabled {
-		return false
-	}
-	for _, listed := range p.Partitions {
+func (p *Policy) Selects(id uint64) bool { return p.Enabled && p.Share.has(id) }
+
+// Shadows tells whether Bulkhead is to follow a group that it does not keep.
+func (p *Policy) Shadows(id uint64) bool { return p.Enabled && p.Shadow.has(id) }
+
+func (s *Share) has(id uint64) bool {
+	for _, listed := range s.Partitions {
 		if listed == id {
 			return true
 		}
 	}
-	return share(id) < p.Percent
+	return place(id) < s.Percent
 }
 
-// share spreads ids evenly over 0 to 100, in steps of a hundredth, and does so
+// place spreads ids evenly over 0 to 100, in steps of a hundredth, and does so
 // the same in every release.
-func share(id uint64) float64 {
+func place(id uint64) float64 {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "bulkhead %d", id)
 	return float64(h.Sum64()%10000) / 100
@@ -79,62 +114,69 @@ func share(id uint64) float64 {
 
 // source keeps the policy in force.
 type source struct {
-	mu      sync.Mutex
-	policy  Policy
-	set     bool // by SetPolicy: the variable does not count any more
-	checked string
-	size    int64
-	changed time.Time
+	mu     sync.Mutex
+	policy Policy
+	set    bool   // by SetPolicy: the variable does not count any more
+	name   string // of the file that was read, and what it was like
+	size   int64
+	time   time.Time
+	err    error // why it could not be read
 }
 
 var current source
 
-// SetPolicy replaces the policy of this process, until it ends.
+// SetPolicy replaces the policy of this process, until it ends. Groups that are
+// open follow it when they are opened again.
 func SetPolicy(p Policy) error {
 	if err := p.validate(); err != nil {
 		return err
 	}
 	current.mu.Lock()
-	current.policy, current.set = p, true
+	current.policy, current.set, current.err = p, true, nil
 	current.mu.Unlock()
+	apply(p)
 	return nil
 }
 
-// CurrentPolicy returns the policy in force. If it cannot be read the last good
-// one stays in force, and the error says why.
+// CurrentPolicy returns the policy in force. If the one that the variable names
+// cannot be read, the last good one stays in force, and the error says why.
 func CurrentPolicy() (Policy, error) {
 	current.mu.Lock()
-	defer current.mu.Unlock()
-	if current.set {
-		return current.policy, nil
+	before := current.err
+	if !current.set {
+		current.refresh(os.Getenv(PolicyVariable))
 	}
-	err := current.refresh(os.Getenv(PolicyVariable))
-	return current.policy, err
+	p, err := current.policy, current.err
+	current.mu.Unlock()
+	if err != nil && (before == nil || before.Error() != err.Error()) {
+		warn("bulkhead: the policy stays as it was: " + err.Error())
+	}
+	apply(p)
+	return p, err
 }
 
-func (s *source) refresh(value string) error {
+func (s *source) refresh(value string) {
 	value = strings.TrimSpace(value)
-	if value == "" {
-		return nil
-	}
 	text := []byte(value)
-	if !strings.HasPrefix(value, "{") {
+	switch {
+	case value == "":
+		return
+	case !strings.HasPrefix(value, "{"):
 		info, err := os.Stat(value)
 		if err != nil {
-			return err
+			s.err = err
+			return
 		}
-		if s.checked == value && s.size == info.Size() && s.changed.Equal(info.ModTime()) {
-			return nil
+		if s.name == value && s.size == info.Size() && s.time.Equal(info.ModTime()) {
+			return
 		}
-		if text, err = os.ReadFile(value); err != nil {
-			return err
+		if text, s.err = os.ReadFile(value); s.err != nil {
+			return
 		}
-		s.checked, s.size, s.changed = value, info.Size(), info.ModTime()
+		s.name, s.size, s.time = value, info.Size(), info.ModTime()
 	}
 	p, err := ParsePolicy(text)
-	if err != nil {
-		return err
+	if s.err = err; err == nil {
+		s.policy = p
 	}
-	s.policy = p
-	return nil
 }

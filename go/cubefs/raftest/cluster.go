@@ -27,6 +27,9 @@ type Config struct {
 	Groups     int
 	RetainLogs uint64 // entries raft keeps behind the truncation index
 	Open       OpenStorage
+	// OpenOn is called instead of Open if it is set: for a storage whose owner
+	// needs the node.
+	OpenOn func(node *Node, group uint64, dir string, applied uint64) (storage.Storage, error)
 }
 
 // Cluster is a set of raft servers that all keep the same groups.
@@ -155,7 +158,7 @@ func (n *Node) StartGroup(group uint64) error {
 	}
 	machine := n.machines[group]
 	applied := machine.restart()
-	s, err := n.cluster.config.Open(n.ID, group, dir, applied)
+	s, err := n.open(group, dir, applied)
 	if err != nil {
 		return fmt.Errorf("node %d, group %d: %w", n.ID, group, err)
 	}
@@ -172,6 +175,13 @@ func (n *Node) StartGroup(group uint64) error {
 	n.storages[group] = s
 	n.mu.Unlock()
 	return nil
+}
+
+func (n *Node) open(group uint64, dir string, applied uint64) (storage.Storage, error) {
+	if on := n.cluster.config.OpenOn; on != nil {
+		return on(n, group, dir, applied)
+	}
+	return n.cluster.config.Open(n.ID, group, dir, applied)
 }
 
 // StopGroup unregisters a group, whether it is alive or dead.

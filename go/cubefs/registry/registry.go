@@ -11,6 +11,7 @@ package registry
 import (
 	"sync"
 
+	"github.com/cubefs/cubefs/depends/tiglabs/raft"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage/wal"
 )
@@ -21,19 +22,9 @@ type Group struct {
 	Applied uint64 // what the state machine has made durable
 	// WalPath is set by datanodes only: the partition's directory, in which the
 	// log is a subdirectory.
-	WalPath string
-	// StateMachine is a raft.StateMachine; a datanode's *DataPartition.
-	StateMachine interface{}
-	Server       Server
-}
-
-// Server is what a backend needs of *raft.RaftServer.
-type Server interface {
-	// IsRestoring tells true of a group that is not registered, without ever
-	// waiting; also, while nothing is applied, of one in its first snapshot.
-	IsRestoring(id uint64) bool
-	// RemoveRaft stops a group and unregisters it.
-	RemoveRaft(id uint64) error
+	WalPath      string
+	StateMachine raft.StateMachine // on a datanode the *DataPartition
+	Server       *raft.RaftServer
 }
 
 // Native opens CubeFS's own WAL in the directory that NewStorage was called

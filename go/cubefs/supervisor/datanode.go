@@ -1,0 +1,165 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs/registry"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft"
+)
+
+// Datanode returns the Owner of a group of CubeFS's datanode; nil for a group of
+// another server, which can only be told of: the state machines of metanode,
+// master and authnode end the process when HandleFatalEvent is called.
+func Datanode(group registry.Group) Owner {
+	if group.WalPath == "" {
+		return nil
+	}
+	if _, ok := group.StateMachine.(interface{ StartRaft(isLoad bool) error }); !ok {
+		return nil
+	}
+	d := &datanode{group: group}
+	d.device, _ = deviceOf(filepath.Dir(group.WalPath)) // 0 if it cannot be told: see Gone
+	return d
+}
+
+type datanode struct {
+	group  registry.Group
+	device uint64 // of the disk's directory
+}
+
+// diskTexts are what the datanode recognises a failed disk by.
+var diskTexts = []string{syscall.EIO.Error(), syscall.EROFS.Error(), syscall.EACCES.Error()}
+
+// applyErrorText is what the datanode recognises an error by that it survives
+// without blaming the disk. Any other text ends the process.
+const applyErrorText = "[Custom Error]: unhandled raft apply error"
+
+// Stop has the data partition stop its raft. A failed medium is blamed, once: the
+// partition is Unavailable and reported with its disk from then on. For all else
+// it becomes Unavailable at the datanode's next minute tick.
+func (d *datanode) Stop(fault cubefs.Fault, attempt int) {
+	blame := attempt == 0 && (fault.Cause == bulkhead.CauseIOError || fault.Cause == bulkhead.CauseReadOnlyFilesystem)
+	d.group.StateMachine.HandleFatalEvent(&raft.FatalError{ID: d.group.ID, Err: errors.New(fatalText(fault, blame))})
+}
+
+// fatalText puts a fault into one of the two forms that the datanode survives.
+func fatalText(fault cubefs.Fault, blame bool) string {
+	text := fmt.Sprintf("bulkhead: %v", fault.Cause)
+	if fault.Err != nil {
+		text = fault.Err.Error()
+	}
+	named := false
+	for _, t := range diskTexts {
+		named = named || strings.Contains(text, t)
+	}
+	switch {
+	case blame && named:
+		return text
+	case blame: // a device that is gone, say: an I/O error all the same
+		return text + ": " + syscall.EIO.Error()
+	case named:
+		return applyErrorText + ": " + fault.Cause.String()
+	default:
+		return applyErrorText + ": " + text
+	}
+}
+
+// Gone tells that the data partition's directory was removed, or renamed for its
+// removal. If the directory of the disk is on another filesystem than it was, the
+// disk is not mounted, and the partition may come back with it.
+func (d *datanode) Gone() bool {
+	if _, err := os.Stat(d.group.WalPath); !os.IsNotExist(err) {
+		return false
+	}
+	device, err := deviceOf(filepath.Dir(d.group.WalPath))
+	return err == nil && device == d.device
+}
+
+func deviceOf(path string) (uint64, error) {
+	var st syscall.Stat_t
+	err := syscall.Stat(path, &st)
+	return uint64(st.Dev), err //nolint:unconvert // its type depends on the architecture
+}
+
+// Return loads the partition anew through the datanode's own calls. One that was
+// blamed is started in place first, because only that resets its error count;
+// but it must not stay so, since that can end the truncation of its log for good.
+func (d *datanode) Return(machine func() raft.StateMachine) error {
+	errorCount, err := d.errorCount()
+	if err != nil {
+		return err
+	}
+	if errorCount > 0 {
+		if err := d.clear(machine); err != nil {
+			return err
+		}
+	}
+	return d.reload()
+}
+
+// errorCount reads how often the partition has blamed its disk, as it is kept
+// over restarts.
+func (d *datanode) errorCount() (uint64, error) {
+	text, err := os.ReadFile(filepath.Join(d.group.WalPath, "META"))
+	if err != nil {
+		return 0, err
+	}
+	var meta struct{ DiskErrCnt uint64 }
+	if err = json.Unmarshal(text, &meta); err != nil {
+		return 0, fmt.Errorf("the partition's META in %s is not understood: %w", d.group.WalPath, err)
+	}
+	return meta.DiskErrCnt, nil
+}
+
+// clear starts a blamed partition in place, which resets its error count, and has
+// that kept.
+func (d *datanode) clear(machine func() raft.StateMachine) error {
+	err := call("/markDataPartitionBroken", "id", d.id(), "status", "true")
+	if errors.Is(err, errNotLoaded) {
+		if err = d.load(); err != nil {
+			return err
+		}
+		err = call("/markDataPartitionBroken", "id", d.id(), "status", "true")
+	}
+	if err != nil {
+		return err
+	}
+	if !registered(d.group.Server, d.group.ID) {
+		return errNotRegistered // the call does not say so
+	}
+	keeper, ok := machine().(interface{ PersistMetadata() error })
+	if !ok {
+		return errors.New("the state machine cannot keep its error count: it has no PersistMetadata")
+	}
+	for try := 0; try < 3; try++ {
+		if err = keeper.PersistMetadata(); err == nil {
+			return nil
+		}
+		time.Sleep(time.Second)
+	}
+	return fmt.Errorf("the partition runs, but its error count could not be kept: %w", err)
+}
+
+func (d *datanode) reload() error {
+	err := call("/reloadDataPartition", "id", d.id())
+	if errors.Is(err, errNotLoaded) {
+		return d.load()
+	}
+	return err
+}
+
+// load attaches a partition that a failed reload has detached.
+func (d *datanode) load() error {
+	return call("/loadDataPartition", "id", d.id(), "disk", filepath.Dir(d.group.WalPath))
+}
+
+func (d *datanode) id() string { return fmt.Sprint(d.group.ID) }

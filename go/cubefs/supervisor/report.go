@@ -1,0 +1,133 @@
+package supervisor
+
+import (
+	"sort"
+	"time"
+
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft"
+)
+
+// Report is what there is to know of one group.
+type Report struct {
+	ID    uint64 `json:"id"`
+	Dir   string `json:"dir"`
+	State string `json:"state"` // of the log, in CubeFS's words; "Stopped" of a group that is down
+	// Of a group whose log has failed: why, for how long, what the last try to bring
+	// it back said.
+	Fault       string  `json:"fault,omitempty"`
+	DownSeconds float64 `json:"down_seconds,omitempty"`
+	LastTry     string  `json:"last_try,omitempty"`
+
+	// The log, and what it takes on disk.
+	First    uint64 `json:"first_index"`
+	Last     uint64 `json:"last_index"`
+	LogBytes uint64 `json:"log_bytes"`
+
+	// Pins are the replicas that this leader waits for, the worst first.
+	Pins []Pin `json:"pins,omitempty"`
+}
+
+// Pin is a replica that lags: the log is kept for it, here and on the others.
+type Pin struct {
+	Node          uint64  `json:"node"`
+	Match         uint64  `json:"match"`          // the last entry that it has
+	Entries       uint64  `json:"entries"`        // kept for it
+	Bytes         uint64  `json:"bytes"`          // about
+	SilentSeconds float64 `json:"silent_seconds"` // since it was heard of
+	Active        bool    `json:"active"`         // as its leader sees it
+}
+
+// Totals returns what has been counted.
+func (s *Supervisor) Totals() Totals {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.totals
+}
+
+// Report describes all groups, ordered by id. It asks leaders for their replicas,
+// which waits for their raft loops, but never for longer than a second in all.
+func (s *Supervisor) Report() []Report {
+	s.mu.Lock()
+	var reports []Report
+	var openings []*opening
+	for _, m := range s.members {
+		o := m.latest
+		if o == nil {
+			continue
+		}
+		r := Report{ID: o.group.ID, Dir: o.dir}
+		if o.isFault {
+			r.Fault = o.fault.Err.Error()
+			r.DownSeconds = time.Since(m.since).Seconds()
+		}
+		if m.lastErr != nil {
+			r.LastTry = m.lastErr.Error()
+		}
+		if o.down {
+			r.State = "Stopped"
+		}
+		reports, openings = append(reports, r), append(openings, o)
+	}
+	s.mu.Unlock()
+	limit := time.NewTimer(time.Second)
+	defer limit.Stop()
+	for i, o := range openings {
+		reports[i].fill(o, limit.C)
+	}
+	sort.Slice(reports, func(i, j int) bool { return reports[i].ID < reports[j].ID })
+	return reports
+}
+
+func (r *Report) fill(o *opening, limit <-chan time.Time) {
+	if o.storage == nil {
+		return
+	}
+	r.First, _ = o.storage.FirstIndex() // neither ever fails
+	r.Last, _ = o.storage.LastIndex()
+	status, err := o.storage.Partition().Status()
+	switch {
+	case err == nil:
+		r.State, r.LogBytes = status.State.String(), status.SegmentBytes
+	case r.State == "":
+		r.State = bulkhead.StateClosed.String()
+	}
+	if err == nil && o.group.Server != nil && o.group.Server.IsLeader(o.group.ID) {
+		r.pins(statusOf(o.group, limit))
+	}
+}
+
+// statusOf asks a raft loop. That of a dead group never answers, and its
+// goroutine stays: only groups are asked that lead, which a dead one does not for
+// long.
+func statusOf(group Group, limit <-chan time.Time) *raft.Status {
+	answer := make(chan *raft.Status, 1)
+	go func() { answer <- group.Server.Status(group.ID) }()
+	select {
+	case status := <-answer:
+		return status
+	case <-limit:
+		return nil
+	}
+}
+
+func (r *Report) pins(status *raft.Status) {
+	if status == nil {
+		return
+	}
+	for node, replica := range status.Replicas {
+		if node == status.NodeID || replica.Match >= r.Last {
+			continue
+		}
+		p := Pin{Node: node, Match: replica.Match, Entries: r.Last - replica.Match, Active: replica.Active,
+			SilentSeconds: time.Since(replica.LastActive).Seconds()}
+		if have := r.Last + 1 - r.First; p.Entries > have {
+			p.Entries = have // it needs more than there is: a snapshot
+		}
+		if have := r.Last + 1 - r.First; have > 0 {
+			p.Bytes = uint64(float64(r.LogBytes) * float64(p.Entries) / float64(have))
+		}
+		r.Pins = append(r.Pins, p)
+	}
+	sort.Slice(r.Pins, func(i, j int) bool { return r.Pins[i].Entries > r.Pins[j].Entries })
+}

@@ -1,0 +1,159 @@
+package supervisor
+
+import (
+	"errors"
+	"os"
+	"syscall"
+	"time"
+
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft"
+)
+
+// bringBack makes one try, when it is time.
+func (m *member) bringBack(o *opening) {
+	if !m.wait(o) {
+		return
+	}
+	m.sup.mu.Lock()
+	fault, began := o.fault, m.since
+	m.sup.mu.Unlock()
+	if o.group.Owner.Gone() {
+		m.drop(o)
+		m.tell(Event{Kind: Gone, Fault: fault}, o)
+		return
+	}
+	m.sup.slots <- struct{}{}
+	err := m.try(o)
+	<-m.sup.slots
+
+	m.sup.mu.Lock()
+	if err == nil {
+		m.returned, m.since, m.lastErr = time.Now(), time.Time{}, nil
+		if m.latest == o {
+			m.latest = nil
+		}
+	} else {
+		m.lastErr = err
+		if m.latest == nil && !registered(m.key.server, m.key.id) {
+			m.latest = o // the try opened the log and closed it again
+		}
+	}
+	if m.delay *= 2; m.delay > m.sup.options.LongestDelay {
+		m.delay = m.sup.options.LongestDelay
+	}
+	m.sup.mu.Unlock()
+	if err != nil {
+		m.tell(Event{Kind: ReturnFailed, Fault: fault, Err: err}, o)
+		return
+	}
+	m.tell(Event{Kind: Returned, Fault: fault, Down: time.Since(began)}, o)
+}
+
+// wait returns true when a try is due, and false if there is something else to
+// look at.
+func (m *member) wait(o *opening) bool {
+	m.sup.mu.Lock()
+	if m.delay < m.sup.options.FirstDelay {
+		m.delay = m.sup.options.FirstDelay
+	}
+	byCall, delay := m.sup.options.ByCall, m.delay
+	m.sup.mu.Unlock()
+	due := make(<-chan time.Time)
+	if !byCall {
+		timer := time.NewTimer(delay)
+		defer timer.Stop()
+		due = timer.C
+	}
+	for {
+		select {
+		case <-due:
+			return m.counts(o)
+		case <-m.wake:
+			m.sup.mu.Lock()
+			called, counts, changed := m.called, m.latest == o, m.sup.options.ByCall != byCall
+			m.called = false
+			m.sup.mu.Unlock()
+			if called || !counts || changed {
+				return called && counts
+			}
+		}
+	}
+}
+
+// try brings the group back if its log is good.
+func (m *member) try(o *opening) error {
+	if !m.counts(o) || registered(m.key.server, m.key.id) {
+		m.drop(o) // somebody else was faster
+		return nil
+	}
+	if err := probe(o); err != nil {
+		return err
+	}
+	err := guard(func() error { return o.group.Owner.Return(m.newestMachine) })
+	if err == nil && !registered(m.key.server, m.key.id) {
+		err = errNotRegistered
+	}
+	return err
+}
+
+func (m *member) newestMachine() raft.StateMachine {
+	m.sup.mu.Lock()
+	defer m.sup.mu.Unlock()
+	return m.machine
+}
+
+// probe opens the log, has it healed if need be, and closes it: a group is not
+// started on a log that fails again.
+func probe(o *opening) error {
+	engine := o.config.Engine
+	if engine == nil {
+		var err error
+		if engine, err = cubefs.SharedEngine(); err != nil {
+			return err
+		}
+	}
+	p, err := engine.OpenPartition(bulkhead.PartitionConfig{Path: o.dir, ID: o.group.ID, Mode: o.config.Mode,
+		Disposition: bulkhead.OpenExisting, KnownIndex: o.config.AppliedIndex})
+	if errors.Is(err, bulkhead.ErrForeign) {
+		return nil // a log of CubeFS's WAL whose import failed: only the next open tells
+	}
+	if err != nil {
+		return err
+	}
+	status, err := p.Status()
+	if err == nil && status.State != bulkhead.StateReadWrite {
+		err = p.Recover()
+	}
+	if closeErr := p.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = room(o.dir)
+	}
+	return err
+}
+
+// roomBytes is what a log needs to take a write: a segment of the default size
+// and its spare.
+const roomBytes = 512 << 10
+
+const oTmpfile = 0x400000 | syscall.O_DIRECTORY // O_TMPFILE, which package syscall does not have
+
+// room tells whether the filesystem has space for a write, by allocating some in
+// a file without a name. A filesystem that cannot do that is not asked.
+func room(dir string) error {
+	fd, err := syscall.Open(dir, oTmpfile|syscall.O_RDWR|syscall.O_CLOEXEC, 0o600)
+	if err == nil {
+		err = syscall.Fallocate(fd, 0, 0, roomBytes)
+		_ = syscall.Close(fd) // the file was never anybody's
+	}
+	switch {
+	case errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.EINVAL):
+		return nil
+	case err != nil:
+		return &os.PathError{Op: "allocate space in", Path: dir, Err: err}
+	}
+	return nil
+}

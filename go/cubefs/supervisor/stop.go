@@ -1,0 +1,45 @@
+package supervisor
+
+import "time"
+
+const (
+	firstStopDelay   = 20 * time.Millisecond
+	longestStopDelay = time.Second
+)
+
+// stop has a group unregistered that raft has left for dead. A group that is not
+// registered any more was stopped by its owner, who knows what it did: nobody is
+// called, and it is not brought back.
+func (m *member) stop(o *opening) {
+	if !registered(m.key.server, m.key.id) {
+		m.drop(o)
+		return
+	}
+	m.sup.mu.Lock()
+	fault := o.fault
+	m.sup.mu.Unlock()
+	queue := proposalsOf(m.key.server, m.key.id)
+	delay := firstStopDelay
+	for attempt := 0; ; attempt++ {
+		if !m.counts(o) {
+			return
+		}
+		_ = guard(func() error { o.group.Owner.Stop(fault, attempt); return nil }) // it is called again
+		if !registered(m.key.server, m.key.id) {
+			break
+		}
+		time.Sleep(delay)
+		if delay *= 2; delay > longestStopDelay {
+			delay = longestStopDelay
+		}
+	}
+	unanswered := queue.count()
+	m.sup.mu.Lock()
+	o.down = true
+	// One that failed again soon after it was back is not tried at once.
+	if m.returned.IsZero() || time.Since(m.returned) > m.sup.options.LongestDelay {
+		m.delay = m.sup.options.FirstDelay
+	}
+	m.sup.mu.Unlock()
+	m.tell(Event{Kind: Stopped, Fault: fault, Unanswered: unanswered}, o)
+}

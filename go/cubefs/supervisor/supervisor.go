@@ -1,0 +1,196 @@
+package supervisor
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage"
+)
+
+// Owner runs a group: it knows how to stop it and how to start it again. Its
+// methods are called from goroutines of the supervisor and may block; a panic in
+// them is caught.
+type Owner interface {
+	// Stop makes the owner stop and unregister a group that is dead. It is called
+	// until the group is unregistered; attempt counts from 0.
+	Stop(fault cubefs.Fault, attempt int)
+	// Return starts the group again, on a log that was found to be good. It must
+	// open the log with Supervisor.Open. machine returns the state machine of the
+	// latest such call.
+	Return(machine func() raft.StateMachine) error
+	// Gone tells that the partition is no more: nobody waits for the group.
+	Gone() bool
+}
+
+// Group is a raft group whose log is opened.
+type Group struct {
+	ID           uint64
+	Server       *raft.RaftServer
+	StateMachine raft.StateMachine
+	Owner        Owner // nil: the group is only told of
+}
+
+// Options of a supervisor.
+type Options struct {
+	// OnEvent hears of every step, one call at a time for each group. It may
+	// block, which holds up that group's next step.
+	OnEvent func(Event)
+	// ByCall leaves groups down until BringBack is called. Otherwise they are
+	// tried after FirstDelay and, as long as that fails, or they fail again soon,
+	// in twice the time up to LongestDelay.
+	ByCall       bool
+	FirstDelay   time.Duration // default 1 s
+	LongestDelay time.Duration // default 60 s
+}
+
+const (
+	defaultFirstDelay   = time.Second
+	defaultLongestDelay = time.Minute
+	// returnsAtATime bounds how many groups start at once when a disk is back;
+	// CubeFS loads the partitions of a disk four at a time.
+	returnsAtATime = 4
+)
+
+// Supervisor watches groups. Its methods are safe for concurrent use.
+type Supervisor struct {
+	slots chan struct{}
+
+	mu      sync.Mutex
+	options Options
+	members map[key]*member
+	totals  Totals
+}
+
+type key struct {
+	server *raft.RaftServer
+	id     uint64
+}
+
+// New makes a supervisor.
+func New(options Options) *Supervisor {
+	s := &Supervisor{slots: make(chan struct{}, returnsAtATime), members: make(map[key]*member)}
+	s.SetOptions(options)
+	return s
+}
+
+// SetOptions changes the options, also for groups that are down already.
+func (s *Supervisor) SetOptions(options Options) {
+	if options.FirstDelay <= 0 {
+		options.FirstDelay = defaultFirstDelay
+	}
+	if options.LongestDelay <= 0 {
+		options.LongestDelay = defaultLongestDelay
+	}
+	if options.LongestDelay < options.FirstDelay {
+		options.LongestDelay = options.FirstDelay
+	}
+	s.mu.Lock()
+	s.options = options
+	for _, m := range s.members {
+		m.wakeUp()
+	}
+	s.mu.Unlock()
+}
+
+// Open opens the log of a group as cubefs.NewStorage does. What it returns goes
+// into the group's raft.RaftConfig; a fault of it is the supervisor's from then
+// on. OnFault of config is called as well. An error is returned; if it was the
+// disk's or the log's, and the group has an owner, it is brought back like one
+// that failed later.
+func (s *Supervisor) Open(dir string, config cubefs.Config, group Group) (storage.Storage, error) {
+	o := &opening{group: group, dir: dir}
+	o.member = s.memberOf(group)
+	also := config.OnFault
+	config.OnFault = func(f cubefs.Fault) {
+		o.faulted(f)
+		if also != nil {
+			also(f)
+		}
+	}
+	if config.Registered == nil {
+		config.Registered = func(id uint64) bool { return registered(group.Server, id) }
+	}
+	o.config = config
+	opened, err := cubefs.NewStorage(dir, &config)
+	if err != nil {
+		o.failed(err)
+		return nil, err
+	}
+	o.storage = opened
+	o.member.replace(o)
+	return &supervised{Storage: opened, opening: o}, nil
+}
+
+// Failed is for a caller that could not even get as far as Open.
+func (s *Supervisor) Failed(dir string, config cubefs.Config, group Group, err error) {
+	o := &opening{group: group, dir: dir, config: config}
+	o.member = s.memberOf(group)
+	o.failed(err)
+}
+
+// Forget ends the watch of a group: its log is not Bulkhead's any more.
+func (s *Supervisor) Forget(server *raft.RaftServer, id uint64) {
+	s.mu.Lock()
+	m := s.members[key{server, id}]
+	s.mu.Unlock()
+	if m != nil {
+		m.replace(nil)
+	}
+}
+
+// ErrNotDown is returned by BringBack for a group that is not down.
+var ErrNotDown = errors.New("the group is not down: it runs, was stopped by its owner, or is not known")
+
+// BringBack tries to bring back the groups with an id that are down, now. The
+// outcome is an Event.
+func (s *Supervisor) BringBack(id uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := ErrNotDown
+	for k, m := range s.members {
+		if k.id == id && m.latest != nil && m.latest.down {
+			m.called = true
+			m.wakeUp()
+			err = nil
+		}
+	}
+	return err
+}
+
+// registered tells whether a server has a group, dead or alive. It does not wait:
+// it reads the first index from the group's log, which is 1 at least.
+// RaftServer.IsRestoring says "not registered" of a group in its first snapshot.
+func registered(server *raft.RaftServer, id uint64) bool {
+	return server != nil && server.FirstCommittedIndex(id) != 0
+}
+
+// supervised is a log whose closing the supervisor hears of.
+type supervised struct {
+	*cubefs.Storage
+	opening *opening
+}
+
+// Close is called by raft when the group ends, for whatever reason.
+func (s *supervised) Close() {
+	s.Storage.Close()
+	s.opening.closed()
+}
+
+// comesBack are the errors of an open that pass, or that somebody repairs.
+var comesBack = []bulkhead.Code{
+	bulkhead.ErrIO, bulkhead.ErrNoSpace, bulkhead.ErrReadOnlyFilesystem, bulkhead.ErrStalled, bulkhead.ErrBusy,
+	bulkhead.ErrResourceExhausted, bulkhead.ErrPanic, bulkhead.ErrDamaged, bulkhead.ErrLostEntries,
+}
+
+func passes(err error) bool {
+	for _, code := range comesBack {
+		if errors.Is(err, code) {
+			return true
+		}
+	}
+	return false
+}

@@ -5,7 +5,7 @@ export CARGO_TERM_COLOR ?= auto
 
 
 .PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench simulate test-faults compare-faults check \
-	check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
+	cluster cluster-stop check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
 
 help:
 	@echo 'make test         set up what is missing and run all tests: Rust, C, Go with the race detector'
@@ -15,6 +15,7 @@ help:
 	@echo 'make simulate     random histories on the simulated disk: SEEDS=n or TIME=seconds fresh ones, SEED=0x... one again'
 	@echo 'make test-faults  real faults on ext4, xfs and btrfs: bad blocks, full disks, power cuts, kill -9 (root; 2 minutes)'
 	@echo 'make compare-faults  the same faults over CubeFS'"'"'s WAL, etcd'"'"'s, raft-wal and raft-engine as well (root; 5 minutes)'
+	@echo 'make cluster      a real CubeFS cluster on this machine: ENGINE=cubefs|bulkhead|mixed (root); make cluster-stop ends it'
 	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'
 	@echo 'make check-deep   short runs of the seven below, with a summary'
 	@echo 'make fuzz         SECONDS=n TARGETS=... inputs from libFuzzer: format, scan, directory, calls of the C ABI'
@@ -69,6 +70,12 @@ compare-faults: lib
 
 bench: tools
 	tests/bench/run full
+
+cluster: lib
+	sh tests/cluster/run.sh start
+
+cluster-stop: tools
+	sh tests/cluster/run.sh stop
 
 check: lib
 	$(CARGO) fmt --check

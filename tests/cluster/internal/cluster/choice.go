@@ -1,0 +1,43 @@
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Engines of the logs.
+const (
+	EngineCubeFS   = "cubefs"
+	EngineBulkhead = "bulkhead"
+	EngineMixed    = "mixed"
+)
+
+// share is the part of the partitions, in percent, whose log is kept by Bulkhead.
+var share = map[string]float64{EngineCubeFS: 0, EngineBulkhead: 100, EngineMixed: 50}
+
+// Choice is which engine keeps the logs of datanodes, metanodes and the master, and how durable Bulkhead's are.
+type Choice struct {
+	Engine string `json:"engine"` // cubefs, bulkhead or mixed
+	Mode   string `json:"mode"`   // sync, interval or none
+}
+
+// Check names what is not possible.
+func (c Choice) Check() error {
+	if _, known := share[c.Engine]; !known {
+		return fmt.Errorf("ENGINE=%s: it must be cubefs, bulkhead or mixed", c.Engine)
+	}
+	switch c.Mode {
+	case "sync", "interval", "none":
+		return nil
+	}
+	return fmt.Errorf("MODE=%s: it must be sync, interval or none", c.Mode)
+}
+
+// policyVariable is where package factory of go/cubefs looks for its policy.
+const policyVariable = "BULKHEAD_CUBEFS_POLICY"
+
+// environment gives a server process its policy.
+func (c Choice) environment() (string, error) {
+	policy, err := json.Marshal(map[string]any{"enabled": c.Engine != EngineCubeFS, "percent": share[c.Engine], "mode": c.Mode})
+	return policyVariable + "=" + string(policy), err
+}

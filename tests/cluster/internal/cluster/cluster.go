@@ -1,0 +1,172 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Cluster is a running cluster.
+type Cluster struct {
+	Layout    Layout     `json:"layout"`
+	Choice    Choice     `json:"choice"`
+	Processes []*Process `json:"processes"` // servers, then the client
+}
+
+const (
+	stopLimit = 5 * time.Second // CubeFS's master does not end on SIGTERM
+	client    = "client"
+	// commandLimit of CubeFS's command line, in seconds.
+	commandLimit = 60
+)
+
+// New prepares the directories of a cluster. What an earlier one left there is removed, unless it still runs.
+func New(l Layout, choice Choice) (*Cluster, error) {
+	if old, err := Open(l); err == nil {
+		for _, p := range old.Processes {
+			if p.Alive() {
+				return nil, fmt.Errorf("a cluster is running already (%s is process %d): make cluster-stop ends it", p.Name, p.PID)
+			}
+		}
+		if err := old.Stop(); err != nil {
+			return nil, err
+		}
+	}
+	for _, dir := range []string{l.Run, l.Logs} {
+		if err := os.RemoveAll(dir); err != nil {
+			return nil, err
+		}
+	}
+	c := &Cluster{Layout: l, Choice: choice}
+	return c, c.prepare()
+}
+
+func (c *Cluster) prepare() error {
+	dirs := []string{c.Layout.Mount(), c.Layout.Logs}
+	for _, n := range Servers() {
+		dirs = append(dirs, c.Layout.Dir(n))
+		if n.Role == DataNode {
+			dirs = append(dirs, c.Layout.Disk(n))
+		}
+	}
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	for _, n := range Servers() {
+		if err := writeConfig(c.Layout.config(n.Name()), serverConfig(c.Layout, n)); err != nil {
+			return err
+		}
+	}
+	if err := writeConfig(filepath.Join(c.Layout.Run, ".cfs-cli.json"), map[string]any{
+		"masterAddr": []string{Node{Master, 1}.Addr()}, "timeout": commandLimit,
+	}); err != nil {
+		return err
+	}
+	return writeConfig(c.Layout.config(client), clientConfig(c.Layout))
+}
+
+// Open finds the cluster that runs in a layout, if one does.
+func Open(l Layout) (*Cluster, error) {
+	text, err := os.ReadFile(l.state())
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{}
+	if err := json.Unmarshal(text, c); err != nil {
+		return nil, fmt.Errorf("%s: %w", l.state(), err)
+	}
+	return c, nil
+}
+
+func (c *Cluster) save() error {
+	text, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(c.Layout.state(), append(text, '\n'), 0o644)
+}
+
+// StartServer starts one server process, for the first time or again.
+func (c *Cluster) StartServer(n Node) error {
+	policy, err := c.Choice.environment()
+	if err != nil {
+		return err
+	}
+	return c.launch(n.Name(), []string{policy}, "server", "-c", c.Layout.config(n.Name()))
+}
+
+func (c *Cluster) launch(name string, env []string, program string, args ...string) error {
+	p, err := start(name, c.Layout.output(name), env, filepath.Join(c.Layout.Programs, program), args...)
+	if err != nil {
+		return err
+	}
+	for i, old := range c.Processes {
+		if old.Name == name {
+			c.Processes[i] = p
+			return c.save()
+		}
+	}
+	c.Processes = append(c.Processes, p)
+	return c.save()
+}
+
+// Process finds one by name; nil if it was never started.
+func (c *Cluster) Process(name string) *Process {
+	for _, p := range c.Processes {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// Alive counts the server processes that run.
+func (c *Cluster) Alive() (alive int) {
+	for _, n := range Servers() {
+		if p := c.Process(n.Name()); p != nil && p.Alive() {
+			alive++
+		}
+	}
+	return alive
+}
+
+// dead names the first server process that has ended, with where its last words are.
+func (c *Cluster) dead() error {
+	for _, n := range Servers() {
+		if p := c.Process(n.Name()); p != nil && !p.Alive() {
+			return fmt.Errorf("%s has ended; see %s and %s", n.Name(), c.Layout.output(n.Name()), filepath.Join(c.Layout.Logs, n.Name()))
+		}
+	}
+	return nil
+}
+
+// Stop ends everything and removes what it wrote, except the logs. The client goes first: who hangs in its mount is freed by that.
+func (c *Cluster) Stop() error {
+	err := errors.Join(c.Unmount(), c.StopServers())
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(c.Layout.Run)
+}
+
+// StopServers ends the server processes, datanodes first and the master last.
+func (c *Cluster) StopServers() error {
+	var errs []error
+	nodes := Servers()
+	for i := len(nodes) - 1; i >= 0; i-- {
+		if p := c.Process(nodes[i].Name()); p != nil {
+			p.Signal(sigTerm)
+		}
+	}
+	for i := len(nodes) - 1; i >= 0; i-- {
+		if p := c.Process(nodes[i].Name()); p != nil {
+			errs = append(errs, p.Stop(stopLimit))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,73 @@
+package cluster
+
+import (
+	"fmt"
+	"net/url"
+)
+
+// LocalPartition is what a datanode says of a partition of its own.
+type LocalPartition struct {
+	ID     uint64 `json:"id"`
+	Status int    `json:"status"`
+	Path   string `json:"path"`
+}
+
+// LocalPartitions asks a datanode for its partitions.
+func LocalPartitions(n Node) ([]LocalPartition, error) {
+	var v struct {
+		Partitions []LocalPartition `json:"partitions"`
+	}
+	err := call(n.ProfURL()+"/partitions", nil, &v)
+	return v.Partitions, err
+}
+
+// RaftStatus of a group, as one node sees it.
+type RaftStatus struct {
+	NodeID, Leader, Term, Index, Commit, Applied uint64
+	PendQueue                                    int
+	Stopped                                      bool
+	State                                        string
+	Replicas                                     map[string]struct {
+		Match  uint64
+		Active bool
+		State  string
+	}
+}
+
+// Raft asks a datanode for the raft group of a partition. A dead group may not answer.
+func Raft(n Node, partition uint64) (s RaftStatus, err error) {
+	err = call(n.ProfURL()+"/raftStatus", url.Values{"raftID": {fmt.Sprint(partition)}}, &s)
+	return s, err
+}
+
+// Extent is a piece of a file: Size bytes at FileOffset lie at ExtentOffset of an extent of a data partition.
+type Extent struct {
+	FileOffset, ExtentOffset int64
+	PartitionID              uint64 `json:"PartitionId"`
+	ExtentID                 uint64 `json:"ExtentId"`
+	Size                     int64
+}
+
+// Extents asks the metanodes where an inode's data lies.
+func Extents(inode uint64) ([]Extent, error) {
+	partitions, err := MetaPartitions()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range partitions {
+		if inode < p.Start || inode > p.End {
+			continue
+		}
+		node, ok := NodeOfAddr(MetaNode, p.LeaderAddr)
+		if !ok {
+			return nil, fmt.Errorf("metadata partition %d has no leader", p.PartitionID)
+		}
+		var v struct {
+			Extents []Extent `json:"eks"`
+		}
+		query := url.Values{"pid": {fmt.Sprint(p.PartitionID)}, "ino": {fmt.Sprint(inode)}}
+		err := call(node.ProfURL()+"/getExtentsByInode", query, &v)
+		return v.Extents, err
+	}
+	return nil, fmt.Errorf("no metadata partition has inode %d", inode)
+}

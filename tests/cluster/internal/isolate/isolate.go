@@ -1,0 +1,124 @@
+// Package isolate runs a command in mount, process and network namespaces of its own. When it ends, however it ends, the kernel
+// kills every process in there and takes down every mount, and with the mounts the loop devices. Its loopback addresses are its
+// own, too: nothing outside can be in the way.
+package isolate
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	stageVariable = "BULKHEAD_CLUSTER_STAGE"
+	stageInit     = "init"
+	stageInside   = "inside"
+)
+
+// Inside tells whether this process is the one that was run in the namespaces.
+func Inside() bool { return os.Getenv(stageVariable) == stageInside }
+
+// Init is to be called first thing in main: in the first process of the namespaces it does not return.
+func Init() {
+	if os.Getenv(stageVariable) != stageInit {
+		return
+	}
+	code, err := runInit()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+	}
+	os.Exit(code)
+}
+
+// runInit is a process of its own, so that the end of the namespaces does not wait for the command's threads: those that write
+// to a mount hang until its client has been killed.
+func runInit() (int, error) {
+	// Nothing that is mounted in here is seen outside.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return 2, fmt.Errorf("cannot make mounts private: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return 2, fmt.Errorf("cannot mount /proc: %w", err)
+	}
+	if err := loopbackUp(); err != nil {
+		return 2, fmt.Errorf("cannot bring the loopback interface up: %w", err)
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), stageVariable+"="+stageInside)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return exitCode(cmd.Run())
+}
+
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
+}
+
+// ErrLimit means that the command did not end in time; everything of it is gone.
+var ErrLimit = errors.New("did not end in time")
+
+// ErrInterrupted means that this process was told to end; everything of the command is gone.
+var ErrInterrupted = errors.New("interrupted")
+
+// Run runs this program with other arguments in new namespaces, for no longer than the limit.
+func Run(limit time.Duration, args ...string) error {
+	runtime.LockOSThread() // Pdeathsig is about the thread that started the child
+	defer runtime.UnlockOSThread()
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), stageVariable+"="+stageInit)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET,
+		Pdeathsig:  syscall.SIGKILL,
+		Setpgid:    true, // an interrupt from the terminal comes to this process alone
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("cannot make namespaces: %w", err)
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(stop)
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-timer.C:
+		_ = cmd.Process.Kill()
+		<-ended
+		return fmt.Errorf("%w (%v)", ErrLimit, limit)
+	case <-stop:
+		_ = cmd.Process.Kill()
+		<-ended
+		return ErrInterrupted
+	}
+}
+
+func exitCode(err error) (int, error) {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() >= 0 {
+		return exit.ExitCode(), nil
+	}
+	if err != nil {
+		return 2, err
+	}
+	return 0, nil
+}

@@ -217,8 +217,8 @@ impl Host for DiskHost {
         }
     }
 
-    fn reserved(&self, what: Reserved) -> Option<Arc<dyn File>> {
-        self.0.reserve.take(what)
+    fn reserved(&self, what: Reserved, bytes: u64) -> Option<Arc<dyn File>> {
+        self.0.reserve.take(what, bytes)
     }
 
     fn keep_orphan(&self, orphan: Orphan) {

@@ -12,22 +12,28 @@ use std::sync::Arc;
 /// Files of each kind.
 const FILES: usize = 4;
 
+/// Files and their bytes.
+type Files = Mutex<Vec<(Arc<dyn File>, u64)>>;
+
 #[derive(Default)]
 pub struct Reserve {
-    segments: Mutex<Vec<Arc<dyn File>>>,
-    roots: Mutex<Vec<Arc<dyn File>>>,
+    segments: Files,
+    roots: Files,
 }
 
 impl Reserve {
-    fn files(&self, what: Reserved) -> &Mutex<Vec<Arc<dyn File>>> {
+    fn files(&self, what: Reserved) -> &Files {
         match what {
             Reserved::Segment => &self.segments,
             Reserved::Root => &self.roots,
         }
     }
 
-    pub fn take(&self, what: Reserved) -> Option<Arc<dyn File>> {
-        self.files(what).lock().pop()
+    /// A file of at least `bytes`. One that is too small stays: once given up, its space goes to others.
+    pub fn take(&self, what: Reserved, bytes: u64) -> Option<Arc<dyn File>> {
+        let mut files = self.files(what).lock();
+        let fit = files.iter().position(|(_, has)| *has >= bytes)?;
+        Some(files.swap_remove(fit).0)
     }
 
     pub fn clear(&self) {
@@ -56,8 +62,9 @@ impl Reserve {
     fn fill(&self, dir: &dyn Dir, segment_bytes: u32) {
         for (what, bytes) in [(Reserved::Root, ROOT_BYTES), (Reserved::Segment, segment_bytes as usize)] {
             while self.files(what).lock().len() < FILES {
-                match written(dir, bytes.next_multiple_of(dir.device().block_bytes as usize)) {
-                    Ok(file) => self.files(what).lock().push(file),
+                let bytes = bytes.next_multiple_of(dir.device().block_bytes as usize);
+                match written(dir, bytes) {
+                    Ok(file) => self.files(what).lock().push((file, bytes as u64)),
                     Err(_) => return,
                 }
             }

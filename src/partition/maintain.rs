@@ -1,7 +1,7 @@
 //! Housekeeping of one partition, off the append path: spare segments, syncing what mode none has filled, removing files, last marks.
 
 use super::append::{fits, record_bytes, Checksums};
-use super::heal::BAD_FILE_PREFIX;
+use super::create::BAD_FILE_PREFIX;
 use super::log::{Extent, Log};
 use super::types::{EntryRef, Mode, State};
 use super::Partition;

@@ -3,6 +3,7 @@
 mod append;
 mod close;
 mod compact;
+mod create;
 mod flush;
 mod hard_state;
 mod heal;
@@ -16,6 +17,7 @@ mod read;
 mod recover;
 mod recovery;
 mod rescue;
+mod rewrite;
 mod root;
 mod status;
 mod trouble;
@@ -61,8 +63,8 @@ pub trait Host: Send + Sync {
     fn probe_later(&self, partition: Weak<Partition>, delay: Duration);
     /// A partition has let go of its directory.
     fn closed(&self) {}
-    /// A written file without a name, for what must go on when the disk is full.
-    fn reserved(&self, what: Reserved) -> Option<Arc<dyn File>>;
+    /// A written file without a name of at least `bytes`, for what must go on when the disk is full.
+    fn reserved(&self, what: Reserved, bytes: u64) -> Option<Arc<dyn File>>;
     /// Keeps what a partition closes with and the disk may not have; `orphan` gives it back, once.
     fn keep_orphan(&self, orphan: Orphan);
     fn orphan(&self, incarnation: &Id) -> Option<Orphan>;

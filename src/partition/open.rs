@@ -2,6 +2,7 @@
 
 use super::log::{Extent, Live, Log};
 use super::recovery::{read_root, Found, Recovery};
+use super::rescue::rescue_unsynced;
 use super::root::{RootWriter, ROOT_NAME};
 use super::types::{EngineConfig, Mode, PartitionConfig, State};
 use super::watch::classify;
@@ -227,14 +228,13 @@ impl Partition {
     /// The entries that may not be durable are checked like all others, so they are good; they are written anew, into a new segment.
     fn load_from_cache(&self, dir: &dyn Dir, root: Root, cached: Found, durable: u64, end: BeginData) -> Result<()> {
         self.adopt(dir, root, cached, true)?;
-        let (from, last, live) = {
+        let rescue = {
             let mut log = self.log.lock();
             // Until this is done a recovery has to begin at the beginning.
             log.sound = false;
-            (durable.max(log.compaction.0) + 1, log.last.0, log.live.clone())
+            rescue_unsynced(&log, durable.max(log.compaction.0) + 1, end)
         };
-        let rescue = self.rescue_unsynced(from, last, &live, end)?;
-        let healed = self.heal_with(rescue, true);
+        let healed = self.heal_with(&rescue, true);
         let mut log = self.log.lock();
         if log.state != State::Recovering {
             return Err(self.fault_error(&log, Op::Recover));

@@ -3,7 +3,7 @@
 
 use super::append::Checksums;
 use super::log::Log;
-use super::rescue::{entries_of, Rescue};
+use super::rescue::{entries_of, Origin, Rescue};
 use super::types::{Entry, EntryRef, Mode};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
@@ -71,7 +71,8 @@ impl Partition {
             Ok(())
         } else {
             let entries: Vec<Entry> = orphan.entries.iter().filter(|e| e.index > compaction).cloned().collect();
-            match self.heal_with(Rescue { first: first.max(compaction + 1), entries, end, groups: 0 }, true) {
+            let first = first.max(compaction + 1);
+            match self.heal_with(&Rescue { first, end, from: Origin::Memory(entries), groups: 0 }, true) {
                 Err(e) if e.cause() == Cause::NoSpace && self.mode == Mode::Interval => {
                     return self.wait_for_space(&orphan, e)
                 }

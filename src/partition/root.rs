@@ -58,7 +58,7 @@ impl RootWriter {
         let fresh = dir.create(NEW_ROOT_NAME, Access::Durable).and_then(|f| write_durable_at(&*f, &self.buf, 0));
         match (fresh, host) {
             (Err(e), Some(host)) if Cause::of_errno(errno_of(&e)) == Cause::NoSpace => {
-                let reserved = dir.adopt(host.reserved(Reserved::Root).ok_or(e)?);
+                let reserved = dir.adopt(host.reserved(Reserved::Root, self.buf.len() as u64).ok_or(e)?);
                 write_durable_at(&*reserved, &self.buf, 0)?;
                 remove_if_there(dir, NEW_ROOT_NAME)?;
                 dir.link(&*reserved, NEW_ROOT_NAME)?;

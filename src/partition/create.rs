@@ -1,0 +1,79 @@
+//! Creates a segment's file: another one if writing it fails, one of the disk's reserve if there is no space.
+
+use super::types::Mode;
+use super::{Partition, Reserved};
+use crate::error::{Cause, Error, Op, Result};
+use crate::io::{Access, Dir, File};
+use crate::segment::Segment;
+use std::sync::Arc;
+
+/// Files tried for one segment: on a bad block the next file gets other blocks.
+const FILES_MAX: u32 = 3;
+/// Files with bad blocks that are kept until the next open, so that nothing else gets their blocks meanwhile.
+const BAD_FILES_MAX: u64 = 8;
+/// How their names begin.
+pub(super) const BAD_FILE_PREFIX: &str = "bad-";
+
+impl Partition {
+    /// Where writing a file fails, another is tried at once: nothing is at stake yet, and a new file lies on other blocks as long as the
+    /// failed one keeps its own.
+    pub(super) fn create_file(&self, segment: &Segment, recycled: Option<&str>, op: Op) -> Result<Arc<dyn File>> {
+        let dir = self.dir(op)?;
+        let files = if self.limits.heal_limit_ms == 0 { 1 } else { FILES_MAX };
+        let mut attempt = 1;
+        let mut first: Option<Error> = None;
+        let mut told = false;
+        loop {
+            let error = match segment.create(&*dir, self.segment_access(), recycled.filter(|_| attempt == 1)) {
+                Ok(file) => {
+                    if told {
+                        self.tell_end_of_trouble(&mut self.log.lock());
+                    }
+                    return Ok(file);
+                }
+                Err(e) => self.io_error(op, &e, "creating a segment", &segment.name()),
+            };
+            if attempt == files || !matches!(error.cause(), Cause::IoError | Cause::Resource) {
+                return Err(first.unwrap_or(error));
+            }
+            attempt += 1;
+            if first.is_none() {
+                told = self.tell_before_retry(&error);
+                first = Some(error);
+            }
+            self.set_bad_file_aside(&*dir, segment);
+        }
+    }
+
+    /// The segment in a file of the reserve, if there is one that has room for records of `need` bytes. It has that file's capacity.
+    pub(super) fn create_from_reserve(&self, planned: &Segment, need: u64) -> Option<(Arc<Segment>, Arc<dyn File>)> {
+        let header = &planned.header;
+        let bytes = u64::from(header.header_bytes) + need.next_multiple_of(u64::from(header.block_bytes));
+        let dir = self.dir(Op::Recover).ok()?;
+        let reserved = dir.adopt(self.host.reserved(Reserved::Segment, bytes)?);
+        let segment = Segment::new(planned.header, reserved.len().ok()?);
+        segment.index.lock().mark_complete();
+        let file = segment.create_in(&*dir, &*reserved, self.segment_access()).ok()?;
+        Some((Arc::new(segment), file))
+    }
+
+    fn segment_access(&self) -> Access {
+        if self.mode == Mode::None {
+            Access::Buffered
+        } else {
+            Access::Durable
+        }
+    }
+
+    fn set_bad_file_aside(&self, dir: &dyn Dir, segment: &Segment) {
+        let number = {
+            let mut log = self.log.lock();
+            log.bad_files += 1;
+            log.bad_files
+        };
+        if number <= BAD_FILES_MAX {
+            // If it cannot be renamed the next attempt removes it.
+            let _ = dir.rename(&segment.name(), &format!("{BAD_FILE_PREFIX}{:016x}-{number}", segment.sequence()));
+        }
+    }
+}

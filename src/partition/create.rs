@@ -19,7 +19,6 @@ impl Partition {
     /// failed one keeps its own.
     pub(super) fn create_file(&self, segment: &Segment, recycled: Option<&str>, op: Op) -> Result<Arc<dyn File>> {
         let dir = self.dir(op)?;
-        let files = if self.limits.heal_limit_ms == 0 { 1 } else { FILES_MAX };
         let mut attempt = 1;
         let mut first: Option<Error> = None;
         let mut told = false;
@@ -33,7 +32,7 @@ impl Partition {
                 }
                 Err(e) => self.io_error(op, &e, "creating a segment", &segment.name()),
             };
-            if attempt == files || !matches!(error.cause(), Cause::IoError | Cause::Resource) {
+            if attempt == FILES_MAX || !self.tries_other_files(error.cause()) {
                 return Err(first.unwrap_or(error));
             }
             attempt += 1;
@@ -43,6 +42,11 @@ impl Partition {
             }
             self.set_bad_file_aside(&*dir, segment);
         }
+    }
+
+    /// True if the owner has heard of an error of this kind when `create_file` gives up.
+    pub(super) fn tries_other_files(&self, cause: Cause) -> bool {
+        self.limits.heal_limit_ms != 0 && matches!(cause, Cause::IoError | Cause::Resource)
     }
 
     /// The segment in a file of the reserve, if there is one that has room for records of `need` bytes. It has that file's capacity.

@@ -51,6 +51,7 @@ impl Partition {
         let tokens: Vec<u64> = log.groups.drain(..).flat_map(|g| g.tokens).collect();
         log.undo.clear();
         log.sealed.clear();
+        log.put_off = None;
         log.cut_live(rescue.first);
         let parts = sealed.iter().chain([&tail]);
         log.live.extend(parts.clone().filter_map(Rewritten::live));

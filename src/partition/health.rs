@@ -130,6 +130,7 @@ impl Partition {
             group.abandon();
         }
         log.trouble = None;
+        log.put_off = None;
         log.forget_wishes();
         // Versions are never used twice: whoever waits for one of these finds it in what the fault ended.
         log.root.done = log.root.wanted;
@@ -261,6 +262,6 @@ impl Partition {
         };
         // Reads on the caller's thread take as long as the disk does; a recovery must not.
         let reads = matches!(op, Op::Recover | Op::Open);
-        Ok(Arc::new(WatchedDir { inner, calls: self.calls.clone(), reads }))
+        Ok(Arc::new(WatchedDir::new(inner, self.calls.clone(), reads)))
     }
 }

@@ -103,6 +103,13 @@ pub(super) struct Ended {
 /// Faults remembered for late waiters; one that is later still is told that its call failed.
 const ENDED_MAX: usize = 16;
 
+/// Making a segment ahead of time has failed. Nothing relies on it as long as the tail has room, so it is tried again later.
+#[derive(Clone, Copy)]
+pub(super) struct PutOff {
+    pub tries: u32,
+    pub until: Instant,
+}
+
 /// A change that the next root write makes.
 #[derive(Clone, Copy, Default)]
 pub(super) struct RootVersions {
@@ -182,6 +189,7 @@ pub(super) struct Log {
     pub tried_sequence: u64,
     /// The highest number that a begin record was written for.
     pub newest_begun: u64,
+    pub put_off: Option<PutOff>,
     /// Bytes of the next segment.
     pub segment_bytes: u64,
     /// How many spares the rate asks for.
@@ -251,6 +259,7 @@ impl Log {
             next_sequence: 1,
             tried_sequence: 0,
             newest_begun: 0,
+            put_off: None,
             segment_bytes: 0,
             spare_target: 1,
             sealed: Vec::new(),

@@ -2,10 +2,10 @@
 
 use super::append::{fits, record_bytes, Checksums};
 use super::create::BAD_FILE_PREFIX;
-use super::log::{Extent, Log};
+use super::log::{Extent, Log, PutOff};
 use super::types::{EntryRef, Mode, State};
 use super::Partition;
-use crate::error::{Cause, Op};
+use crate::error::{Cause, Error, Op};
 use crate::format::RecordType;
 use crate::io::Dir;
 use crate::segment::{remove_if_there, Segment};
@@ -13,6 +13,9 @@ use std::time::Duration;
 
 /// A log without appends for this long writes its last mark out.
 const IDLE: Duration = Duration::from_secs(1);
+/// How long the making of a spare is put off after a failure; the time doubles with each further one, this often at most.
+const PUT_OFF_MIN: Duration = Duration::from_secs(1);
+const PUT_OFF_DOUBLINGS_MAX: u32 = 6;
 
 impl Partition {
     /// Called by the disk's housekeeping thread when there may be something to do.
@@ -42,6 +45,9 @@ impl Partition {
     /// Called about once a second.
     pub fn tick(&self) {
         let mut log = self.log.lock();
+        if log.put_off.is_some_and(|p| p.until <= self.host.now()) {
+            self.maintain_soon();
+        }
         if !self.mark_is_due(&log) {
             return;
         }
@@ -111,6 +117,7 @@ impl Partition {
                     || log.tail.is_none()
                     || log.trouble.is_some()
                     || log.spares.len() >= log.spare_target
+                    || log.put_off.is_some_and(|p| p.until > self.host.now())
                 {
                     return;
                 }
@@ -121,16 +128,27 @@ impl Partition {
                 (sequence, faults)
             };
             if let Err(error) = self.back_segments(sequence) {
-                // Nothing is at stake while the current segment has room: too little space or too few descriptors may pass, and another
-                // thread may still be making one. A late failure of something that a fault has ended says nothing of what recovered since.
+                // A late failure of something that a fault has ended says nothing of what recovered since.
                 let mut log = self.log.lock();
-                let passes = matches!(error.cause(), Cause::NoSpace | Cause::Resource | Cause::Stalled);
-                if !passes && log.fault_count == faults {
-                    self.latch(&mut log, error, State::Unavailable);
+                if log.fault_count == faults {
+                    self.put_off(&mut log, &error);
                 }
                 return;
             }
         }
+    }
+
+    /// No segment can be made ahead. The files that failed are abandoned, nothing relied on them, and the tail has room: the owner is told
+    /// once, and it is tried again with back-off. Whoever needs the segment tries at once, and latches if there is none to be had.
+    fn put_off(&self, log: &mut Log, error: &Error) {
+        let tries = log.put_off.map_or(0, |p| p.tries + 1);
+        let heard = self.tries_other_files(error.cause()) || error.cause() == Cause::Stalled;
+        if tries == 0 && !heard {
+            log.counters.errors += 1;
+            self.tell(log, error.cause(), error);
+        }
+        let until = self.host.now() + PUT_OFF_MIN * (1 << tries.min(PUT_OFF_DOUBLINGS_MAX));
+        log.put_off = Some(PutOff { tries, until });
     }
 
     /// Mode none: makes filled segments durable, oldest first. It bounds what a power cut can cost and what the next open has to scan.

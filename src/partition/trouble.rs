@@ -137,7 +137,8 @@ impl Partition {
     pub(super) fn tell_before_retry(&self, error: &Error) -> bool {
         let mut log = self.log.lock();
         log.counters.errors += 1;
-        let news = matches!(log.state, State::ReadWrite | State::ReadOnly) && log.trouble.is_none();
+        let known = log.trouble.is_some() || log.put_off.is_some();
+        let news = matches!(log.state, State::ReadWrite | State::ReadOnly) && !known;
         if news {
             self.tell(&log, error.cause(), error);
         }

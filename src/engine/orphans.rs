@@ -1,24 +1,42 @@
 //! What faulted partitions left behind when they were closed, until their directories are opened again.
 
+use super::queue::Tag;
 use crate::format::Id;
-use crate::partition::Orphan;
+use crate::partition::{Event, Orphan};
 use crate::sync::Mutex;
 
-/// Most memory that orphans may hold; the oldest go first.
+/// Most memory that orphans' entries may hold; beyond that the oldest are left with what says which are lost.
 const BYTES_MAX: usize = 256 << 20;
+/// Most orphans, about 150 bytes each without entries.
+const ORPHANS_MAX: usize = 1 << 16;
 
 #[derive(Default)]
 pub struct Orphans(Mutex<Vec<Orphan>>);
 
 impl Orphans {
-    pub fn keep(&self, orphan: Orphan) {
+    /// Returns events for the owners whose entries had to go.
+    pub fn keep(&self, orphan: Orphan) -> Vec<(Event, Tag)> {
         let mut orphans = self.0.lock();
         orphans.retain(|o| o.incarnation != orphan.incarnation);
         orphans.push(orphan);
+        let mut gone = Vec::new();
         let mut held: usize = orphans.iter().map(Orphan::bytes).sum();
-        while held > BYTES_MAX && orphans.len() > 1 {
-            held -= orphans.remove(0).bytes();
+        let mut older = orphans.len() - 1;
+        for orphan in orphans.iter_mut() {
+            if held <= BYTES_MAX || older == 0 {
+                break;
+            }
+            older -= 1;
+            let bytes = orphan.bytes();
+            if bytes > 0 {
+                held -= bytes;
+                gone.push(orphan.forget_entries());
+            }
         }
+        if orphans.len() > ORPHANS_MAX {
+            gone.push(orphans.remove(0).forget_entries());
+        }
+        gone
     }
 
     pub fn take(&self, incarnation: &Id) -> Option<Orphan> {

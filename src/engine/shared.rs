@@ -4,7 +4,7 @@ use super::orphans::Orphans;
 use super::queue::{CompletionQueue, EventQueue};
 use super::watchdog::Watchdog;
 use crate::error::Op;
-use crate::partition::{EngineConfig, Partition};
+use crate::partition::{EngineConfig, Orphan, Partition};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -23,6 +23,12 @@ impl Shared {
     pub fn cache_taken(&self, bytes: usize) -> bool {
         let held = self.cached_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         held as u64 > self.config.read_cache_bytes
+    }
+
+    pub fn keep_orphan(&self, orphan: Orphan) {
+        for (event, tag) in self.orphans.keep(orphan) {
+            self.events.push(event, tag);
+        }
     }
 
     pub fn cache_released(&self, bytes: usize) -> bool {

@@ -199,7 +199,7 @@ impl Host for SteppedHost {
     }
 
     fn keep_orphan(&self, orphan: Orphan) {
-        self.0.shared.orphans.keep(orphan);
+        self.0.shared.keep_orphan(orphan);
     }
 
     fn orphan(&self, incarnation: &Id) -> Option<Orphan> {

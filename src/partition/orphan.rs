@@ -4,14 +4,18 @@
 use super::append::Checksums;
 use super::log::Log;
 use super::rescue::{entries_of, Origin, Rescue};
-use super::types::{Entry, EntryRef, Mode};
+use super::types::{Entry, EntryRef, Event, Mode, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{Id, Root};
+use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
 
 /// Acknowledged entries of a closed partition that the disk may not have.
 pub struct Orphan {
     pub incarnation: Id,
+    partition_id: u64,
+    tag: Arc<AtomicU64>,
     /// The opening that was the last to write the root, and the one that may have: another one since, and this says nothing any more.
     epochs: [Id; 2],
     /// Mode interval: entries that are in memory only.
@@ -27,6 +31,27 @@ impl Orphan {
     pub fn bytes(&self) -> usize {
         self.entries.iter().map(|e| e.data.len() + std::mem::size_of::<Entry>()).sum()
     }
+
+    /// Gives the memory back. What stays is how far the log was acknowledged: the next open says what is lost. Returns the event for the
+    /// owner, and the tag that goes with it.
+    pub fn forget_entries(&mut self) -> (Event, Arc<AtomicU64>) {
+        let entries = std::mem::take(&mut self.entries);
+        let first = entries.first().map_or(self.durable + 1, |e| e.index);
+        let event = Event {
+            sequence: 0,
+            partition_id: self.partition_id,
+            time_unix_ns: 0,
+            from: State::Closed,
+            to: State::Closed,
+            cause: Cause::LostEntries,
+            op: Op::Close,
+            errno: 0,
+            merged: 0,
+            range: (first, self.last.0),
+            tag: 0,
+        };
+        (event, self.tag.clone())
+    }
 }
 
 impl Partition {
@@ -39,6 +64,8 @@ impl Partition {
         }
         self.host.keep_orphan(Orphan {
             incarnation: log.stored.incarnation,
+            partition_id: self.id,
+            tag: self.tag.clone(),
             epochs: [log.stored.epoch, log.desired.epoch],
             entries: if unflushed { entries_of(log) } else { Vec::new() },
             durable: log.durable.index,

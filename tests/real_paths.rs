@@ -171,10 +171,7 @@ fn damage_opens_as_unavailable_and_changes_nothing() {
 /// Runs one test of this program in a process of its own, as another user if `nobody` is set; returns what it printed.
 fn in_child(test: &str, path: &Path, nobody: bool) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args([test, "--exact", "--nocapture", "--include-ignored"])
-        .env("BULKHEAD_CHILD_PATH", path)
-        .stderr(Stdio::null());
+    command.args([test, "--exact", "--nocapture"]).env("BULKHEAD_CHILD_PATH", path).stderr(Stdio::null());
     if nobody {
         use std::os::unix::process::CommandExt;
         command.uid(65534).gid(65534);
@@ -182,8 +179,8 @@ fn in_child(test: &str, path: &Path, nobody: bool) -> String {
     String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
 }
 
+/// The child half of other tests: by itself it does nothing.
 #[test]
-#[ignore = "the child half of other tests"]
 fn child_opens_and_says_how_it_went() {
     let Some(path) = std::env::var_os("BULKHEAD_CHILD_PATH") else { return };
     match engine().open_partition(PartitionConfig::new(PathBuf::from(path), 7)) {
@@ -192,8 +189,8 @@ fn child_opens_and_says_how_it_went() {
     }
 }
 
+/// The child half of another test: by itself it does nothing.
 #[test]
-#[ignore = "the child half of another test"]
 fn child_opens_and_waits_to_be_killed() {
     let Some(path) = std::env::var_os("BULKHEAD_CHILD_PATH") else { return };
     let engine = engine();
@@ -224,7 +221,7 @@ fn f26_a_second_process_is_refused_and_a_killed_owner_leaves_no_lock() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("p");
     let mut owner = Command::new(std::env::current_exe().unwrap())
-        .args(["child_opens_and_waits_to_be_killed", "--exact", "--nocapture", "--include-ignored"])
+        .args(["child_opens_and_waits_to_be_killed", "--exact", "--nocapture"])
         .env("BULKHEAD_CHILD_PATH", &path)
         .stdout(Stdio::piped())
         .spawn()

@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use bulkhead::io::sim::{Crash, SimDisk};
-use bulkhead::{Mode, Partition, State, Status};
+use bulkhead::{Cause, Mode, Partition, State, Status};
 use support::field::*;
 use support::*;
 
@@ -114,31 +114,66 @@ fn f09_a_refused_append_takes_nothing_else_with_it() {
     });
 }
 
+/// Without a reserve (it is made a second after the first open) nothing can be made: recover says so, at once, and costs nothing.
 #[test]
-#[ignore = "needs the reserve of space"]
-fn f09_recover_works_on_a_full_disk() {
+fn f09_recover_on_a_full_disk_answers_and_takes_nothing() {
     each_full_disk(|mode, disk, what| {
         let engine = engine(&disk);
         let p = reopen(&engine, "/p1", 1, mode);
-        fill(&p, what);
+        p.recover().unwrap_or_else(|e| panic!("{what}: nothing is wrong right after the open: {e}"));
+        p.set_hard_state(hard(7, 2, 0)).unwrap_or_else(|e| panic!("{what}: a vote before any append: {e}"));
+        let last = fill(&p, what);
         disk.set_free(0);
-        p.recover().unwrap_or_else(|e| panic!("{what}: {e}"));
-        assert_eq!(state(&p), State::ReadWrite, "{what}");
+        let used = disk.used_bytes();
+        for _ in 0..3 {
+            assert_eq!(p.recover().map_err(|e| e.status), Err(Status::NoSpace), "{what}");
+            assert_eq!(disk.used_bytes(), used, "{what}: what failed takes space");
+        }
+        // Also where a flush had acknowledged entries at stake: they are in memory, and only space is missing.
+        assert_eq!(state(&p), State::ReadOnly, "{what}: {:?}", p.last_fault());
+        assert_eq!(p.bounds().unwrap(), (1, last), "{what}");
+        assert_same(&read_all(&p).unwrap()[..59], &log(), what);
+        p.set_hard_state(hard(8, 3, 0)).unwrap_or_else(|e| panic!("{what}: a vote in ReadOnly: {e}"));
+        p.compact(30).unwrap_or_else(|e| panic!("{what}: a compaction in ReadOnly: {e}"));
+        p.reset(100, 8).unwrap_or_else(|e| panic!("{what}: a truncation to a snapshot in ReadOnly: {e}"));
+        assert_eq!(p.bounds().unwrap(), (101, 100), "{what}");
+        let _ = p.close();
+        disk.set_free(20 << 20);
+        let p = reopen(&engine, "/p1", 1, mode);
+        assert_eq!((p.bounds().unwrap(), p.hard_state().unwrap().vote), ((101, 100), 3), "{what}");
+        append_durably(&p, &entries(101, 103, 8, 300)).unwrap();
     });
 }
 
+/// An open that has to write anew what only the page cache may have needs a segment. It waits for that, and serves all else.
 #[test]
-#[ignore = "an open that rescues needs a segment, and so the reserve of space"]
-fn f09_an_unclean_end_opens_on_a_full_disk() {
-    for (mode, how) in MODES.into_iter().flat_map(|m| CRASHES.map(|h| (m, h))) {
-        let disk = full(mode, false, false, how);
-        assert_opens_with(&disk, mode, &log(), &format!("{mode:?}, {how:?}"));
-    }
-    // What only the page cache has.
+fn f09_an_unclean_end_opens_on_a_full_disk_and_waits_for_space() {
+    let without_direct_io = MODES.into_iter().flat_map(|m| CRASHES.map(|h| (m, full(m, false, false, h), log(), h)));
     let disk = disk_of(1, true);
     let (_engine, p) = start(&disk, Mode::None);
     append(&p, &entries(6, 9, 1, 3000)).unwrap();
     let disk = disk.crash(Crash::Process);
     disk.set_free(0);
-    assert_opens_with(&disk, Mode::None, &log()[..9], "what only the page cache has");
+    let cached = [entries(1, 5, 1, 300), entries(6, 9, 1, 3000)].concat();
+    for (mode, disk, log, how) in without_direct_io.chain([(Mode::None, disk, cached, Crash::Process)]) {
+        let what = format!("{mode:?}, {how:?}");
+        let engine = engine(&disk);
+        let p = reopen(&engine, "/p1", 1, mode);
+        // A spare that the crash left behind makes room for one.
+        let waits = state(&p) != State::ReadWrite;
+        if waits {
+            assert_eq!((state(&p), p.status().cause), (State::ReadOnly, Cause::NoSpace), "{what}");
+        }
+        assert_same(&read_all(&p).unwrap(), &log, &what);
+        p.set_hard_state(hard(9, 3, 0)).unwrap_or_else(|e| panic!("{what}: a vote: {e}"));
+        p.compact(3).unwrap_or_else(|e| panic!("{what}: a compaction: {e}"));
+        assert_eq!(p.recover().map_err(|e| e.status), if waits { Err(Status::NoSpace) } else { Ok(()) }, "{what}");
+        p.close().unwrap_or_else(|e| panic!("{what}: close: {e}"));
+        disk.set_free(0);
+        let p = reopen(&engine, "/p1", 1, mode);
+        assert_eq!(p.hard_state().unwrap().vote, 3, "{what}: a vote given on a full disk");
+        disk.set_free(20 << 20);
+        p.recover().unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_survives(&disk, mode, &log[3..], &what);
+    }
 }

@@ -53,10 +53,11 @@ impl Partition {
         log.sealed.clear();
         log.put_off = None;
         log.cut_live(rescue.first);
-        let parts = sealed.iter().chain([&tail]);
-        log.live.extend(parts.clone().filter_map(Rewritten::live));
-        if let Some(last) = parts.filter(|p| p.first <= p.last.0).last() {
-            log.last = last.last;
+        for part in sealed.iter().chain([&tail]) {
+            if let Some(live) = part.live() {
+                log.live.push(live);
+                log.last = part.last;
+            }
         }
         log.end = tail.end;
         log.newest_begun = tail.segment.sequence();

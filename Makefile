@@ -4,7 +4,7 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 
-.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench simulate test-faults compare-faults check \
+.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench simulate test-faults test-datanode compare-faults check \
 	cluster cluster-stop check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo 'make bench        the same rows, longer'
 	@echo 'make simulate     random histories on the simulated disk: SEEDS=n or TIME=seconds fresh ones, SEED=0x... one again'
 	@echo 'make test-faults  real faults on ext4, xfs and btrfs: bad blocks, full disks, power cuts, kill -9 (root; 2 minutes)'
+	@echo 'make test-datanode  CubeFS'"'"'s own datanode: logs that fail, full disks, partitions brought back (root; 2 minutes with the build)'
 	@echo 'make compare-faults  the same faults over CubeFS'"'"'s WAL, etcd'"'"'s, raft-wal and raft-engine as well (root; 5 minutes)'
 	@echo 'make cluster      a real CubeFS cluster on this machine: ENGINE=cubefs|bulkhead|mixed (root); make cluster-stop ends it'
 	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'
@@ -64,6 +65,9 @@ simulate: tools
 
 test-faults: lib
 	sh tests/faults/run.sh
+
+test-datanode: lib
+	sh tests/datanode/run.sh
 
 compare-faults: lib
 	sh tests/faults/run.sh compare

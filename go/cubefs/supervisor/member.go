@@ -90,12 +90,14 @@ func (o *opening) needsCare() bool {
 	return o.group.Owner != nil && (o.down || o.isFault && o.isClosed)
 }
 
-// faulted is called when the log has met a fault.
+// faulted is called when the log has met a fault. What is done about it comes
+// after it is told.
 func (o *opening) faulted(f cubefs.Fault) {
 	m := o.member
+	m.tell(Event{Kind: Faulted, Fault: f}, o)
 	m.sup.mu.Lock()
-	first := !o.isFault
-	if first || f.State != bulkhead.StateClosed { // what Close could not write follows from what was first
+	defer m.sup.mu.Unlock()
+	if !o.isFault || f.State != bulkhead.StateClosed { // what Close could not write follows from what was first
 		o.fault, o.isFault = f, true
 	}
 	if m.since.IsZero() {
@@ -105,11 +107,7 @@ func (o *opening) faulted(f cubefs.Fault) {
 		m.latest = o
 		m.sup.members[m.key] = m
 	}
-	m.sup.mu.Unlock()
-	m.tell(Event{Kind: Faulted, Fault: f}, o)
-	m.sup.mu.Lock()
 	m.look()
-	m.sup.mu.Unlock()
 }
 
 // closed is called when raft, or whoever, has closed the log.

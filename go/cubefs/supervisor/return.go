@@ -27,6 +27,7 @@ func (m *member) bringBack(o *opening) {
 	m.sup.slots <- struct{}{}
 	err := m.try(o)
 	<-m.sup.slots
+	runs := registered(m.key.server, m.key.id)
 
 	m.sup.mu.Lock()
 	if err == nil {
@@ -36,8 +37,8 @@ func (m *member) bringBack(o *opening) {
 		}
 	} else {
 		m.lastErr = err
-		if m.latest == nil && !registered(m.key.server, m.key.id) {
-			m.latest = o // the try opened the log and closed it again
+		if !runs && (m.latest == nil || !m.latest.needsCare()) {
+			m.latest = o // the try opened the log, but there is no group
 		}
 	}
 	if m.delay *= 2; m.delay > m.sup.options.LongestDelay {
@@ -116,8 +117,10 @@ func probe(o *opening) error {
 	}
 	p, err := engine.OpenPartition(bulkhead.PartitionConfig{Path: o.dir, ID: o.group.ID, Mode: o.config.Mode,
 		Disposition: bulkhead.OpenExisting, KnownIndex: o.config.AppliedIndex})
-	if errors.Is(err, bulkhead.ErrForeign) {
-		return nil // a log of CubeFS's WAL whose import failed: only the next open tells
+	// A log of CubeFS's WAL whose import failed, or one that a try left open because
+	// no group could be made: only the next open tells.
+	if errors.Is(err, bulkhead.ErrForeign) || errors.Is(err, bulkhead.ErrAlreadyOpen) {
+		return nil
 	}
 	if err != nil {
 		return err
@@ -135,9 +138,9 @@ func probe(o *opening) error {
 	return err
 }
 
-// roomBytes is what a log needs to take a write: a segment of the default size
-// and its spare.
-const roomBytes = 512 << 10
+// roomBytes is what must be free for a log to take writes for a while: what an
+// engine keeps in reserve on a disk (1.1 MiB), and a few small segments.
+const roomBytes = 4 << 20
 
 const oTmpfile = 0x400000 | syscall.O_DIRECTORY // O_TMPFILE, which package syscall does not have
 

@@ -21,9 +21,9 @@ mod world;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use bulkhead::io::sim::{mix, Crash, Rule, SimConfig, SimDisk};
+use bulkhead::io::sim::{mix, Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
 use bulkhead::{Engine, Mode, State};
-use plan::History;
+use plan::{Action, Batch, History, Step};
 use runner::{replay, run_many, Amount};
 use support::*;
 
@@ -97,4 +97,22 @@ fn f25_entries_taken_in_at_an_open_survive_a_compaction_and_a_crash() {
     let engine = Engine::stepped(healing_config(), &left, 2).unwrap();
     let p = reopen(&engine, "/p1", 1, Mode::Interval);
     assert_same(&read_all(&p).unwrap(), &[entries(2, 5, 1, 30), entries(6, 10, 1, 20_000)].concat(), "after the crash");
+}
+
+/// Found by a random history: the judge took an entry, whose completion a failing close had answered, for one that was never there.
+#[test]
+fn f25_what_was_submitted_and_failed_may_be_there_at_the_next_open() {
+    let batch = Batch { replaces: 0, term_up: false, count: 1, len: 30, payload: Payload::Zeros };
+    let fault = Rule::new(Fault::ErrnoAfter(libc::EIO)).on(OpKind::Write);
+    let steps = [Action::Append(batch), Action::Submit(batch), Action::Inject(fault), Action::Reopen];
+    let history = History {
+        seed: 1,
+        config: SimConfig::default(),
+        modes: vec![Mode::Sync],
+        segment_bytes: 128 << 10,
+        cache_bytes: 4096,
+        heals: false,
+        steps: steps.map(|action| Step { part: 0, action, during: None }).to_vec(),
+    };
+    world::play(&Rc::new(history), false).0.unwrap();
 }

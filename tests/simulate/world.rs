@@ -323,6 +323,8 @@ impl World {
         if !part.model.pending.is_empty() {
             return Err(format!("{} is closed and completions {:?} never came", part.path, part.model.pending));
         }
+        // What was accepted and is not acknowledged by now is not: it may be there after a restart, or not.
+        part.model.rolled_back();
         part.model.may_report_loss |= closed.is_err() && part.model.mode != Mode::Sync;
         let clean = whole && closed.is_ok() && part.fault.is_none();
         part.fault = None;

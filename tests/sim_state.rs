@@ -2,7 +2,7 @@
 
 mod support;
 
-use bulkhead::io::sim::{mix, Crash, OpKind, SimConfig, SimDisk};
+use bulkhead::io::sim::{mix, Crash, OpKind, Rule, SimConfig, SimDisk};
 use bulkhead::{Cause, Mode, State, Status};
 use support::driver::Driver;
 use support::judge::After;
@@ -29,6 +29,28 @@ fn f18_term_and_vote_are_durable_when_the_call_returns() {
                 "{mode:?}, direct: {direct_io}, journalled: {journalled}"
             );
         }
+    }
+}
+
+/// Found by a random history: a sync of the root that failed leaves the new vote in the page cache only, and the next sync says yes.
+#[test]
+fn f18_a_vote_that_an_open_shows_survives_a_power_cut() {
+    for (mode, n) in MODES.into_iter().flat_map(|m| (0..20).map(move |n| (m, n))) {
+        let (seed, full) = (n / 2, n % 2 == 1);
+        let disk = SimDisk::with_config(seed, SimConfig { direct_io: false, ..SimConfig::default() });
+        let engine = engine(&disk);
+        let p = open(&engine, "/p1", 1, mode);
+        p.set_hard_state(hard(1, 1, 0)).unwrap();
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync));
+        p.set_hard_state(hard(2, 3, 0)).unwrap_err();
+        let disk = disk.crash(Crash::Process);
+        disk.set_capacity(if full { 0 } else { u64::MAX });
+        let engine = support::engine(&disk);
+        // Kept open: a close would write the root once more.
+        let p = reopen(&engine, "/p1", 1, mode);
+        let seen = p.hard_state().unwrap();
+        let engine = support::engine(&disk.crash(Crash::PowerNothing));
+        assert_eq!(reopen(&engine, "/p1", 1, mode).hard_state().unwrap(), seen, "{mode:?}, seed {seed}, full: {full}");
     }
 }
 

@@ -7,7 +7,7 @@ use super::root::{RootWriter, ROOT_NAME};
 use super::types::{EngineConfig, Mode, PartitionConfig, State};
 use super::watch::classify;
 use super::{Disposition, Host, Partition};
-use crate::error::{Cause, Error, Op, Result, Status};
+use crate::error::{errno_of, Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, LogEnd, Root, MAX_COUNTER};
 use crate::io::{Access, Calls, Dir, Storage};
 use crate::segment::Segment;
@@ -134,7 +134,7 @@ impl Partition {
     /// Reads the directory into memory. Also the first half of a recovery when an earlier load failed.
     pub(super) fn load(&self, created: bool) -> Result<()> {
         let dir = self.dir(Op::Open)?;
-        let root = match if created { None } else { read_root(&*dir)? } {
+        let mut root = match if created { None } else { read_root(&*dir)? } {
             Some(root) => root,
             None if self.must_exist => {
                 let message = "the directory holds no log; create it with another disposition if a new one is meant";
@@ -157,6 +157,10 @@ impl Partition {
         let recovery = |access| Recovery { dir: &*dir, root: &root, access, known_index: self.known_index }.run();
         let direct = self.has_direct_io(&*dir)?;
         let mut found = recovery(Access::ReadDirect);
+        if !root.clean && !direct && found.fault.is_none() {
+            self.renew_root(&*dir, &mut root)?;
+        }
+        let recovery = |access| Recovery { dir: &*dir, root: &root, access, known_index: self.known_index }.run();
         if !root.clean && found.fault.is_none() {
             let unsynced = if direct { self.cached_only(&root, &found, recovery) } else { unsure(&mut found) };
             if let Some((cached, durable, end)) = unsynced {
@@ -251,6 +255,18 @@ impl Partition {
         }
         log.sound = true;
         Ok(())
+    }
+
+    /// Where nobody can look past the page cache, the root may be there only, with a vote in it: after a sync that failed the next one says
+    /// yes and writes nothing. So it is written anew.
+    fn renew_root(&self, dir: &dyn Dir, root: &mut Root) -> Result<()> {
+        let mut writer = self.root.lock();
+        writer.generation = root.generation;
+        let renewed = match writer.replace(dir, root, Some(&*self.host)) {
+            Err(e) if Cause::of_errno(errno_of(&e)) == Cause::NoSpace => writer.overwrite(dir, root, &*self.host),
+            other => other,
+        };
+        renewed.map_err(|e| self.io_error(Op::Open, &e, "writing the root anew", ROOT_NAME))
     }
 
     /// What an unclean open finds may be in the page cache only. It is synced before anyone, this log's marks included, relies on it.

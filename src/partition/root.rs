@@ -70,6 +70,12 @@ impl RootWriter {
         self.broken = false;
         Ok(())
     }
+
+    /// Both pairs where they are, one after the other: this takes no space.
+    pub fn overwrite(&mut self, dir: &dyn Dir, root: &mut Root, host: &dyn Host) -> io::Result<()> {
+        self.broken = false;
+        (0..2).try_for_each(|_| self.write(dir, root, host))
+    }
 }
 
 impl Partition {

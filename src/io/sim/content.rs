@@ -293,7 +293,7 @@ impl Content {
     }
 
     /// What a power cut leaves. `pick(sector, choices)` chooses among that many contents, 0 being the durable one and the last the newest.
-    pub fn power_cut(&mut self, pick: impl Fn(u64, usize) -> usize) {
+    pub fn power_cut(&mut self, mut pick: impl FnMut(u64, usize) -> usize) {
         for (number, dirty) in std::mem::take(&mut self.dirty) {
             let mut choices = dirty.versions;
             choices.extend(dirty.device.as_deref());

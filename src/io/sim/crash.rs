@@ -77,6 +77,14 @@ impl State {
                 dropped.push(i);
             }
         }
+        if !ops.is_empty() {
+            let left = match dropped.len() {
+                0 => "all are left",
+                n if n == ops.len() => "none is left",
+                _ => "a part is left",
+            };
+            self.seen.insert(("power cut of unsynced names", left));
+        }
         for inode in self.inodes.values_mut() {
             if let Node::Dir { cached, durable } = &mut inode.node {
                 cached.clone_from(durable);
@@ -89,11 +97,23 @@ impl State {
         for (path, number) in paths {
             let Some(Inode { node: Node::File(content), .. }) = self.inodes.get_mut(&number) else { continue };
             let key = mix(&[key, super::plan::hash_name(&path)]);
-            content.power_cut(|sector, choices| match how {
-                Crash::PowerNothing => 0,
-                Crash::PowerEverything => choices - 1,
-                _ => pick(key, sector, choices),
+            let (mut kept, mut lost) = (false, false);
+            content.power_cut(|sector, choices| {
+                let picked = match how {
+                    Crash::PowerNothing => 0,
+                    Crash::PowerEverything => choices - 1,
+                    _ => pick(key, sector, choices),
+                };
+                kept |= picked + 1 == choices;
+                lost |= picked + 1 < choices;
+                picked
             });
+            match (kept, lost) {
+                (true, true) => _ = self.seen.insert(("power cut of unsynced sectors", "a mix is left")),
+                (true, false) => _ = self.seen.insert(("power cut of unsynced sectors", "all are left")),
+                (false, true) => _ = self.seen.insert(("power cut of unsynced sectors", "none is left")),
+                (false, false) => {}
+            }
         }
     }
 

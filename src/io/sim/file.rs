@@ -32,6 +32,14 @@ impl SimFile {
 
     fn store(&self, state: &mut State, verdict: &Verdict, offset: u64, bytes: &[u8]) {
         let (direct, key) = (self.is_direct(), verdict.key);
+        if direct && verdict.effect == Effect::Part {
+            let landed = super::content::sectors(offset, bytes.len()).filter(|n| lands(key)(*n)).count();
+            if landed > 0 && landed * super::SECTOR < bytes.len() {
+                state
+                    .seen
+                    .insert(("torn direct write", if verdict.crashed { "by a power cut" } else { "by an error" }));
+            }
+        }
         let content = state.content(self.handle.inode);
         match &verdict.effect {
             Effect::Nothing | Effect::Elsewhere(..) => {}
@@ -81,6 +89,7 @@ impl File for SimFile {
         let in_file = content.cached.len.saturating_sub(offset).min(limit as u64) as usize;
         let good = content.readable(offset, in_file);
         if good < in_file && (good == 0 || direct) {
+            state.seen.insert(("bad sector", "read"));
             return Err(os(libc::EIO));
         }
         if direct && writes_back {
@@ -123,6 +132,7 @@ impl File for SimFile {
             let good = state.content(self.handle.inode).unwritable.clone();
             let lands = lands(partial.key);
             state.content(self.handle.inode).write_direct(offset, bytes, |n| !good.contains(&n) && lands(n));
+            state.seen.insert(("bad sector", "written"));
             return partial.result(0);
         }
         self.store(&mut state, &verdict, offset, bytes);
@@ -143,6 +153,7 @@ impl File for SimFile {
             _ => {}
         }
         if bad_sector {
+            state.seen.insert(("bad sector", "written"));
             return Err(os(libc::EIO));
         }
         if matches!(verdict.effect, Effect::Full | Effect::Limit(_)) {

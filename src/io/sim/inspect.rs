@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::content::{sectors, Content};
-use super::plan::{OpKind, OpRecord};
+use super::plan::{OpKind, OpRecord, Seen};
 use super::state::{Inode, Node, State, ROOT};
 use super::SimDisk;
 
@@ -186,7 +186,17 @@ impl SimDisk {
     }
 
     pub fn count(&self, kind: OpKind) -> u64 {
-        self.shared.state.lock().counts.get(&kind).copied().unwrap_or(0)
+        self.shared.state.lock().counts[kind as usize]
+    }
+
+    /// Lies that faults told so far.
+    pub fn lies(&self) -> u64 {
+        self.shared.state.lock().lies
+    }
+
+    /// What went wrong so far, on the disks before a crash as well.
+    pub fn seen(&self) -> Seen {
+        self.shared.state.lock().seen.clone()
     }
 
     /// How many operations the log remembers from now on; 50,000 at first.

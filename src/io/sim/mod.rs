@@ -34,7 +34,7 @@ pub use clock::SimClock;
 pub use content::SECTOR;
 pub use crash::Crash;
 use gate::Shared;
-pub use plan::{hash_name, mix, Fault, OpKind, OpRecord, Rule};
+pub use plan::{hash_name, mix, Fault, OpKind, OpRecord, Rule, Seen};
 use state::{State, ROOT};
 
 /// What kind of disk it is. The default is ext4 as Linux has it.

@@ -1,5 +1,6 @@
 //! What goes wrong, and when: fault rules, matched against every operation.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -45,6 +46,29 @@ impl OpKind {
         OpKind::Allocate,
         OpKind::Len,
     ];
+
+    pub fn name(self) -> &'static str {
+        const NAMES: [&str; 17] = [
+            "open_dir",
+            "create_dir",
+            "create",
+            "open",
+            "rename",
+            "link",
+            "unlink",
+            "mkdir",
+            "subdir",
+            "list",
+            "sync_dir",
+            "lock",
+            "read",
+            "write",
+            "sync",
+            "allocate",
+            "len",
+        ];
+        NAMES[self as usize]
+    }
 
     /// True for operations that change the disk.
     pub fn is_change(self) -> bool {
@@ -141,6 +165,14 @@ impl Rule {
         self
     }
 
+    pub(super) fn how_often(&self) -> &'static str {
+        match self.times {
+            1 => "once",
+            u64::MAX => "for good",
+            _ => "a few times",
+        }
+    }
+
     /// True if the rule hits this operation; counts it.
     pub(super) fn matches(&mut self, number: u64, kind: OpKind, path: &str) -> bool {
         let hit = number >= self.from_op
@@ -174,6 +206,43 @@ impl fmt::Display for Rule {
             (skip, 1) => write!(f, ", the {}.", skip + 1),
             (skip, times) => write!(f, ", the {}. to {}.", skip + 1, skip + times),
         }
+    }
+}
+
+/// What went wrong so far, each once: what, and how or where. Of a random history it tells what was tried.
+pub type Seen = BTreeSet<(&'static str, &'static str)>;
+
+impl Fault {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Fault::Errno(errno) => errno_name(*errno),
+            Fault::ErrnoAfter(_) => "error after the effect",
+            Fault::Short(_) => "short transfer",
+            Fault::Panic => "panic",
+            Fault::Hang => "hang",
+            Fault::Delay(_) => "delay",
+            Fault::Lost => "lost write",
+            Fault::Misplaced(_) => "misplaced write",
+            Fault::Misdirected(..) => "misdirected write",
+        }
+    }
+
+    /// True for what reports a success that is none.
+    pub(super) fn is_lie(&self) -> bool {
+        matches!(self, Fault::Lost | Fault::Misplaced(_) | Fault::Misdirected(..))
+    }
+}
+
+fn errno_name(errno: i32) -> &'static str {
+    match errno {
+        libc::EIO => "EIO",
+        libc::ENOSPC => "ENOSPC",
+        libc::EDQUOT => "EDQUOT",
+        libc::EROFS => "EROFS",
+        libc::EINTR => "EINTR",
+        libc::ENOMEM => "ENOMEM",
+        libc::EMFILE => "EMFILE",
+        _ => "another errno",
     }
 }
 

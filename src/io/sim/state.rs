@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::content::Content;
 use super::gate::os;
-use super::plan::{hash_name, mix, Fault, OpKind, OpRecord, Rule};
+use super::plan::{hash_name, mix, Fault, OpKind, OpRecord, Rule, Seen};
 use super::{SimClock, SimConfig};
 
 pub const ROOT: u64 = 1;
@@ -67,9 +67,12 @@ pub struct State {
     pub capacity_blocks: u64,
     pub used_blocks: u64,
     pub ops: u64,
-    pub counts: BTreeMap<OpKind, u64>,
+    pub counts: [u64; OpKind::ALL.len()],
     per_path: BTreeMap<u64, u64>,
     pub rules: Vec<Rule>,
+    /// Lies that were told.
+    pub lies: u64,
+    pub seen: Seen,
     pub log: VecDeque<OpRecord>,
     /// The operation at which the power goes.
     pub crash_at: Option<u64>,
@@ -97,9 +100,11 @@ impl State {
             capacity_blocks: u64::MAX,
             used_blocks: 0,
             ops: 0,
-            counts: BTreeMap::new(),
+            counts: Default::default(),
             per_path: BTreeMap::new(),
             rules: Vec::new(),
+            lies: 0,
+            seen: Seen::new(),
             log: VecDeque::new(),
             crash_at: None,
             paused: false,
@@ -120,15 +125,22 @@ impl State {
     pub fn number(&mut self, kind: OpKind, path: &str, offset: u64, len: u64) -> (Option<Fault>, bool, u64) {
         self.ops += 1;
         let number = self.ops;
-        *self.counts.entry(kind).or_default() += 1;
+        self.counts[kind as usize] += 1;
         let name = hash_name(path);
         let nth = self.per_path.entry(name).or_default();
         *nth += 1;
         let key = mix(&[self.seed, name, kind as u64, *nth]);
         let active = !self.paused;
         let crashed = active && self.crash_at.is_some_and(|at| number >= at);
-        let mut hit = |r: &mut Rule| (active && r.matches(number, kind, path)).then(|| r.fault.clone());
-        let fault = self.rules.iter_mut().find_map(&mut hit);
+        let hit = self.rules.iter_mut().find_map(|r| (active && r.matches(number, kind, path)).then_some(&*r));
+        if let Some(rule) = hit.filter(|_| !crashed) {
+            self.lies += u64::from(rule.fault.is_lie());
+            self.seen.extend([(rule.fault.name(), rule.how_often()), ("a fault on", kind.name())]);
+        }
+        let fault = hit.map(|r| r.fault.clone());
+        if crashed {
+            self.seen.insert(("power cut in the middle of", kind.name()));
+        }
         let injected = match (&fault, crashed) {
             _ if self.max_log == 0 => String::new(),
             (_, true) => "crash".to_string(),
@@ -229,7 +241,8 @@ impl State {
         self.capacity_blocks.saturating_sub(self.used_blocks)
     }
 
-    pub fn no_space(&self) -> io::Error {
+    pub fn no_space(&mut self) -> io::Error {
+        self.seen.insert(("full disk", "met"));
         os(self.config.full_errno)
     }
 

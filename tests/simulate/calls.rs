@@ -118,7 +118,7 @@ impl World {
                 part.model.pending.push_back((token, 0));
             }
         }
-        self.note_flush(n, result.is_ok() && !submit);
+        self.note_flush(n, result.is_ok(), result.is_ok() && !submit && self.history.modes[n] == Mode::Sync);
         self.heard(n, result, false)
     }
 
@@ -189,7 +189,7 @@ impl World {
             self.drain_completions()?;
             self.parts[n].borrow_mut().model.synced();
         }
-        self.note_flush(n, result.is_ok());
+        self.note_flush(n, false, result.is_ok());
         self.heard(n, result, false)
     }
 
@@ -253,7 +253,7 @@ impl World {
         self.trouble();
         self.parts[n].borrow_mut().tainted = true;
         if let Fault::Misdirected(path, _) = rule.fault() {
-            let victim = self.parts.iter().find(|p| path.starts_with(&p.borrow().path));
+            let victim = self.parts.iter().find(|p| path.starts_with(&format!("{}/", p.borrow().path)));
             if let Some(victim) = victim {
                 victim.borrow_mut().tainted = true;
             }
@@ -263,9 +263,8 @@ impl World {
 
     /// Changes a file behind the log's back.
     fn tamper(&self, n: usize, action: &Action) {
-        let path = format!("{}/seg-", self.parts[n].borrow().path);
-        let files: Vec<String> =
-            self.disk().files(&self.parts[n].borrow().path).into_iter().filter(|f| f.starts_with(&path)).collect();
+        let of_log = |f: &String| f.contains("/seg-") || f.ends_with("/root");
+        let files: Vec<String> = self.disk().files(&self.parts[n].borrow().path).into_iter().filter(of_log).collect();
         let (Action::FlipBit(roll) | Action::Unreadable(roll) | Action::Unwritable(roll)) = *action else { return };
         if files.is_empty() {
             return;
@@ -285,13 +284,15 @@ impl World {
         }
     }
 
-    /// Counts acknowledged flushes since the last lie.
-    fn note_flush(&self, n: usize, acknowledged: bool) {
-        let fired = self.disk().faults_fired();
+    /// Counts acknowledged flushes since the last lie: those that wrote something, and with it what is known to be durable.
+    fn note_flush(&self, n: usize, accepted: bool, flushed: bool) {
+        let lies = self.disk().lies();
         let mut part = self.parts[n].borrow_mut();
-        let lied = part.lies_seen != fired;
-        part.lies_seen = fired;
-        part.solid = if lied { 0 } else { part.solid + u64::from(acknowledged) };
+        part.unflushed |= accepted;
+        let wrote = flushed && part.unflushed;
+        part.unflushed &= !flushed;
+        part.solid = if part.lies_seen == lies { part.solid + u64::from(wrote) } else { 0 };
+        part.lies_seen = lies;
     }
 
     /// What a call on a partition said: a fault that is told again must be the first one; a call that is allowed must not be refused.

@@ -155,7 +155,8 @@ fn random_lie(dice: &mut Dice, part: u64, parts: u64) -> Rule {
         0..=2 => Fault::Lost,
         3..=4 => Fault::Misplaced(shift),
         _ => {
-            Fault::Misdirected(format!("/p{}/seg-{:016x}", dice.roll(parts) + 1, dice.roll(3) + 1), dice.roll(4) * 4096)
+            let file = if dice.one_in(4) { "root".to_string() } else { format!("seg-{:016x}", dice.roll(3) + 1) };
+            Fault::Misdirected(format!("/p{}/{file}", dice.roll(parts) + 1), dice.roll(4) * 4096)
         }
     };
     let rule = Rule::new(fault).path(&format!("/p{}/seg-", part + 1)).skip(dice.roll(8)).times(dice.pick(&[1, 1, 2]));
@@ -178,7 +179,7 @@ fn random_batch(dice: &mut Dice, kind: &Kind) -> Batch {
     }
     let long = kind.long;
     Batch {
-        replaces: if dice.one_in(5) { 1 + dice.roll(12) } else { 0 },
+        replaces: if dice.one_in(kind.replace_one_in) { 1 + dice.roll(12) } else { 0 },
         term_up: dice.one_in(10),
         count: dice.pick(&[1, 1, 1, 2, 5, 20]),
         len: dice.pick(if long { &[0, 30, 400, 4040, 9000, 20000] } else { &[0, 1, 30, 400, 4040, 9000] }),
@@ -186,36 +187,105 @@ fn random_batch(dice: &mut Dice, kind: &Kind) -> Batch {
     }
 }
 
+/// What a step may be. A history draws from these with weights of its own.
+#[derive(Clone, Copy)]
+enum Class {
+    Append,
+    Submit,
+    HardState,
+    Compact,
+    Reset,
+    Sync,
+    Read,
+    Verify,
+    Reopen,
+    Recover,
+    Work,
+    Time,
+    Fault,
+    Lie,
+    Tamper,
+    Full,
+    SpaceBack,
+    DropCaches,
+    Mend,
+}
+
+const CLASSES: [(Class, u64); 19] = [
+    (Class::Append, 40),
+    (Class::Submit, 8),
+    (Class::HardState, 9),
+    (Class::Compact, 4),
+    (Class::Reset, 1),
+    (Class::Sync, 4),
+    (Class::Read, 3),
+    (Class::Verify, 1),
+    (Class::Reopen, 4),
+    (Class::Recover, 4),
+    (Class::Work, 6),
+    (Class::Time, 4),
+    (Class::Fault, 6),
+    (Class::Lie, 2),
+    (Class::Tamper, 1),
+    (Class::Full, 1),
+    (Class::SpaceBack, 1),
+    (Class::DropCaches, 1),
+    (Class::Mend, 1),
+];
+
+/// In every other history some kinds of steps are left out and others come often: what needs several of one kind comes up there
+/// (swarm testing: Groce and others, ISSTA 2012).
+fn random_weights(dice: &mut Dice, kind: &Kind) -> Vec<(Class, u64)> {
+    let swarm = dice.one_in(2);
+    let weight = |(class, usual): (Class, u64)| {
+        let many = if swarm { dice.pick(&[0, 1, 1, 4, 10]) } else { 1 };
+        let times = match class {
+            Class::Append => many.clamp(1, 4),
+            Class::Fault if !kind.faults => 0,
+            Class::Lie | Class::Tamper if !kind.lies => 0,
+            Class::Full | Class::SpaceBack if !kind.full => 0,
+            _ => many,
+        };
+        (class, usual * times)
+    };
+    CLASSES.into_iter().map(weight).collect()
+}
+
 fn random_action(dice: &mut Dice, part: u64, parts: u64, kind: &Kind) -> Action {
-    match dice.roll(100) {
-        0..=39 => Action::Append(random_batch(dice, kind)),
-        40..=47 => Action::Submit(random_batch(dice, kind)),
-        48..=56 => Action::HardState {
-            term_up: u64::from(dice.one_in(3)),
+    let mut roll = dice.roll(kind.weights.iter().map(|w| w.1).sum());
+    let drawn = kind.weights.iter().find(|w| {
+        let hit = roll < w.1;
+        roll = roll.wrapping_sub(w.1);
+        hit
+    });
+    match drawn.map_or(Class::Append, |w| w.0) {
+        Class::Append => Action::Append(random_batch(dice, kind)),
+        Class::Submit => Action::Submit(random_batch(dice, kind)),
+        Class::HardState => Action::HardState {
+            term_up: u64::from(dice.one_in(kind.term_up_one_in)),
             vote: dice.roll(4),
             commit: dice.pick(&[0, 30, 100, 100]),
         },
-        57..=60 => Action::Compact(dice.pick(&[10, 50, 90, 100])),
-        61 => Action::Reset(dice.roll(30) + 1),
-        62..=65 => Action::Sync,
-        66..=68 => Action::Read,
-        69 => Action::Verify,
-        70..=73 => Action::Reopen,
-        74..=77 => Action::Recover,
-        78..=83 => Action::Work(dice.pick(&[1, 1, 2, 10])),
-        84..=87 => Action::Time(Duration::from_millis(dice.pick(&[1, 5, 20, 1100, 3000]))),
-        88..=93 if kind.faults => Action::Inject(random_rule(dice, parts)),
-        94 if kind.lies => Action::Lie(random_lie(dice, part, parts)),
-        95 if kind.lies => match dice.roll(3) {
+        Class::Compact => Action::Compact(dice.pick(&[10, 50, 90, 100])),
+        Class::Reset => Action::Reset(dice.roll(30) + 1),
+        Class::Sync => Action::Sync,
+        Class::Read => Action::Read,
+        Class::Verify => Action::Verify,
+        Class::Reopen => Action::Reopen,
+        Class::Recover => Action::Recover,
+        Class::Work => Action::Work(dice.pick(&[1, 1, 2, 10])),
+        Class::Time => Action::Time(Duration::from_millis(dice.pick(&[1, 5, 20, 1100, 3000]))),
+        Class::Fault => Action::Inject(random_rule(dice, parts)),
+        Class::Lie => Action::Lie(random_lie(dice, part, parts)),
+        Class::Tamper => match dice.roll(3) {
             0 => Action::FlipBit(dice.roll(u64::MAX)),
             1 => Action::Unreadable(dice.roll(u64::MAX)),
             _ => Action::Unwritable(dice.roll(u64::MAX)),
         },
-        96 if kind.full => Action::Full(dice.roll(40) << dice.pick(&[12, 14, 16])),
-        97 if kind.full => Action::SpaceBack,
-        98 => Action::DropCaches,
-        99 => dice.pick(&[Action::ClearFaults, Action::Mend]),
-        _ => Action::Append(random_batch(dice, kind)),
+        Class::Full => Action::Full(dice.roll(40) << dice.pick(&[12, 14, 16])),
+        Class::SpaceBack => Action::SpaceBack,
+        Class::DropCaches => Action::DropCaches,
+        Class::Mend => dice.pick(&[Action::ClearFaults, Action::Mend]),
     }
 }
 
@@ -227,13 +297,21 @@ struct Kind {
     long: bool,
     /// Large batches, many replacements, steps in the middle of background work.
     fills: bool,
+    /// One batch in this many replaces a suffix.
+    replace_one_in: u64,
+    term_up_one_in: u64,
+    weights: Vec<(Class, u64)>,
 }
 
 impl History {
     pub fn from_seed(seed: u64) -> History {
         let dice = &mut Dice::new(seed);
         let config = sim_config(dice);
-        let parts = 2 + dice.roll(2) * dice.roll(4);
+        let parts = match dice.roll(40) {
+            0 => 16,
+            1..=8 => 1,
+            _ => 2 + dice.roll(2) * dice.roll(4),
+        };
         let modes = (0..parts).map(|_| dice.pick(&[Mode::Sync, Mode::Sync, Mode::None, Mode::Interval])).collect();
         let length = match dice.roll(20) {
             0 => 150,
@@ -241,13 +319,17 @@ impl History {
             _ => 14,
         };
         let lives = 1 + dice.roll(3);
-        let kind = Kind {
+        let mut kind = Kind {
             faults: !dice.one_in(8),
             lies: dice.one_in(4),
             full: dice.one_in(3),
             long: length > 100,
             fills: dice.one_in(8),
+            replace_one_in: dice.pick(&[2, 5, 5, 5, 20]),
+            term_up_one_in: dice.pick(&[1, 3, 3]),
+            weights: Vec::new(),
         };
+        kind.weights = random_weights(dice, &kind);
         let mut steps = Vec::new();
         for _ in 0..lives {
             for _ in 0..1 + dice.roll(length / lives) {

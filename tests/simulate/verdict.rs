@@ -1,9 +1,10 @@
 //! The judgement of a world: what a partition says against what its model knows.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead::{Cause, Error, Mode, Op, State, Status};
+use bulkhead::{Cause, Entry, Error, Mode, Op, State, Status};
 
 use super::world::{Verdict, World};
 use crate::support::judge::{After, Finding};
@@ -103,24 +104,21 @@ impl World {
             }
         }
         let status = handle.status();
-        let told = failed.is_some()
-            || status.state != State::ReadWrite
-            || status.damaged.2 > 0
-            || [status.lost, status.maybe_acknowledged, status.unsynced].iter().any(|r| *r != (0, 0));
-        let there = |e: &bulkhead::Entry| found.iter().any(|f| f == e);
-        let missing = part.model.surely_there().find(|e| e.index > status.compaction_index && !there(e));
-        match missing {
-            Some(e) if !told && part.solid > 2 && part.model.mode == Mode::Sync => {
-                let (index, solid) = (e.index, part.solid);
-                Err(self.lied(
-                    n,
-                    format!("entry {index} is gone, {solid} flushes followed the last lie, and nobody says so"),
-                ))
-            }
-            Some(_) => Ok(Finding::ReportedLoss),
-            None if told => Ok(Finding::ReportedLoss),
-            None => Ok(Finding::Good),
+        let damage =
+            failed.is_some() || status.state != State::ReadWrite || status.damaged.2 > 0 || status.lost != (0, 0);
+        let told = damage || [status.maybe_acknowledged, status.unsynced].iter().any(|r| *r != (0, 0));
+        let there = |e: &&Arc<Entry>| e.index <= status.compaction_index || found.iter().any(|f| *f == ***e);
+        // A lie that no flush has followed yet may have taken what would tell of it.
+        let vouched = part.solid > 2 && part.lies_seen == self.disk().lies();
+        if let Some(e) = part.model.surely_durable().iter().find(|e| !there(e)).filter(|_| vouched && !damage) {
+            let what = format!("entry {} is gone, {} flushes followed the last lie", e.index, part.solid);
+            return Err(self.lied(n, format!("{what}, and it is not called damage: {status:?}")));
         }
+        if let Ok(hard) = handle.hard_state() {
+            part.model.judge_vote(hard).map_err(|e| self.lied(n, e))?;
+        }
+        let missing = part.model.surely_there().any(|e| !there(&e));
+        Ok(if missing || told { Finding::ReportedLoss } else { Finding::Good })
     }
 
     /// A violation that no lie excuses.

@@ -26,8 +26,9 @@ pub struct Part {
     pub since: After,
     /// The disk lied about its files, or changed them: what is missing must be reported, and nothing else than what was written is served.
     pub tainted: bool,
-    /// Flushes that were acknowledged since the last lie, in this opening.
+    /// Flushes that were acknowledged since the last lie, and whether entries wait for one.
     pub solid: u64,
+    pub unflushed: bool,
     pub lies_seen: u64,
     /// The last state that an event told.
     pub told: State,
@@ -81,6 +82,7 @@ fn new_part(i: usize, mode: Mode) -> Part {
         since: After::Recover,
         tainted: false,
         solid: 0,
+        unflushed: false,
         lies_seen: 0,
         told: State::ReadWrite,
         unwell: false,
@@ -342,18 +344,11 @@ impl World {
         if self.disk().is_dead() || self.disk().faults_fired() > 0 {
             self.trouble();
         }
-        let fired = self.disk().faults_fired();
         let next = self.disk().crash(how);
         for part in &self.parts {
             let mut part = part.borrow_mut();
-            if part.lies_seen != fired {
-                // A lie in the background, and no flush after it.
-                part.solid = 0;
-            }
             part.handle = None;
             part.fault = None;
-            part.solid = part.solid.min(3);
-            part.lies_seen = 0;
             part.model.pending.clear();
             part.model.rolled_back();
         }

@@ -65,7 +65,7 @@ impl Model {
             self.compaction = (point, term);
         }
         let hard = partition.hard_state().map_err(|e| format!("hard state: {e}"))?;
-        self.judge_hard_state(hard, point, last)?;
+        self.judge_hard_state(hard, point, last, after)?;
         self.judge_committed(hard.commit, &found)?;
         self.adopt(found, hard, after);
         Ok(Finding::Good)
@@ -109,17 +109,26 @@ impl Model {
         Err(format!("none of the logs that {after:?} may leave (promised {promised}, acknowledged {a}, written {n}): {first_difference}"))
     }
 
-    fn judge_hard_state(&self, found: HardState, point: u64, last: u64) -> Result<(), String> {
+    pub fn judge_vote(&self, found: HardState) -> Result<(), String> {
         let votes: Vec<_> = self.maybe_hard.iter().chain([&self.hard]).map(|h| (h.term, h.vote)).collect();
         if !votes.contains(&(found.term, found.vote)) {
             return Err(format!("term {} and vote {} were never the newest: {votes:?}", found.term, found.vote));
         }
+        Ok(())
+    }
+
+    fn judge_hard_state(&self, found: HardState, point: u64, last: u64, after: After) -> Result<(), String> {
+        self.judge_vote(found)?;
         let bounds = point..=last.min(self.highest_commit.max(point));
         if !bounds.contains(&found.commit) {
             return Err(format!(
                 "commit {} is outside {bounds:?} (last entry {last}, compaction point {point})",
                 found.commit
             ));
+        }
+        let stays = after <= After::Close && self.maybe_hard.is_empty() && self.maybe_reset.is_none();
+        if stays && found.commit < self.hard.commit {
+            return Err(format!("commit {} was stored, {} is there after {after:?}", self.hard.commit, found.commit));
         }
         Ok(())
     }

@@ -164,6 +164,17 @@ impl Model {
         log.range(..none).map(|(_, e)| e)
     }
 
+    /// Entries that were durable and that nothing which was tried since may have replaced.
+    pub fn surely_durable(&self) -> Vec<Arc<Entry>> {
+        if self.maybe_reset.is_some() {
+            return Vec::new();
+        }
+        let mut log = self.base.clone();
+        self.steps[..self.durable].iter().for_each(|e| apply(&mut log, e));
+        let tried = self.steps[self.durable..].iter().map(|e| e.index).min().unwrap_or(u64::MAX);
+        log.range(..tried).map(|(_, e)| e.clone()).collect()
+    }
+
     /// True if an entry like this was ever written here.
     pub fn ever_written(&self, entry: &Entry) -> bool {
         self.ever.get(&entry.index).is_some_and(|all| all.iter().any(|e| **e == *entry))

@@ -41,6 +41,7 @@ const (
 	ErrUnsupportedFilesystem Code = 32
 	ErrBusy                  Code = 33 // an operation is still in the kernel
 	ErrLostEntries           Code = 34 // acknowledged entries are missing after a recovery
+	ErrNeedsImport           Code = 35 // a log of CubeFS's own WAL, or an import that was cut short: Engine.ImportCubeFS
 )
 
 // None of these texts may contain Go's text of an errno: CubeFS takes a text
@@ -80,6 +81,7 @@ var codeText = [...]string{
 	ErrUnsupportedFilesystem: "filesystem not supported",
 	ErrBusy:                  "operation still in the kernel",
 	ErrLostEntries:           "acknowledged entries lost",
+	ErrNeedsImport:           "directory needs an import",
 }
 
 // Error makes a Code usable as an error and with errors.Is.

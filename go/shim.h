@@ -51,6 +51,7 @@ typedef struct { bulkhead_error *err; bulkhead_hard_state state; } bh_hard_state
 typedef struct { bulkhead_error *err; bulkhead_partition_status status; } bh_partition_status;
 typedef struct { bulkhead_error *err; bulkhead_verify_report report; } bh_verify_report;
 typedef struct { bulkhead_error *err; bulkhead_status status; bulkhead_read_result result; } bh_read_result;
+typedef struct { bulkhead_error *err; bulkhead_cubefs_report report; } bh_cubefs_report;
 
 #define BH_CALL(expression)                       \
   bulkhead_error failure;                         \
@@ -227,6 +228,54 @@ static inline bulkhead_error *bh_last_fault(bulkhead_partition partition) {
   bh_prepare(&fault);
   if (bulkhead_last_fault(partition, &fault) != BULKHEAD_OK) return NULL;
   return bh_result(fault.status, &fault);
+}
+
+static inline bulkhead_partition_config bh_directory(const uint8_t *path, uint32_t path_length, uint64_t id,
+                                                     uint64_t known_index) {
+  bulkhead_partition_config config = {sizeof(config), 0, 0, path_length, path, id, known_index};
+  return config;
+}
+
+static inline bh_cubefs_report bh_cubefs_inspect(bulkhead_engine engine, const uint8_t *path, uint32_t path_length, uint64_t id,
+                                                 uint64_t known_index, bulkhead_cubefs_finding *findings, size_t capacity) {
+  bh_cubefs_report out = {NULL, {sizeof(out.report)}};
+  bulkhead_partition_config config = bh_directory(path, path_length, id, known_index);
+  BH_CALL(bulkhead_cubefs_inspect(engine, &config, &out.report, findings, capacity, &failure));
+  out.err = bh_result(status, &failure);
+  return out;
+}
+
+static inline bh_cubefs_report bh_cubefs_import(bulkhead_engine engine, const uint8_t *path, uint32_t path_length, uint64_t id,
+                                                uint64_t known_index, bulkhead_progress *progress) {
+  bh_cubefs_report out = {NULL, {sizeof(out.report)}};
+  bulkhead_partition_config config = bh_directory(path, path_length, id, known_index);
+  BH_CALL(bulkhead_cubefs_import(engine, &config, progress, &out.report, &failure));
+  out.err = bh_result(status, &failure);
+  return out;
+}
+
+static inline bulkhead_error *bh_cubefs_undo_import(bulkhead_engine engine, const uint8_t *path, uint32_t path_length,
+                                                    uint64_t id) {
+  bulkhead_partition_config config = bh_directory(path, path_length, id, 0);
+  BH_CALL(bulkhead_cubefs_undo_import(engine, &config, &failure));
+  return bh_result(status, &failure);
+}
+
+static inline bulkhead_error *bh_cubefs_discard_original(bulkhead_engine engine, const uint8_t *path, uint32_t path_length,
+                                                         uint64_t id) {
+  bulkhead_partition_config config = bh_directory(path, path_length, id, 0);
+  BH_CALL(bulkhead_cubefs_discard_original(engine, &config, &failure));
+  return bh_result(status, &failure);
+}
+
+static inline bh_cubefs_report bh_cubefs_export(bulkhead_engine engine, const uint8_t *path, uint32_t path_length, uint64_t id,
+                                                uint64_t known_index, const uint8_t *target, uint32_t target_length,
+                                                bulkhead_progress *progress) {
+  bh_cubefs_report out = {NULL, {sizeof(out.report)}};
+  bulkhead_partition_config config = bh_directory(path, path_length, id, known_index);
+  BH_CALL(bulkhead_cubefs_export(engine, &config, target, target_length, progress, &out.report, &failure));
+  out.err = bh_result(status, &failure);
+  return out;
 }
 
 #endif

@@ -77,13 +77,15 @@ const (
 	OpClose     Op = 10
 	OpAllocate  Op = 11
 	OpStatus    Op = 12
+	OpImport    Op = 13
+	OpExport    Op = 14
 )
 
 var (
 	modeNames  = []string{"sync", "none", "sync", "interval"}
 	stateNames = []string{"unknown", "ReadWrite", "ReadOnly", "Unavailable", "Recovering", "Closed"}
 	causeNames = []string{"none", "no space", "I/O error", "read-only filesystem", "stalled", "panic", "damage", "resource", "lost entries"}
-	opNames    = []string{"none", "open", "append", "read", "compact", "reset", "hard state", "sync", "recover", "verify", "close", "allocate", "status"}
+	opNames    = []string{"none", "open", "append", "read", "compact", "reset", "hard state", "sync", "recover", "verify", "close", "allocate", "status", "import", "export"}
 )
 
 func name(names []string, n uint32) string {

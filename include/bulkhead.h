@@ -141,6 +141,84 @@
 /// Status, events and completions.
 #define BULKHEAD_OP_STATUS 12
 
+/// Inspecting, importing or restoring a CubeFS log.
+#define BULKHEAD_OP_IMPORT 13
+
+/// Exporting a log to CubeFS's format.
+#define BULKHEAD_OP_EXPORT 14
+
+/// Shape of a directory: it holds no log.
+#define BULKHEAD_CUBEFS_SHAPE_EMPTY 1
+
+/// A log of CubeFS's own WAL: to be imported.
+#define BULKHEAD_CUBEFS_SHAPE_CUBEFS 2
+
+/// A Bulkhead log.
+#define BULKHEAD_CUBEFS_SHAPE_BULKHEAD 3
+
+/// An import or its undoing was cut short; bulkhead_cubefs_import finishes the import.
+#define BULKHEAD_CUBEFS_SHAPE_IMPORTING 4
+
+/// An export in place was cut short; bulkhead_cubefs_import takes it back.
+#define BULKHEAD_CUBEFS_SHAPE_EXPORTING 5
+
+/// A mixture that no import or export leaves; it is not touched.
+#define BULKHEAD_CUBEFS_SHAPE_UNKNOWN 6
+
+/// Flag: nothing has changed since the import, it can be undone.
+#define BULKHEAD_CUBEFS_UNDOABLE 1
+
+/// Flag: CubeFS's files of before the import are kept.
+#define BULKHEAD_CUBEFS_ORIGINAL_KEPT 2
+
+/// Flag: Bulkhead's files of before an export in place are kept.
+#define BULKHEAD_CUBEFS_BULKHEAD_KEPT 4
+
+/// Found: a last write that never finished, or has rotted since; nothing valid is behind it.
+#define BULKHEAD_CUBEFS_FOUND_TORN_TAIL 1
+
+/// Found: bytes that are no record, with valid records behind them.
+#define BULKHEAD_CUBEFS_FOUND_BAD_RECORD 2
+
+/// Found: entries that should be there are in no file.
+#define BULKHEAD_CUBEFS_FOUND_MISSING_ENTRIES 3
+
+/// Found: the sequence of the files has a gap.
+#define BULKHEAD_CUBEFS_FOUND_MISSING_FILE 4
+
+/// Found: an entry with an index or a term that cannot follow the one before it.
+#define BULKHEAD_CUBEFS_FOUND_OUT_OF_ORDER 5
+
+/// Found: index or footer of a sealed file are damaged; its entries are found without them.
+#define BULKHEAD_CUBEFS_FOUND_BAD_INDEX 6
+
+/// Found: META says that more is committed than the log has.
+#define BULKHEAD_CUBEFS_FOUND_META_AHEAD 7
+
+/// Found: META's term is behind the log's; it is raised, without a vote.
+#define BULKHEAD_CUBEFS_FOUND_META_BEHIND 8
+
+/// Found: META is empty, zero or missing although the log has entries; term and vote are lost.
+#define BULKHEAD_CUBEFS_FOUND_VOTE_LOST 9
+
+/// Found: META has a size that no META has.
+#define BULKHEAD_CUBEFS_FOUND_BAD_META 10
+
+/// Found: META's commit is behind its compaction point; it is raised.
+#define BULKHEAD_CUBEFS_FOUND_COMMIT_BEHIND 11
+
+/// Found: the log does not continue the snapshot that META names.
+#define BULKHEAD_CUBEFS_FOUND_SNAPSHOT_CONFLICT 12
+
+/// Found: a file that CubeFS takes for one of the log's, and that is none.
+#define BULKHEAD_CUBEFS_FOUND_STRANGE_FILE 13
+
+/// Found: a number or an entry beyond what Bulkhead has room for.
+#define BULKHEAD_CUBEFS_FOUND_TOO_LARGE 14
+
+/// Found: the log ends below known_index.
+#define BULKHEAD_CUBEFS_FOUND_BELOW_KNOWN 15
+
 /// Result of a call: BULKHEAD_OK or what was wrong.
 typedef int32_t bulkhead_status;
 
@@ -394,6 +472,68 @@ typedef struct bulkhead_hard_state {
   uint64_t commit;
 } bulkhead_hard_state;
 
+/// What a directory is, and what a CubeFS log in it holds.
+typedef struct bulkhead_cubefs_report {
+  /// sizeof(bulkhead_cubefs_report), set by the caller.
+  uint32_t struct_size;
+  /// BULKHEAD_CUBEFS_SHAPE_*
+  uint32_t shape;
+  /// BULKHEAD_CUBEFS_UNDOABLE, BULKHEAD_CUBEFS_ORIGINAL_KEPT, BULKHEAD_CUBEFS_BULKHEAD_KEPT
+  uint32_t flags;
+  /// What was found in the CubeFS log, and how much of it is damage.
+  uint32_t findings;
+  uint32_t damages;
+  /// Written as 0.
+  uint32_t reserved;
+  /// CubeFS's log files, read or written, and their bytes.
+  uint64_t files;
+  uint64_t file_bytes;
+  /// Entries above the compaction point, and the bytes of their payloads.
+  uint64_t entries;
+  uint64_t bytes;
+  /// compaction_index + 1
+  uint64_t first_index;
+  uint64_t first_term;
+  /// The last entry, or the compaction point of an empty log.
+  uint64_t last_index;
+  uint64_t last_term;
+  /// Hard state.
+  uint64_t term;
+  uint64_t vote;
+  uint64_t commit;
+  uint64_t compaction_index;
+  uint64_t compaction_term;
+  /// Bytes behind the last entry that are no record: a last write that never finished.
+  uint64_t torn_bytes;
+} bulkhead_cubefs_report;
+
+/// One thing that was found in a CubeFS log.
+typedef struct bulkhead_cubefs_finding {
+  /// BULKHEAD_CUBEFS_FOUND_*
+  uint32_t kind;
+  /// 1: damage, the log is not imported; 0: a note.
+  uint32_t damage;
+  /// Where in the file, in bytes.
+  uint64_t offset;
+  /// The entries concerned; 0 and 0 if none.
+  uint64_t first_index;
+  uint64_t last_index;
+  /// The term of the last sound entry before.
+  uint64_t term;
+  /// The file's name, NUL-terminated, cut if longer.
+  char file[64];
+  /// UTF-8, NUL-terminated, cut if longer: what was found.
+  char message[384];
+  /// The same: what CubeFS's own WAL does with it.
+  char cubefs[128];
+} bulkhead_cubefs_finding;
+
+/// How far a long call is; written while it runs. Read it from another thread by atomic loads.
+typedef struct bulkhead_progress {
+  uint64_t done_bytes;
+  uint64_t total_bytes;
+} bulkhead_progress;
+
 /// The call did what it is for.
 #define BULKHEAD_OK 0
 
@@ -498,6 +638,9 @@ typedef struct bulkhead_hard_state {
 
 /// Acknowledged entries are missing after a recovery; the owner has to decide.
 #define BULKHEAD_LOST_ENTRIES 34
+
+/// The directory holds a log of CubeFS's own WAL, or an import or export that was cut short: bulkhead_cubefs_import first.
+#define BULKHEAD_NEEDS_IMPORT 35
 
 #ifdef __cplusplus
 extern "C" {
@@ -611,7 +754,7 @@ bulkhead_status bulkhead_engine_completions(bulkhead_engine engine,
 /// Errors, all without a handle and with nothing changed on disk: BULKHEAD_INVALID_ARGUMENT,
 /// BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_INVALID_CONFIG, BULKHEAD_NOT_FOUND, BULKHEAD_NOT_A_DIRECTORY,
 /// BULKHEAD_SYMLINK, BULKHEAD_PERMISSION_DENIED, BULKHEAD_ALREADY_OPEN, BULKHEAD_LOCKED, BULKHEAD_ALREADY_EXISTS,
-/// BULKHEAD_FOREIGN, BULKHEAD_VERSION_TOO_NEW, BULKHEAD_WRONG_PARTITION, BULKHEAD_UNSUPPORTED_FILESYSTEM,
+/// BULKHEAD_FOREIGN, BULKHEAD_NEEDS_IMPORT, BULKHEAD_VERSION_TOO_NEW, BULKHEAD_WRONG_PARTITION, BULKHEAD_UNSUPPORTED_FILESYSTEM,
 /// BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC; when a log is created also BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR and
 /// BULKHEAD_READ_ONLY_FILESYSTEM.
 /// Thread safety: any thread; partitions open in parallel.
@@ -847,6 +990,84 @@ bulkhead_status bulkhead_set_hard_state(bulkhead_partition partition,
 bulkhead_status bulkhead_get_hard_state(bulkhead_partition partition,
                                         struct bulkhead_hard_state *out,
                                         struct bulkhead_error *err);
+
+/// Says what a directory is, and reads and judges the CubeFS log in it. Changes nothing and takes no lock: the
+/// directory may be in use.
+///
+/// config: path, partition_id and known_index count; an index that is known to be in the log makes a log that ends
+/// below it damage. report: receives the result. findings: receives up to capacity findings, the first ones; may be
+/// NULL if capacity is 0; report->findings says how many there are. Damage is no error of this call.
+///
+/// Errors: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_NOT_FOUND,
+/// BULKHEAD_NOT_A_DIRECTORY, BULKHEAD_SYMLINK, BULKHEAD_PERMISSION_DENIED, BULKHEAD_FOREIGN, BULKHEAD_IO_ERROR,
+/// BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC.
+/// Thread safety: any thread. Takes as long as reading the log does.
+bulkhead_status bulkhead_cubefs_inspect(bulkhead_engine engine,
+                                        const struct bulkhead_partition_config *config,
+                                        struct bulkhead_cubefs_report *report,
+                                        struct bulkhead_cubefs_finding *findings,
+                                        size_t capacity,
+                                        struct bulkhead_error *err);
+
+/// Makes a CubeFS directory a Bulkhead partition, in place. CubeFS's files are kept in its subdirectory
+/// cubefs-original until bulkhead_cubefs_discard_original. The directory must not be in use; CubeFS's own WAL takes
+/// no lock, so that this cannot be checked.
+///
+/// First finishes or undoes what an earlier call was kept from; a directory that then is Bulkhead's is left as it is,
+/// and the call succeeds. Killed at any system call, or by a power cut, it leaves a directory that is CubeFS's as before,
+/// or Bulkhead's, or one that CubeFS and bulkhead_partition_open both refuse (BULKHEAD_NEEDS_IMPORT) until this is
+/// called again. Needs space for a second copy of the log, and a filesystem that exchanges names (renameat2).
+///
+/// config: path, partition_id and known_index count. progress: may be NULL; written while the call runs. report: may
+/// be NULL; receives what was imported.
+///
+/// Errors, all with the directory as it was: BULKHEAD_DAMAGED with the range of entries (bulkhead_cubefs_inspect tells
+/// all), BULKHEAD_NOT_FOUND (no log in it), BULKHEAD_ENTRY_TOO_LARGE, BULKHEAD_FOREIGN, BULKHEAD_ALREADY_OPEN,
+/// BULKHEAD_LOCKED, BULKHEAD_BUSY (it changed meanwhile), BULKHEAD_UNSUPPORTED_FILESYSTEM, those of
+/// bulkhead_cubefs_inspect, and BULKHEAD_NO_SPACE, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED.
+/// Thread safety: any thread. Takes about as long as copying the files does.
+bulkhead_status bulkhead_cubefs_import(bulkhead_engine engine,
+                                       const struct bulkhead_partition_config *config,
+                                       struct bulkhead_progress *progress,
+                                       struct bulkhead_cubefs_report *report,
+                                       struct bulkhead_error *err);
+
+/// Makes an imported directory CubeFS's again, with its original files: only as long as nothing has changed since, no
+/// append, no vote, no commit, no compaction. As safe against being cut short as the import.
+///
+/// Errors: BULKHEAD_OUT_OF_ORDER (the log has changed: export it), BULKHEAD_NOT_FOUND (no import to undo),
+/// BULKHEAD_WRONG_PARTITION, and those of bulkhead_cubefs_import.
+/// Thread safety: any thread.
+bulkhead_status bulkhead_cubefs_undo_import(bulkhead_engine engine,
+                                            const struct bulkhead_partition_config *config,
+                                            struct bulkhead_error *err);
+
+/// Removes what an import (cubefs-original) or an export in place (bulkhead-original) has kept. Reads the whole log
+/// first: nothing is removed if that is not whole. Afterwards the import cannot be undone.
+///
+/// Errors: BULKHEAD_NOT_FOUND (nothing is kept), BULKHEAD_DAMAGED, and those of bulkhead_cubefs_import.
+/// Thread safety: any thread. Takes as long as reading the log does.
+bulkhead_status bulkhead_cubefs_discard_original(bulkhead_engine engine,
+                                                 const struct bulkhead_partition_config *config,
+                                                 struct bulkhead_error *err);
+
+/// Writes a closed partition's log in CubeFS's format.
+///
+/// target, target_length: a directory that does not exist yet; until it is whole a CubeFS binary refuses it. NULL and 0:
+/// in place; the directory becomes CubeFS's again, Bulkhead's files are kept in its subdirectory bulkhead-original,
+/// and it is as safe against being cut short as an import. progress and report: as with bulkhead_cubefs_import.
+///
+/// Errors: BULKHEAD_ALREADY_EXISTS (the target; or bulkhead-original of an earlier export: discard it first),
+/// BULKHEAD_NOT_FOUND, BULKHEAD_DAMAGED and the other faults of a log that is not whole, and those of
+/// bulkhead_cubefs_import.
+/// Thread safety: any thread. Takes about as long as copying the files does.
+bulkhead_status bulkhead_cubefs_export(bulkhead_engine engine,
+                                       const struct bulkhead_partition_config *config,
+                                       const uint8_t *target,
+                                       uint32_t target_length,
+                                       struct bulkhead_progress *progress,
+                                       struct bulkhead_cubefs_report *report,
+                                       struct bulkhead_error *err);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -42,6 +42,8 @@ pub enum Status {
     UnsupportedFilesystem = 32,
     Busy = 33,
     LostEntries = 34,
+    /// The directory holds a CubeFS log, or an import or export that was cut short.
+    NeedsImport = 35,
 }
 
 /// The operation that an error or event speaks of.
@@ -62,6 +64,8 @@ pub enum Op {
     Close = 10,
     Allocate = 11,
     Status = 12,
+    Import = 13,
+    Export = 14,
 }
 
 /// Why a partition is not ReadWrite.

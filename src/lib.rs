@@ -8,6 +8,7 @@
 #[cfg(not(panic = "unwind"))]
 compile_error!("Bulkhead catches panics at its boundary: build it with panic = \"unwind\"");
 
+pub mod cubefs;
 mod engine;
 mod error;
 #[allow(unsafe_code)] // pointers from the caller

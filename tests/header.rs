@@ -6,8 +6,20 @@
 use std::path::Path;
 
 /// The order of the header. `testing` is left out: it is in no released library.
-const SOURCES: &[&str] =
-    &["codes", "types", "reports", "library", "engine", "events", "partition", "entries", "read", "log", "hard_state"];
+const SOURCES: &[&str] = &[
+    "codes",
+    "types",
+    "reports",
+    "library",
+    "engine",
+    "events",
+    "partition",
+    "entries",
+    "read",
+    "log",
+    "hard_state",
+    "cubefs",
+];
 
 #[test]
 fn header_is_what_the_sources_say() {

@@ -25,6 +25,7 @@ use queue::{CompletionQueue, EventQueue};
 use shared::Shared;
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -89,6 +90,14 @@ impl Engine {
         partition.is_free_for_calls()
     }
 
+    pub(crate) fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
+    pub(crate) fn limits(&self) -> &EngineConfig {
+        &self.shared.config
+    }
+
     fn shared(config: EngineConfig) -> Result<Arc<Shared>> {
         config.validate()?;
         let fail = |e: std::io::Error| Error::io(Op::Open, &e, "creating the event descriptors");
@@ -111,7 +120,7 @@ impl Engine {
                 Error::new(Status::InvalidArgument, Op::Open, "the path is empty").partition(config.partition_id)
             );
         }
-        self.check_not_open(&config)?;
+        self.check_not_open(&config.path, config.partition_id)?;
         let (dir, created) = open_dir(&*self.storage, &config)?;
         let device = dir.device();
         let partition = self.run_partition(dir, &device, &config, created)?;
@@ -149,19 +158,19 @@ impl Engine {
     }
 
     /// A directory that this engine has open is told apart from one that another process has.
-    fn check_not_open(&self, config: &PartitionConfig) -> Result<()> {
-        let Ok(dir) = self.storage.open_dir(&config.path) else { return Ok(()) };
+    pub(crate) fn check_not_open(&self, path: &Path, id: u64) -> Result<()> {
+        let Ok(dir) = self.storage.open_dir(path) else { return Ok(()) };
         let device = dir.device();
         let holder = self.state.lock().open.get(&(device.id, device.inode)).and_then(Weak::upgrade);
         match holder {
             Some(p) if !p.is_closed() => {
                 let message = "this engine has the directory open already; close that partition first";
-                Err(Error::new(Status::AlreadyOpen, Op::Open, message).partition(config.partition_id).at(&config.path))
+                Err(Error::new(Status::AlreadyOpen, Op::Open, message).partition(id).at(path))
             }
             Some(p) if !p.let_go() => {
                 let message =
                     "an operation of its last opening has not come back from the kernel; try again when it has";
-                Err(Error::new(Status::Busy, Op::Open, message).partition(config.partition_id).at(&config.path))
+                Err(Error::new(Status::Busy, Op::Open, message).partition(id).at(path))
             }
             _ => Ok(()),
         }

@@ -3,6 +3,7 @@
 
 use std::ffi::c_char;
 
+use crate::cubefs::{FindingKind, Shape};
 use crate::{Cause, Disposition, Mode, Op, State, Status};
 
 /// Version of this interface. A new number means that programs built against the old one must be compiled again.
@@ -81,6 +82,8 @@ pub const BULKHEAD_UNSUPPORTED_FILESYSTEM: bulkhead_status = 32;
 pub const BULKHEAD_BUSY: bulkhead_status = 33;
 /// Acknowledged entries are missing after a recovery; the owner has to decide.
 pub const BULKHEAD_LOST_ENTRIES: bulkhead_status = 34;
+/// The directory holds a log of CubeFS's own WAL, or an import or export that was cut short: bulkhead_cubefs_import first.
+pub const BULKHEAD_NEEDS_IMPORT: bulkhead_status = 35;
 
 /// Mode: acknowledged from the page cache. Survives a crash of the process, not a power cut.
 pub const BULKHEAD_MODE_NONE: u32 = 1;
@@ -157,6 +160,61 @@ pub const BULKHEAD_OP_CLOSE: u32 = 10;
 pub const BULKHEAD_OP_ALLOCATE: u32 = 11;
 /// Status, events and completions.
 pub const BULKHEAD_OP_STATUS: u32 = 12;
+/// Inspecting, importing or restoring a CubeFS log.
+pub const BULKHEAD_OP_IMPORT: u32 = 13;
+/// Exporting a log to CubeFS's format.
+pub const BULKHEAD_OP_EXPORT: u32 = 14;
+
+/// Shape of a directory: it holds no log.
+pub const BULKHEAD_CUBEFS_SHAPE_EMPTY: u32 = 1;
+/// A log of CubeFS's own WAL: to be imported.
+pub const BULKHEAD_CUBEFS_SHAPE_CUBEFS: u32 = 2;
+/// A Bulkhead log.
+pub const BULKHEAD_CUBEFS_SHAPE_BULKHEAD: u32 = 3;
+/// An import or its undoing was cut short; bulkhead_cubefs_import finishes the import.
+pub const BULKHEAD_CUBEFS_SHAPE_IMPORTING: u32 = 4;
+/// An export in place was cut short; bulkhead_cubefs_import takes it back.
+pub const BULKHEAD_CUBEFS_SHAPE_EXPORTING: u32 = 5;
+/// A mixture that no import or export leaves; it is not touched.
+pub const BULKHEAD_CUBEFS_SHAPE_UNKNOWN: u32 = 6;
+
+/// Flag: nothing has changed since the import, it can be undone.
+pub const BULKHEAD_CUBEFS_UNDOABLE: u32 = 1;
+/// Flag: CubeFS's files of before the import are kept.
+pub const BULKHEAD_CUBEFS_ORIGINAL_KEPT: u32 = 2;
+/// Flag: Bulkhead's files of before an export in place are kept.
+pub const BULKHEAD_CUBEFS_BULKHEAD_KEPT: u32 = 4;
+
+/// Found: a last write that never finished, or has rotted since; nothing valid is behind it.
+pub const BULKHEAD_CUBEFS_FOUND_TORN_TAIL: u32 = 1;
+/// Found: bytes that are no record, with valid records behind them.
+pub const BULKHEAD_CUBEFS_FOUND_BAD_RECORD: u32 = 2;
+/// Found: entries that should be there are in no file.
+pub const BULKHEAD_CUBEFS_FOUND_MISSING_ENTRIES: u32 = 3;
+/// Found: the sequence of the files has a gap.
+pub const BULKHEAD_CUBEFS_FOUND_MISSING_FILE: u32 = 4;
+/// Found: an entry with an index or a term that cannot follow the one before it.
+pub const BULKHEAD_CUBEFS_FOUND_OUT_OF_ORDER: u32 = 5;
+/// Found: index or footer of a sealed file are damaged; its entries are found without them.
+pub const BULKHEAD_CUBEFS_FOUND_BAD_INDEX: u32 = 6;
+/// Found: META says that more is committed than the log has.
+pub const BULKHEAD_CUBEFS_FOUND_META_AHEAD: u32 = 7;
+/// Found: META's term is behind the log's; it is raised, without a vote.
+pub const BULKHEAD_CUBEFS_FOUND_META_BEHIND: u32 = 8;
+/// Found: META is empty, zero or missing although the log has entries; term and vote are lost.
+pub const BULKHEAD_CUBEFS_FOUND_VOTE_LOST: u32 = 9;
+/// Found: META has a size that no META has.
+pub const BULKHEAD_CUBEFS_FOUND_BAD_META: u32 = 10;
+/// Found: META's commit is behind its compaction point; it is raised.
+pub const BULKHEAD_CUBEFS_FOUND_COMMIT_BEHIND: u32 = 11;
+/// Found: the log does not continue the snapshot that META names.
+pub const BULKHEAD_CUBEFS_FOUND_SNAPSHOT_CONFLICT: u32 = 12;
+/// Found: a file that CubeFS takes for one of the log's, and that is none.
+pub const BULKHEAD_CUBEFS_FOUND_STRANGE_FILE: u32 = 13;
+/// Found: a number or an entry beyond what Bulkhead has room for.
+pub const BULKHEAD_CUBEFS_FOUND_TOO_LARGE: u32 = 14;
+/// Found: the log ends below known_index.
+pub const BULKHEAD_CUBEFS_FOUND_BELOW_KNOWN: u32 = 15;
 
 /// Names of the statuses by number, NUL-terminated; the assertions below hold the numbers to the core's enum.
 macro_rules! statuses {
@@ -180,6 +238,7 @@ statuses! {
     BULKHEAD_NO_SPACE = NoSpace, BULKHEAD_IO_ERROR = IoError, BULKHEAD_READ_ONLY_FILESYSTEM = ReadOnlyFilesystem,
     BULKHEAD_STALLED = Stalled, BULKHEAD_PANIC = Panic, BULKHEAD_RESOURCE_EXHAUSTED = ResourceExhausted,
     BULKHEAD_UNSUPPORTED_FILESYSTEM = UnsupportedFilesystem, BULKHEAD_BUSY = Busy, BULKHEAD_LOST_ENTRIES = LostEntries,
+    BULKHEAD_NEEDS_IMPORT = NeedsImport,
 }
 
 macro_rules! same {
@@ -199,7 +258,19 @@ same! {
     BULKHEAD_OP_NONE = Op::None, BULKHEAD_OP_OPEN = Op::Open, BULKHEAD_OP_APPEND = Op::Append, BULKHEAD_OP_READ = Op::Read,
     BULKHEAD_OP_COMPACT = Op::Compact, BULKHEAD_OP_RESET = Op::Reset, BULKHEAD_OP_HARD_STATE = Op::HardState, BULKHEAD_OP_SYNC = Op::Sync,
     BULKHEAD_OP_RECOVER = Op::Recover, BULKHEAD_OP_VERIFY = Op::Verify, BULKHEAD_OP_CLOSE = Op::Close, BULKHEAD_OP_ALLOCATE = Op::Allocate,
-    BULKHEAD_OP_STATUS = Op::Status,
+    BULKHEAD_OP_STATUS = Op::Status, BULKHEAD_OP_IMPORT = Op::Import, BULKHEAD_OP_EXPORT = Op::Export,
+    BULKHEAD_CUBEFS_SHAPE_EMPTY = Shape::Empty, BULKHEAD_CUBEFS_SHAPE_CUBEFS = Shape::Cubefs,
+    BULKHEAD_CUBEFS_SHAPE_BULKHEAD = Shape::Bulkhead, BULKHEAD_CUBEFS_SHAPE_IMPORTING = Shape::Importing,
+    BULKHEAD_CUBEFS_SHAPE_EXPORTING = Shape::Exporting, BULKHEAD_CUBEFS_SHAPE_UNKNOWN = Shape::Unknown,
+    BULKHEAD_CUBEFS_FOUND_TORN_TAIL = FindingKind::TornTail, BULKHEAD_CUBEFS_FOUND_BAD_RECORD = FindingKind::BadRecord,
+    BULKHEAD_CUBEFS_FOUND_MISSING_ENTRIES = FindingKind::MissingEntries, BULKHEAD_CUBEFS_FOUND_MISSING_FILE = FindingKind::MissingFile,
+    BULKHEAD_CUBEFS_FOUND_OUT_OF_ORDER = FindingKind::OutOfOrder, BULKHEAD_CUBEFS_FOUND_BAD_INDEX = FindingKind::BadIndex,
+    BULKHEAD_CUBEFS_FOUND_META_AHEAD = FindingKind::MetaAhead, BULKHEAD_CUBEFS_FOUND_META_BEHIND = FindingKind::MetaBehind,
+    BULKHEAD_CUBEFS_FOUND_VOTE_LOST = FindingKind::VoteLost, BULKHEAD_CUBEFS_FOUND_BAD_META = FindingKind::BadMeta,
+    BULKHEAD_CUBEFS_FOUND_COMMIT_BEHIND = FindingKind::CommitBehind,
+    BULKHEAD_CUBEFS_FOUND_SNAPSHOT_CONFLICT = FindingKind::SnapshotConflict,
+    BULKHEAD_CUBEFS_FOUND_STRANGE_FILE = FindingKind::StrangeFile, BULKHEAD_CUBEFS_FOUND_TOO_LARGE = FindingKind::TooLarge,
+    BULKHEAD_CUBEFS_FOUND_BELOW_KNOWN = FindingKind::BelowKnown,
 }
 
 /// The constant's name as a static C string; `BULKHEAD_UNKNOWN_STATUS` for a number that is none of ours.

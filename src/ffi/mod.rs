@@ -6,7 +6,7 @@
 //! | handles | 64-bit generational handles |
 //! | memory, report_error | every access to the caller's memory |
 //! | codes, types, reports | constants and structs |
-//! | library, engine, events, partition, entries, read, log, hard_state | the functions, by noun |
+//! | library, engine, events, partition, entries, read, log, hard_state, cubefs | the functions, by noun |
 //!
 //! Rules: outputs are written only on success; pointers are borrowed for the call; nothing here allocates, indexes
 //! or adds on trust of a number that the caller gave; no foreign thread ever calls back.
@@ -19,6 +19,7 @@
 
 mod boundary;
 mod codes;
+mod cubefs;
 mod engine;
 mod entries;
 mod events;
@@ -39,6 +40,7 @@ mod types;
 mod panic_test;
 
 pub use codes::*;
+pub use cubefs::*;
 pub use engine::*;
 pub use entries::*;
 pub use events::*;

@@ -51,6 +51,13 @@ fn append(partition: bulkhead_partition, index: u64, err: *mut bulkhead_error) -
     unsafe { bulkhead_append(partition, &entry, 1, err) }
 }
 
+/// The config of a directory that is no partition yet.
+fn on_directory(w: &World, call: impl FnOnce(&bulkhead_partition_config) -> bulkhead_status) -> bulkhead_status {
+    let path = w.directory.path().join("cubefs");
+    let path = path.as_os_str().as_bytes();
+    call(&bulkhead_partition_config { path: path.as_ptr(), path_length: path.len() as u32, partition_id: 9, ..sized() })
+}
+
 /// Every function of the header that returns a status. Valid arguments: nothing else may end the call.
 const CALLS: &[(&str, Call)] = &[
     ("bulkhead_engine_open", |_, err| unsafe { bulkhead_engine_open(null(), &mut 0, err) }),
@@ -90,6 +97,23 @@ const CALLS: &[(&str, Call)] = &[
     ("bulkhead_recover", |w, err| unsafe { bulkhead_recover(w.partition, err) }),
     ("bulkhead_verify", |w, err| unsafe { bulkhead_verify(w.partition, &mut sized(), err) }),
     ("bulkhead_get_status", |w, err| unsafe { bulkhead_get_status(w.partition, &mut sized(), err) }),
+    ("bulkhead_cubefs_inspect", |w, err| {
+        on_directory(w, |c| unsafe { bulkhead_cubefs_inspect(w.engine, c, &mut sized(), null_mut(), 0, err) })
+    }),
+    ("bulkhead_cubefs_import", |w, err| {
+        on_directory(w, |c| unsafe {
+            bulkhead_cubefs_import(w.engine, c, &mut bulkhead_progress::default(), &mut sized(), err)
+        })
+    }),
+    ("bulkhead_cubefs_undo_import", |w, err| {
+        on_directory(w, |c| unsafe { bulkhead_cubefs_undo_import(w.engine, c, err) })
+    }),
+    ("bulkhead_cubefs_discard_original", |w, err| {
+        on_directory(w, |c| unsafe { bulkhead_cubefs_discard_original(w.engine, c, err) })
+    }),
+    ("bulkhead_cubefs_export", |w, err| {
+        on_directory(w, |c| unsafe { bulkhead_cubefs_export(w.engine, c, null(), 0, null_mut(), null_mut(), err) })
+    }),
     // Its output is its error struct.
     ("bulkhead_last_fault", |w, err| unsafe { bulkhead_last_fault(w.partition, err) }),
 ];
@@ -155,7 +179,7 @@ fn check_partitions(name: &str, world: &World, near: bulkhead_partition) {
         return; // the close that panicked was this engine's own
     }
     assert_eq!(append(near, 2, null_mut()), BULKHEAD_OK, "after {name}, a partition of the same engine");
-    if name.starts_with("bulkhead_engine") || name == "bulkhead_partition_open" {
+    if name.starts_with("bulkhead_engine") || name.starts_with("bulkhead_cubefs") || name == "bulkhead_partition_open" {
         assert_eq!(append(world.partition, 2, null_mut()), BULKHEAD_OK, "{name} was about no partition that is open");
         return;
     }

@@ -25,7 +25,7 @@ use crate::{Disposition, Error, Mode, Op, PartitionConfig, PartitionStatus, Resu
 /// Errors, all without a handle and with nothing changed on disk: BULKHEAD_INVALID_ARGUMENT,
 /// BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_INVALID_CONFIG, BULKHEAD_NOT_FOUND, BULKHEAD_NOT_A_DIRECTORY,
 /// BULKHEAD_SYMLINK, BULKHEAD_PERMISSION_DENIED, BULKHEAD_ALREADY_OPEN, BULKHEAD_LOCKED, BULKHEAD_ALREADY_EXISTS,
-/// BULKHEAD_FOREIGN, BULKHEAD_VERSION_TOO_NEW, BULKHEAD_WRONG_PARTITION, BULKHEAD_UNSUPPORTED_FILESYSTEM,
+/// BULKHEAD_FOREIGN, BULKHEAD_NEEDS_IMPORT, BULKHEAD_VERSION_TOO_NEW, BULKHEAD_WRONG_PARTITION, BULKHEAD_UNSUPPORTED_FILESYSTEM,
 /// BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC; when a log is created also BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR and
 /// BULKHEAD_READ_ONLY_FILESYSTEM.
 /// Thread safety: any thread; partitions open in parallel.
@@ -165,7 +165,7 @@ pub unsafe extern "C" fn bulkhead_last_fault(
 
 /// # Safety
 /// `config` is null or a good pointer, and so is its path.
-unsafe fn partition_config(config: *const bulkhead_partition_config) -> Result<PartitionConfig> {
+pub(super) unsafe fn partition_config(config: *const bulkhead_partition_config) -> Result<PartitionConfig> {
     // SAFETY: the caller's promise.
     let given = unsafe { memory::read_struct(config, "config") }?;
     // SAFETY: the caller's promise.

@@ -58,7 +58,7 @@ pub(super) fn as_c(error: &Error, op: Op) -> bulkhead_error {
 }
 
 /// Copies what fits and leaves at least one zero at the end; ends at a zero inside the text, as its reader would.
-fn copy_text(to: &mut [c_char], text: &[u8]) {
+pub(super) fn copy_text(to: &mut [c_char], text: &[u8]) {
     let room = to.len() - 1;
     for (to, &from) in to[..room].iter_mut().zip(text.iter().take_while(|&&b| b != 0)) {
         *to = from as c_char;

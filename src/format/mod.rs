@@ -46,6 +46,7 @@
 //! R7. The root is the valid slot of the highest generation. Generation g is written to both slots of pair g mod 2 (slots 0 and 1, or
 //!     2 and 3); a new file has g - 1 in the other pair. A pair with no valid slot may have held a newer state: such a root is refused.
 
+pub mod cubefs;
 mod record;
 mod root;
 mod segment_header;

@@ -62,7 +62,11 @@ pub trait Dir: Send + Sync {
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>>;
     /// Replaces `to` if it exists.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Exchanges what two names stand for, of whatever kind, in one step (RENAME_EXCHANGE); EINVAL where the filesystem cannot.
+    fn exchange(&self, a: &str, b: &str) -> io::Result<()>;
     fn unlink(&self, name: &str) -> io::Result<()>;
+    /// Removes an empty subdirectory.
+    fn remove_dir(&self, name: &str) -> io::Result<()>;
     /// Creates a subdirectory (mode 0700); EEXIST if there is one.
     fn mkdir(&self, name: &str) -> io::Result<()>;
     /// Opens a subdirectory.

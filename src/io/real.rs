@@ -122,10 +122,25 @@ impl Dir for RealDir {
         check(unsafe { libc::renameat(fd, from.as_ptr(), fd, to.as_ptr()) })
     }
 
+    fn exchange(&self, a: &str, b: &str) -> io::Result<()> {
+        let (a, b) = (cstring(a.as_bytes())?, cstring(b.as_bytes())?);
+        let (fd, flags) = (self.fd.as_raw_fd(), libc::RENAME_EXCHANGE);
+        // By number: glibc has a function for it since 2.28 only.
+        // SAFETY: fd is open, both names are NUL-terminated.
+        let result = unsafe { libc::syscall(libc::SYS_renameat2, fd, a.as_ptr(), fd, b.as_ptr(), flags) };
+        check(if result == 0 { 0 } else { -1 })
+    }
+
     fn unlink(&self, name: &str) -> io::Result<()> {
         let name = cstring(name.as_bytes())?;
         // SAFETY: fd is open, name is NUL-terminated.
         check(unsafe { libc::unlinkat(self.fd.as_raw_fd(), name.as_ptr(), 0) })
+    }
+
+    fn remove_dir(&self, name: &str) -> io::Result<()> {
+        let name = cstring(name.as_bytes())?;
+        // SAFETY: fd is open, name is NUL-terminated.
+        check(unsafe { libc::unlinkat(self.fd.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) })
     }
 
     fn mkdir(&self, name: &str) -> io::Result<()> {

@@ -168,8 +168,16 @@ impl Dir for WatchedDir {
         self.note(Call::Prepare, to, || self.inner.rename(from, to))
     }
 
+    fn exchange(&self, a: &str, b: &str) -> io::Result<()> {
+        self.note(Call::Prepare, b, || self.inner.exchange(a, b))
+    }
+
     fn unlink(&self, name: &str) -> io::Result<()> {
         self.note(Call::Remove, name, || self.inner.unlink(name))
+    }
+
+    fn remove_dir(&self, name: &str) -> io::Result<()> {
+        self.note(Call::Remove, name, || self.inner.remove_dir(name))
     }
 
     fn mkdir(&self, name: &str) -> io::Result<()> {

@@ -26,8 +26,10 @@ mod unsynced;
 mod verify;
 mod watch;
 
-pub use open::open_dir;
+pub use open::{open_dir, path_error};
 pub use orphan::Orphan;
+pub use recovery::CUBEFS_IMPORT;
+pub use root::ROOT_NAME;
 pub use types::{
     Completion, Counters, Disposition, EngineConfig, Entry, EntryRef, Event, HardState, Mode, PartitionConfig,
     PartitionStatus, State, VerifyReport,

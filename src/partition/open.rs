@@ -47,7 +47,7 @@ pub fn open_dir(storage: &dyn Storage, config: &PartitionConfig) -> Result<(Arc<
     Ok((dir, created))
 }
 
-fn path_error(path: &Path, e: &io::Error) -> Error {
+pub fn path_error(path: &Path, e: &io::Error) -> Error {
     let (status, message) = match e.raw_os_error() {
         Some(libc::ENOENT) => (
             Status::NotFound,
@@ -73,7 +73,12 @@ fn path_error(path: &Path, e: &io::Error) -> Error {
 fn is_refusal(status: Status) -> bool {
     matches!(
         status,
-        Status::Foreign | Status::NotFound | Status::VersionTooNew | Status::WrongPartition | Status::PermissionDenied
+        Status::Foreign
+            | Status::NeedsImport
+            | Status::NotFound
+            | Status::VersionTooNew
+            | Status::WrongPartition
+            | Status::PermissionDenied
     )
 }
 

@@ -3,6 +3,7 @@
 use super::root::{root_error, NEW_ROOT_NAME, ROOT_NAME};
 use super::types::Mode;
 use crate::error::{Error, Op, Result, Status};
+use crate::format::cubefs::{LogName, META_NAME};
 use crate::format::{
     align8, BeginData, RecordType, Root, RootError, SegmentHeader, SegmentHeaderError, ROOT_BYTES, SEGMENT_HEADER_BYTES,
 };
@@ -87,6 +88,7 @@ pub(super) fn read_root(dir: &dyn Dir) -> Result<Option<Root>> {
 /// Without a root: a fresh directory, one whose creation a crash cut short, or something else.
 fn no_root(dir: &dyn Dir) -> Result<Option<Root>> {
     let names = dir.list().map_err(|e| Error::io(Op::Open, &e, "listing the directory"))?;
+    needs_import(dir, &names)?;
     if names.iter().any(|n| Segment::parse_name(n).is_some()) {
         return Err(Error::new(
             Status::Damaged,
@@ -106,6 +108,21 @@ fn no_root(dir: &dyn Dir) -> Result<Option<Root>> {
         )),
         None => Ok(None),
     }
+}
+
+/// Where an import makes the new log (`src/cubefs`).
+pub const CUBEFS_IMPORT: &str = "cubefs-import";
+
+/// A second log beside one of CubeFS's, or beside an import that was cut short, would be a log with vote 0 that the group never had.
+fn needs_import(dir: &dyn Dir, names: &[String]) -> Result<()> {
+    let import = names.iter().any(|n| n == CUBEFS_IMPORT || n == "bulkhead-original");
+    let log = names.iter().any(|n| LogName::parse(n).is_some());
+    let message = match (import, log || (names.iter().any(|n| n == META_NAME) && dir.subdir(META_NAME).is_err())) {
+        (true, _) => "an import or export was cut short here; import the directory to finish it",
+        (false, true) => "the directory holds a CubeFS log; import it first",
+        (false, false) => return Ok(()),
+    };
+    Err(Error::new(Status::NeedsImport, Op::Open, message))
 }
 
 /// What scanning one segment says about the end of the log.

@@ -10,7 +10,7 @@ use crate::segment::{remove_if_there, Segment};
 use std::io;
 use std::time::Duration;
 
-pub(super) const ROOT_NAME: &str = "root";
+pub const ROOT_NAME: &str = "root";
 pub(super) const NEW_ROOT_NAME: &str = "root.new";
 /// lsns that may be used until the root is written again: more than a segment holds records, and the root is written for each segment.
 const LSN_AHEAD: u64 = 1 << 32;

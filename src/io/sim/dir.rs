@@ -156,6 +156,31 @@ impl Dir for SimDir {
         verdict.result(())
     }
 
+    fn exchange(&self, a: &str, b: &str) -> io::Result<()> {
+        let (mut state, verdict) = self.shared().begin(OpKind::Rename, &self.path_of(a), 0, 0)?;
+        let dir = self.handle.inode;
+        let (one, other) = (state.walk(dir, a)?, state.walk(dir, b)?);
+        let (a_dir, a) = state.parent(dir, a)?;
+        let (b_dir, b) = state.parent(dir, b)?;
+        if verdict.happens() {
+            state.change(vec![(a_dir, a, Some(other)), (b_dir, b, Some(one))], one);
+        }
+        verdict.result(())
+    }
+
+    fn remove_dir(&self, name: &str) -> io::Result<()> {
+        let (mut state, verdict) = self.shared().begin(OpKind::Unlink, &self.path_of(name), 0, 0)?;
+        let inode = state.walk(self.handle.inode, name)?;
+        if !state.entries(inode)?.is_empty() {
+            return Err(os(libc::ENOTEMPTY));
+        }
+        if verdict.happens() {
+            let (dir, name) = state.parent(self.handle.inode, name)?;
+            state.change(vec![(dir, name, None)], inode);
+        }
+        verdict.result(())
+    }
+
     fn mkdir(&self, name: &str) -> io::Result<()> {
         let (mut state, verdict) = self.shared().begin(OpKind::Mkdir, &self.path_of(name), 0, 0)?;
         if verdict.happens() {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-/// The kinds of operation: one for each method of the storage traits.
+/// The kinds of operation: one for each method of the storage traits, but that an exchange counts as a rename and the removal of a
+/// directory as an unlink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OpKind {
     OpenDir,

@@ -211,7 +211,8 @@ impl State {
                 Some(inode) => cached.insert(name.clone(), *inode),
                 None => cached.remove(name),
             };
-            if let Some(old) = before.filter(|b| Some(*b) != *to && *b != inode) {
+            let renamed = |b: &u64| *b == inode || changes.iter().any(|c| c.2 == Some(*b));
+            if let Some(old) = before.filter(|b| !renamed(b)) {
                 self.unlinked(old);
             }
         }

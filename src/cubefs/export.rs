@@ -1,0 +1,173 @@
+//! Export: the log in CubeFS's format, in a new directory or in place of Bulkhead's own.
+
+use super::import::read_root_named;
+use super::report::Progress;
+use super::switch::{self, Shape};
+use super::writer::LogWriter;
+use super::Conversion;
+use crate::error::{Error, Op, Result, Status};
+use crate::format::cubefs::{Entry, Meta, META_NAME};
+use crate::io::{write_all_at, Access, Dir};
+use crate::partition::{Partition, PartitionStatus, State, ROOT_NAME};
+use std::path::Path;
+
+/// Payload bytes asked of one read.
+const READ_BYTES: u64 = 4 << 20;
+
+/// What an export wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exported {
+    pub files: u64,
+    pub file_bytes: u64,
+    pub entries: u64,
+    pub first_index: u64,
+    pub last_index: u64,
+}
+
+impl Conversion<'_> {
+    /// Writes the log, in CubeFS's format, to a directory that does not exist yet. Until it is whole a CubeFS binary refuses it.
+    ///
+    /// Errors: `AlreadyExists` (the target), `NotFound`, `AlreadyOpen`, `Locked` (the log is open: close it first), `Damaged` and the
+    /// other causes of a log that is not whole, `NoSpace`, `IoError` and the like.
+    pub fn export(&self, target: &Path) -> Result<Exported> {
+        self.named(|| {
+            self.settle_bulkhead()?;
+            let partition = self.open_existing()?;
+            let storage = self.engine.storage();
+            storage.create_dir(target).map_err(|e| match e.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    let message = "the target exists already; give a directory that is to be made";
+                    Error::new(Status::AlreadyExists, Op::Export, message).at(target)
+                }
+                _ => Error::io(Op::Export, &e, "creating the target").at(target),
+            })?;
+            let dir =
+                storage.open_dir(target).map_err(|e| Error::io(Op::Export, &e, "opening the target").at(target))?;
+            // A directory of this name: a CubeFS binary refuses what is not whole yet.
+            switch::make_dir(&*dir, META_NAME)?;
+            dir.sync().map_err(fail("syncing the target"))?;
+            let exported = self.write_out(&partition, &*dir, NEW_META)?;
+            dir.exchange(META_NAME, NEW_META).map_err(switch::fail("exchanging META"))?;
+            dir.sync().map_err(fail("syncing the target"))?;
+            switch::remove_tree(&*dir, NEW_META)?;
+            partition.close()?;
+            Ok(exported)
+        })
+    }
+
+    /// Makes a Bulkhead directory CubeFS's. Bulkhead's files are kept in `bulkhead-original`, together with what an import had kept.
+    /// As safe against being cut short as an import.
+    ///
+    /// Errors: `AlreadyExists` (an earlier export's `bulkhead-original` is still there: discard it first), and those of `export`.
+    pub fn export_in_place(&self) -> Result<Exported> {
+        self.named(|| {
+            let dir = self.settle_bulkhead()?;
+            if dir.subdir(switch::BULKHEAD_ORIGINAL).is_ok() {
+                let message = "`bulkhead-original` of an earlier export is still there; discard it first";
+                return Err(Error::new(Status::AlreadyExists, Op::Export, message));
+            }
+            let export = switch::make_dir(&*dir, switch::EXPORT)?;
+            drop(dir);
+            let partition = self.open_existing()?;
+            let exported = self.write_out(&partition, &*export, META_NAME)?;
+            let status = partition.status();
+            partition.close()?;
+            drop(partition);
+            let dir = self.lock()?;
+            dir.sync().map_err(fail("syncing the directory"))?;
+            self.check_still(&*dir, &status)?;
+            switch::to_cubefs(&*dir, switch::EXPORT, switch::BULKHEAD_ORIGINAL)?;
+            Ok(exported)
+        })
+    }
+
+    fn settle_bulkhead(&self) -> Result<std::sync::Arc<dyn Dir>> {
+        let dir = self.lock()?;
+        match switch::settle(&*dir)? {
+            Shape::Bulkhead => Ok(dir),
+            Shape::Cubefs => Err(Error::new(
+                Status::NotFound,
+                Op::Export,
+                "the directory holds a CubeFS log already, and no Bulkhead log",
+            )),
+            _ => Err(Error::new(Status::NotFound, Op::Export, "the directory holds no log")),
+        }
+    }
+
+    /// Nobody has opened the log since it was read.
+    fn check_still(&self, dir: &dyn Dir, status: &PartitionStatus) -> Result<()> {
+        let (_, root) = read_root_named(dir, ROOT_NAME)?;
+        let hard_state = (status.hard_state.term, status.hard_state.vote, status.hard_state.commit);
+        let same = root.clean
+            && root.incarnation == status.incarnation
+            && (root.term, root.vote, root.commit) == hard_state
+            && (root.compaction_index, root.end.index.max(root.compaction_index))
+                == (status.compaction_index, status.last_index);
+        if same {
+            return Ok(());
+        }
+        Err(Error::new(Status::Busy, Op::Export, "somebody opened the log while it was exported; try again"))
+    }
+
+    fn write_out(&self, partition: &Partition, dir: &dyn Dir, meta_name: &str) -> Result<Exported> {
+        let status = partition.status();
+        let (first, last) = (status.first_index, status.last_index);
+        let total_bytes = status.segment_bytes.max(1);
+        let mut writer =
+            LogWriter::create(dir, if first <= last { first } else { 1 }).map_err(fail("creating a log file"))?;
+        let mut next = first;
+        let mut done = 0u64;
+        while next <= last {
+            let mut written = Ok(());
+            partition.read_into(next, last + 1, READ_BYTES, &mut |index, term, kind, data| {
+                written = writer.push(&Entry { kind, term, index, data });
+                next = index + 1;
+                done += data.len() as u64;
+                written.is_ok()
+            })?;
+            written.map_err(fail("writing a log file"))?;
+            (self.progress)(Progress { done_bytes: done.min(total_bytes), total_bytes });
+        }
+        let (files, file_bytes) = writer.finish().map_err(fail("writing a log file"))?;
+        let hard_state = status.hard_state;
+        let meta = Meta {
+            term: hard_state.term,
+            commit: hard_state.commit,
+            vote: hard_state.vote,
+            compaction_index: status.compaction_index,
+            compaction_term: status.compaction_term,
+        };
+        let file = dir.create(meta_name, Access::Buffered).map_err(fail("creating META"))?;
+        write_all_at(&*file, &[&meta.encode()], 0).and_then(|()| file.sync()).map_err(fail("writing META"))?;
+        dir.sync().map_err(fail("syncing the new files"))?;
+        (self.progress)(Progress { done_bytes: total_bytes, total_bytes });
+        let entries = (last + 1).saturating_sub(first);
+        Ok(Exported { files, file_bytes, entries, first_index: first, last_index: last })
+    }
+
+    /// Opens the log that is there, whole and writable.
+    pub(super) fn open_existing(&self) -> Result<std::sync::Arc<Partition>> {
+        let config = crate::PartitionConfig {
+            disposition: crate::Disposition::OpenExisting,
+            known_index: self.known_index,
+            ..crate::PartitionConfig::new(&self.path, self.partition_id)
+        };
+        let partition = self.engine.open_partition(config)?;
+        let status = partition.status();
+        match partition.last_fault() {
+            Some(fault) if status.state != State::ReadWrite => Err(fault),
+            _ if status.damaged.2 > 0 => {
+                let message = "entries of the log are damaged; restore the replica from its peers";
+                Err(Error::new(Status::Damaged, Op::Export, message).range(status.damaged.0, status.damaged.1))
+            }
+            _ => Ok(partition),
+        }
+    }
+}
+
+/// META until the target is whole.
+const NEW_META: &str = "META.new";
+
+fn fail(what: &str) -> impl Fn(std::io::Error) -> Error + '_ {
+    move |e| Error::io(Op::Export, &e, what)
+}

@@ -1,0 +1,119 @@
+//! Reads one log file from front to back in large pieces and finds the records in it, and behind a bad one the next good one.
+
+use crate::format::cubefs::{record_at, Entry, Found, RecordType, ENTRY_HEADER_BYTES, RECORD_HEADER_BYTES};
+use crate::io::{read_full_at, File};
+use std::io;
+
+/// Bytes read at a time; a longer record is read whole.
+const PIECE_BYTES: usize = 1 << 20;
+/// Least bytes of an entry's record.
+const ENTRY_RECORD_MIN: u64 = 30;
+/// While looking for the next record, bytes whose checksums are tried at most, for each byte of the file and in all. A file that asks for
+/// more was made to.
+const TRIED_PER_BYTE: u64 = 8;
+const TRIED_MIN: u64 = 256 << 20;
+
+pub struct Reader<'a> {
+    file: &'a dyn File,
+    pub len: u64,
+    piece: Vec<u8>,
+    start: u64,
+    tried: u64,
+}
+
+/// What lies behind bytes that are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    Nothing,
+    /// The next entry: where it is, its index and term.
+    Entry(u64, u64, u64),
+    /// The next record is an index or a footer.
+    Seal(u64),
+    /// It would take too long to find out.
+    Unknown,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(file: &'a dyn File) -> io::Result<Reader<'a>> {
+        Ok(Reader { file, len: file.len()?, piece: Vec::new(), start: 0, tried: 0 })
+    }
+
+    /// The bytes from `at` on: at least `least` of them, if the file has them.
+    pub fn bytes(&mut self, at: u64, least: usize) -> io::Result<&[u8]> {
+        let rest = self.len.saturating_sub(at);
+        let least = (least as u64).min(rest);
+        let held = self.start <= at && at + least <= self.start + self.piece.len() as u64;
+        if !held || least == 0 {
+            let want = least.max((PIECE_BYTES as u64).min(rest)) as usize;
+            self.piece.resize(want, 0);
+            self.start = at;
+            let got = read_full_at(self.file, &mut self.piece, at)?;
+            // It was cut while it was read: what is gone is no record.
+            self.piece.truncate(got);
+            self.len = if got < want { at + got as u64 } else { self.len };
+        }
+        let from = (at - self.start) as usize;
+        Ok(self.piece.get(from..).unwrap_or(&[]))
+    }
+
+    /// The record at `at`, with all of its bytes at hand.
+    pub fn record(&mut self, at: u64) -> io::Result<Found<'_>> {
+        let rest = self.len.saturating_sub(at);
+        let needs = match record_at(self.bytes(at, RECORD_HEADER_BYTES)?, rest) {
+            Found::Needs(needs) if needs as u64 <= rest => needs,
+            _ => RECORD_HEADER_BYTES,
+        };
+        Ok(record_at(self.bytes(at, needs)?, rest))
+    }
+
+    /// The next valid record behind a bad one at `at`. `last` is the last entry before it: an entry that cannot follow that one is part of
+    /// another entry's payload, which may well be a piece of somebody's log.
+    pub fn behind(&mut self, at: u64, last: (u64, u64)) -> io::Result<Behind> {
+        if let Found::Bad(Some(total)) = self.record(at)? {
+            let next = at + total as u64;
+            if let Some(found) = self.candidate(next, at, last)? {
+                return Ok(found);
+            }
+        }
+        let mut next = at + 1;
+        while next + ENTRY_RECORD_MIN.min(RECORD_HEADER_BYTES as u64) < self.len {
+            if let Some(found) = self.candidate(next, at, last)? {
+                return Ok(found);
+            }
+            if self.tried > TRIED_MIN.max(self.len.saturating_mul(TRIED_PER_BYTE)) {
+                return Ok(Behind::Unknown);
+            }
+            let ahead = self.bytes(next + 1, RECORD_HEADER_BYTES)?;
+            // A type, and a length below 2^32.
+            let maybe = ahead.windows(5).position(|w| matches!(w, [1..=3, 0, 0, 0, 0]));
+            next += 1 + maybe.unwrap_or(ahead.len().saturating_sub(4).max(1)) as u64;
+        }
+        Ok(Behind::Nothing)
+    }
+
+    fn candidate(&mut self, next: u64, from: u64, last: (u64, u64)) -> io::Result<Option<Behind>> {
+        let rest = self.len.saturating_sub(next);
+        let head = self.bytes(next, RECORD_HEADER_BYTES + ENTRY_HEADER_BYTES)?;
+        let is_entry = head.first() == Some(&(RecordType::Entry as u8));
+        if is_entry {
+            let header = head.get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + ENTRY_HEADER_BYTES);
+            let follows = header.and_then(Entry::decode).is_some_and(|e| {
+                let lost = (next - from) / ENTRY_RECORD_MIN + 1;
+                e.index > last.0 && (last.0 == 0 || e.index - last.0 <= lost + 1) && e.term >= last.1
+            });
+            if !follows {
+                return Ok(None);
+            }
+        }
+        if let Found::Needs(needs) = record_at(head, rest) {
+            self.tried += (needs as u64).min(rest);
+        }
+        Ok(match self.record(next)? {
+            Found::Record(RecordType::Entry, data, _) => {
+                Entry::decode(data).map(|e| Behind::Entry(next, e.index, e.term))
+            }
+            Found::Record(_, _, _) => Some(Behind::Seal(next)),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! After an import: back to what was, as long as nothing has changed since, or the original is let go.
+
+use super::import::read_root_named;
+use super::switch::{self, Shape};
+use super::{Conversion, Inspection};
+use crate::error::{Error, Op, Result, Status};
+use crate::format::Root;
+use crate::io::Dir;
+use crate::partition::ROOT_NAME;
+use std::io;
+
+impl Conversion<'_> {
+    /// Makes an imported directory CubeFS's again, with its original files. Only as long as nothing has changed: no append, no vote, no
+    /// commit, no compaction; after that, export.
+    ///
+    /// Errors: `NotFound` (no import that can be undone), `OutOfOrder` (the log has changed since: export it), and those of `import`.
+    pub fn undo_import(&self) -> Result<()> {
+        self.named(|| {
+            let dir = self.lock()?;
+            let shape = switch::settle(&*dir)?;
+            let original = dir.subdir(switch::CUBEFS_ORIGINAL);
+            let original = match (shape, original) {
+                (Shape::Bulkhead, Ok(original)) => original,
+                _ => {
+                    return Err(Error::new(
+                        Status::NotFound,
+                        Op::Import,
+                        "there is no import here that could be undone",
+                    ))
+                }
+            };
+            let (_, root) = read_root_named(&*dir, ROOT_NAME)?;
+            self.check_id(&root)?;
+            match unchanged(&*original, &root)? {
+                None => {
+                    let message = "the original is being discarded, or has been; export the log instead";
+                    Err(Error::new(Status::NotFound, Op::Import, message))
+                }
+                Some(false) => {
+                    let message = "the log has changed since it was imported; export it instead";
+                    Err(Error::new(Status::OutOfOrder, Op::Import, message))
+                }
+                Some(true) => switch::to_cubefs(&*dir, switch::CUBEFS_ORIGINAL, switch::IMPORT)
+                    .and_then(|()| switch::remove_tree(&*dir, switch::IMPORT)),
+            }
+        })
+    }
+
+    /// Removes what an import or an export in place kept. The log itself is read first: what it keeps must be good before the other copy goes.
+    ///
+    /// Errors: `NotFound` (nothing is kept), `Damaged` (the log is not whole: nothing was removed), and those of `import`.
+    pub fn discard_original(&self) -> Result<()> {
+        self.named(|| {
+            let dir = self.lock()?;
+            let shape = switch::settle(&*dir)?;
+            let kept = [switch::CUBEFS_ORIGINAL, switch::BULKHEAD_ORIGINAL];
+            let kept: Vec<_> = kept.into_iter().filter(|name| dir.subdir(name).is_ok()).collect();
+            if kept.is_empty() || !matches!(shape, Shape::Bulkhead | Shape::Cubefs) {
+                return Err(Error::new(Status::NotFound, Op::Import, "nothing is kept here that could be discarded"));
+            }
+            if shape == Shape::Cubefs {
+                super::import::refuse_damage(&self.scan(&*dir, &mut |_| Ok(()), 0, 1)?)?;
+            } else {
+                drop(dir);
+                self.check_log()?;
+            }
+            let dir = self.lock()?;
+            kept.into_iter().try_for_each(|name| switch::remove_tree_first(&*dir, name, switch::IMPORTED_ROOT))
+        })
+    }
+
+    /// A Bulkhead log that is whole.
+    fn check_log(&self) -> Result<()> {
+        let partition = self.open_existing()?;
+        let report = partition.verify()?;
+        if report.bad_records > 0 {
+            let message = "entries of the log do not read back; the original is kept";
+            return Err(Error::new(Status::Damaged, Op::Verify, message).range(report.bad.0, report.bad.1));
+        }
+        partition.close()
+    }
+
+    /// What the directory is, without changing anything and without its lock.
+    pub(super) fn look(&self, dir: &dyn Dir) -> Result<Inspection> {
+        let shape = switch::shape(dir)?;
+        let mut found = Inspection::new(shape);
+        found.bulkhead_original = dir.subdir(switch::BULKHEAD_ORIGINAL).is_ok();
+        match dir.subdir(switch::CUBEFS_ORIGINAL) {
+            Ok(original) if shape == Shape::Bulkhead => {
+                found.cubefs_original = true;
+                let root = read_root_named(dir, ROOT_NAME);
+                found.undoable = root.is_ok_and(|(_, root)| matches!(unchanged(&*original, &root), Ok(Some(true))));
+            }
+            _ => {}
+        }
+        Ok(found)
+    }
+}
+
+/// Whether a root says the same as when it was imported; `None` if that is not known any more.
+fn unchanged(original: &dyn Dir, root: &Root) -> Result<Option<bool>> {
+    let imported = match original.open(switch::IMPORTED_ROOT, crate::io::Access::Read) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        _ => read_root_named(original, switch::IMPORTED_ROOT)?.1,
+    };
+    let log = |r: &Root| {
+        let hard_state = (r.term, r.vote, r.commit);
+        (r.incarnation, hard_state, r.compaction_index, r.compaction_term, r.end, r.clean)
+    };
+    Ok(Some(log(&imported) == log(root)))
+}

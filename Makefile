@@ -5,7 +5,7 @@ export CARGO_TERM_COLOR ?= auto
 
 
 .PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench simulate test-faults test-datanode compare-faults check \
-	cluster cluster-stop check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
+	cluster cluster-stop cluster-demo cluster-short cluster-bench check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
 
 help:
 	@echo 'make test         set up what is missing and run all tests: Rust, C, Go with the race detector'
@@ -17,6 +17,8 @@ help:
 	@echo 'make test-datanode  CubeFS'"'"'s own datanode: logs that fail, full disks, partitions brought back (root; 2 minutes with the build)'
 	@echo 'make compare-faults  the same faults over CubeFS'"'"'s WAL, etcd'"'"'s, raft-wal and raft-engine as well (root; 5 minutes)'
 	@echo 'make cluster      a real CubeFS cluster on this machine: ENGINE=cubefs|bulkhead|mixed (root); make cluster-stop ends it'
+	@echo 'make cluster-demo  faults in such a cluster, CubeFS'"'"'s WAL and Bulkhead: ENGINE=... SCENARIO=... (root; an hour); cluster-short: one of them'
+	@echo 'make cluster-bench  random overwrites through its mount (B10)'
 	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'
 	@echo 'make check-deep   short runs of the seven below, with a summary'
 	@echo 'make fuzz         SECONDS=n TARGETS=... inputs from libFuzzer: format, scan, directory, calls of the C ABI'
@@ -80,6 +82,15 @@ cluster: lib
 
 cluster-stop: tools
 	sh tests/cluster/run.sh stop
+
+cluster-demo: lib
+	sh tests/cluster/run.sh demo
+
+cluster-short: lib
+	sh tests/cluster/run.sh short
+
+cluster-bench: lib
+	sh tests/cluster/run.sh bench
 
 check: lib
 	$(CARGO) fmt --check

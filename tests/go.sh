@@ -5,7 +5,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 # Go does not notice a C library that changed under it.
 export GOFLAGS="${GOFLAGS:-} -count=1"
 fail=0
-for module in go go/cubefs tests/demo tests/bench/driver tests/bench/go tests/faults tests/faults/subject; do
+for module in go go/cubefs tests/demo tests/bench/driver tests/bench/go tests/faults tests/faults/subject tests/cluster; do
     echo "go test: $module"
     # CubeFS's raft has data races of its own, also with its own WAL: its code is left uninstrumented.
     (cd "$root/$module" && go test -race -timeout 20m -gcflags='github.com/cubefs/cubefs/...=-race=false' \

@@ -10,11 +10,16 @@ import (
 
 	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/build"
 	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/cluster"
+	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/demo"
 	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/isolate"
 )
 
-const usage = `usage: cluster -root <repository> [-library <directory of libbulkhead.a>] start|stop
-start takes ENGINE=cubefs|bulkhead|mixed and MODE=sync|interval|none from the environment.`
+const usage = `usage: cluster -root <repository> [-library <directory of libbulkhead.a>] start|stop|demo|short|bench
+start takes ENGINE=cubefs|bulkhead|mixed and MODE=sync|interval|none from the environment, demo takes ENGINE=cubefs,bulkhead and
+SCENARIO=<names, separated by commas>.`
+
+// The scenario of the short form.
+const shortScenario = "leader-dies"
 
 func main() {
 	isolate.Init()
@@ -30,12 +35,25 @@ func main() {
 		*library = filepath.Join(*root, "target/release")
 	}
 	paths := build.Paths{Root: *root, Library: *library, Base: filepath.Join(*root, "target/cluster")}
+	arguments := []string{"-root", *root, "-library", *library}
 	var err error
 	switch flag.Arg(0) {
 	case "start":
 		err = start(paths)
 	case "stop":
 		err = stop(paths)
+	case "demo":
+		err = runDemo(paths, env("ENGINE", "cubefs,bulkhead"), os.Getenv("SCENARIO"), arguments)
+	case "short":
+		err = runDemo(paths, cluster.EngineBulkhead, shortScenario, arguments)
+	case "bench":
+		err = runBench(paths, arguments)
+	case demo.CommandTemplate, demo.CommandOne, commandArm:
+		if !isolate.Inside() || flag.NArg() < 3 {
+			flag.Usage()
+			os.Exit(2)
+		}
+		err = inside(paths, flag.Args())
 	default:
 		flag.Usage()
 		os.Exit(2)

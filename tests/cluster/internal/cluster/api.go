@@ -17,8 +17,10 @@ const callLimit = 3 * time.Second
 // Bytes of an answer that are read at the most.
 const answerBytes = 64 << 20
 
-// call asks a node of CubeFS and fills result with the data of its answer. Its calls answer {code, msg, data}, with code 0 or 200
-// for success.
+// Codes of success in the answers of master, datanode and metanode.
+var success = map[int]bool{0: true, http.StatusOK: true, http.StatusSeeOther: true}
+
+// call asks a node of CubeFS and fills result with the data of its answer, which is {code, msg, data}.
 func call(address string, query url.Values, result any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
@@ -46,7 +48,7 @@ func call(address string, query url.Values, result any) error {
 	if err := json.Unmarshal(text, &answer); err != nil {
 		return fmt.Errorf("%s: HTTP %d: %.200s", address, response.StatusCode, text)
 	}
-	if answer.Code != 0 && answer.Code != http.StatusOK {
+	if !success[answer.Code] {
 		return fmt.Errorf("%s: %s", address, answer.Msg)
 	}
 	if result == nil {

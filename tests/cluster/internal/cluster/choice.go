@@ -17,8 +17,9 @@ var share = map[string]float64{EngineCubeFS: 0, EngineBulkhead: 100, EngineMixed
 
 // Choice is which engine keeps the logs of datanodes, metanodes and the master, and how durable Bulkhead's are.
 type Choice struct {
-	Engine string `json:"engine"` // cubefs, bulkhead or mixed
-	Mode   string `json:"mode"`   // sync, interval or none
+	Engine  string `json:"engine"`  // cubefs, bulkhead or mixed
+	Mode    string `json:"mode"`    // sync, interval or none
+	Convert bool   `json:"convert"` // logs that are the other engine's are converted when they are opened
 }
 
 // Check names what is not possible.
@@ -38,6 +39,8 @@ const policyVariable = "BULKHEAD_CUBEFS_POLICY"
 
 // environment gives a server process its policy.
 func (c Choice) environment() (string, error) {
-	policy, err := json.Marshal(map[string]any{"enabled": c.Engine != EngineCubeFS, "percent": share[c.Engine], "mode": c.Mode})
+	policy, err := json.Marshal(map[string]any{
+		"enabled": c.Engine != EngineCubeFS, "percent": share[c.Engine], "mode": c.Mode, "import": c.Convert, "export": c.Convert,
+	})
 	return policyVariable + "=" + string(policy), err
 }

@@ -40,6 +40,11 @@ func New(l Layout, choice Choice) (*Cluster, error) {
 			return nil, err
 		}
 	}
+	return Resume(l, choice)
+}
+
+// Resume takes what is in the directories as it is: a stopped cluster goes on.
+func Resume(l Layout, choice Choice) (*Cluster, error) {
 	c := &Cluster{Layout: l, Choice: choice}
 	return c, c.prepare()
 }

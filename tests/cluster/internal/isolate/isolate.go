@@ -4,8 +4,10 @@
 package isolate
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -67,8 +69,22 @@ func loopbackUp() error {
 		return err
 	}
 	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
+		return err
+	}
+	alias, err := unix.NewIfreq("lo:1")
+	if err != nil {
+		return err
+	}
+	if err := alias.SetInet4Addr(ownAddress); err != nil {
+		return err
+	}
+	return unix.IoctlIfreq(fd, unix.SIOCSIFADDR, alias)
 }
+
+// ownAddress is of a range kept for documentation (RFC 5737). CubeFS's client looks for an address of the machine that is none of
+// the loopback range, to show it to the master's access list, and does not mount without.
+var ownAddress = []byte{192, 0, 2, 1}
 
 // ErrLimit means that the command did not end in time; everything of it is gone.
 var ErrLimit = errors.New("did not end in time")
@@ -76,10 +92,8 @@ var ErrLimit = errors.New("did not end in time")
 // ErrInterrupted means that this process was told to end; everything of the command is gone.
 var ErrInterrupted = errors.New("interrupted")
 
-// Run runs this program with other arguments in new namespaces, for no longer than the limit.
-func Run(limit time.Duration, args ...string) error {
-	runtime.LockOSThread() // Pdeathsig is about the thread that started the child
-	defer runtime.UnlockOSThread()
+// command is this program with other arguments in new namespaces.
+func command(args []string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), stageVariable+"="+stageInit)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
@@ -88,6 +102,14 @@ func Run(limit time.Duration, args ...string) error {
 		Pdeathsig:  syscall.SIGKILL,
 		Setpgid:    true, // an interrupt from the terminal comes to this process alone
 	}
+	return cmd
+}
+
+// Run runs this program with other arguments in new namespaces, for no longer than the limit.
+func Run(limit time.Duration, args ...string) error {
+	runtime.LockOSThread() // Pdeathsig is about the thread that started the child
+	defer runtime.UnlockOSThread()
+	cmd := command(args)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("cannot make namespaces: %w", err)
 	}
@@ -110,6 +132,54 @@ func Run(limit time.Duration, args ...string) error {
 		<-ended
 		return ErrInterrupted
 	}
+}
+
+// Talker is this program in new namespaces, told what to do line by line.
+type Talker struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+// Talk starts one. The caller's thread must be locked, and live as long as the talker.
+func Talk(args ...string) (*Talker, error) {
+	t := &Talker{cmd: command(args)}
+	t.cmd.Stdout = nil
+	out, err := t.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if t.in, err = t.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	t.out = bufio.NewScanner(out)
+	if err := t.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("cannot make namespaces: %w", err)
+	}
+	return t, nil
+}
+
+// Say sends a line.
+func (t *Talker) Say(line string) error {
+	_, err := fmt.Fprintln(t.in, line)
+	return err
+}
+
+// Hear waits for a line.
+func (t *Talker) Hear() (string, error) {
+	if t.out.Scan() {
+		return t.out.Text(), nil
+	}
+	if err := t.out.Err(); err != nil {
+		return "", err
+	}
+	return "", io.EOF
+}
+
+// End kills everything in the namespaces.
+func (t *Talker) End() {
+	_ = t.cmd.Process.Kill()
+	_ = t.cmd.Wait()
 }
 
 func exitCode(err error) (int, error) {

@@ -1,0 +1,101 @@
+// Package bench measures random overwrites through the FUSE mount: CubeFS's own log against Bulkhead's (row B10).
+package bench
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"time"
+
+	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/cluster"
+	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/load"
+)
+
+const (
+	files      = 8
+	fileBlocks = 2048 // 8 MiB
+)
+
+// Sample is one round of one arm.
+type Sample struct {
+	PerSecond float64 `json:"per_second"`
+	P50US     float64 `json:"p50_us"`
+	P99US     float64 `json:"p99_us"`
+	Error     string  `json:"error,omitempty"`
+}
+
+// Arm runs one cluster, and a round for each line that comes in: a number of seconds. It answers with a line of JSON, the first
+// one when the cluster is ready.
+func Arm(l cluster.Layout, choice cluster.Choice) error {
+	answer := json.NewEncoder(os.Stdout)
+	c, err := cluster.New(l, choice)
+	if err == nil {
+		err = c.Start(func(string) {})
+	}
+	var loaded []*load.File
+	for i := 0; err == nil && i < files; i++ {
+		path := filepath.Join(l.Mount(), fmt.Sprint("file", i))
+		var f *load.File
+		if err = load.Create(path, i, fileBlocks); err == nil {
+			f, err = load.Open(path, i)
+			loaded = append(loaded, f)
+		}
+	}
+	if err != nil {
+		return answer.Encode(Sample{Error: err.Error()})
+	}
+	if err := answer.Encode(Sample{}); err != nil {
+		return err
+	}
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		var seconds float64
+		if _, err := fmt.Sscan(lines.Text(), &seconds); err != nil {
+			return err
+		}
+		if err := answer.Encode(round(loaded, time.Duration(seconds*float64(time.Second)))); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
+
+// round has all writers overwrite as fast as they can.
+func round(loaded []*load.File, lasts time.Duration) Sample {
+	stop := make(chan struct{})
+	ended := make(chan error, len(loaded))
+	var before, after int64
+	for _, f := range loaded {
+		f.Mark()
+		before += f.Writes()
+	}
+	begin := time.Now()
+	for _, f := range loaded {
+		go func() { ended <- f.Run(0, stop) }()
+	}
+	time.Sleep(lasts)
+	close(stop)
+	for range loaded {
+		if err := <-ended; err != nil {
+			return Sample{Error: err.Error()}
+		}
+	}
+	took := time.Since(begin)
+	var latencies []time.Duration
+	for _, f := range loaded {
+		after += f.Writes()
+		latencies = append(latencies, f.Latencies()...)
+		if p := f.Problem(); p != nil {
+			return Sample{Error: p.Error()}
+		}
+	}
+	if len(latencies) == 0 {
+		return Sample{Error: "nothing was written"}
+	}
+	sort.Slice(latencies, func(i, j int) bool { return latencies[i] < latencies[j] })
+	at := func(share int) float64 { return float64(latencies[len(latencies)*share/100].Nanoseconds()) / 1000 }
+	return Sample{PerSecond: float64(after-before) / took.Seconds(), P50US: at(50), P99US: at(99)}
+}

@@ -126,3 +126,34 @@ fn files_with_bad_blocks_are_set_aside_until_the_next_open() {
         assert_same(&read_all(&p).unwrap(), &entries(1, 20, 1, 400), "with bad files set aside");
     }
 }
+
+/// A probe finds that nobody has some entries any more: status and event say so, and calls go on to get the error that they got first.
+#[test]
+fn f01_the_first_error_stays_when_a_probe_finds_entries_lost() {
+    let found = (1..20).filter(|seed| finds_loss(*seed)).count();
+    assert!(found > 3, "the test does not test: {found}");
+}
+
+fn finds_loss(seed: u64) -> bool {
+    let disk = SimDisk::new(seed);
+    let (engine, p) = start(&disk, Mode::None);
+    append_each(&p, 11, 20, 1, 400);
+    disk.inject(Rule::errno(libc::ENOSPC).on(OpKind::Sync).path("/seg-"));
+    let first = p.sync().expect_err("the disk fails").status;
+    // The kernel drops what it calls clean.
+    disk.drop_caches();
+    disk.clear_faults();
+    let lost = |p: &Partition| p.status().cause == Cause::LostEntries;
+    wait_for("a probe", SOON, || state(&p) == State::ReadWrite || lost(&p));
+    if !lost(&p) {
+        return false;
+    }
+    let refused = [append(&p, &entries(21, 21, 1, 400)), p.sync(), p.set_hard_state(hard(3, 1, 0)), p.compact(2)];
+    for error in refused {
+        assert_eq!(error.map_err(|e| (e.status, e.errno)), Err((first, libc::ENOSPC)));
+    }
+    assert_eq!((p.status().lost.1, p.last_fault().map(|f| f.status)), (20, Some(first)));
+    assert_eq!(engine.events(1000).last().map(|e| e.cause), Some(Cause::LostEntries));
+    assert_eq!(p.recover().map_err(|e| e.status), Err(bulkhead::Status::LostEntries), "its owner asks");
+    true
+}

@@ -55,6 +55,22 @@ fn f10_when_space_returns_the_partition_resumes_by_itself_within_a_second() {
     }
 }
 
+/// A probe that finds no space while a vote is on its way to the root must not take that for a root in doubt.
+#[test]
+fn f09_votes_beside_probes_on_a_full_disk() {
+    for mode in MODES {
+        let disk = SimDisk::new(1);
+        let engine =
+            Engine::with_storage(EngineConfig { probe_ms: 1, ..healing_config() }, Arc::new(disk.clone())).unwrap();
+        let p = open(&engine, "/p1", 1, mode);
+        fill(&p, &disk);
+        for term in 2..3_000 {
+            p.set_hard_state(hard(term, 1, 0)).unwrap_or_else(|e| panic!("{mode:?}: vote {term} on a full disk: {e}"));
+            assert_eq!(state(&p), State::ReadOnly, "{mode:?}");
+        }
+    }
+}
+
 #[test]
 fn f10_an_append_waits_for_space_that_comes_soon() {
     for mode in MODES {

@@ -108,7 +108,7 @@ impl Partition {
         let mut state = State::Unavailable;
         if error.status == Status::Busy {
             state = before;
-        } else if error.cause() == Cause::NoSpace && log.sound && self.root_is_known() {
+        } else if error.cause() == Cause::NoSpace && log.sound && self.root_is_known(before) {
             // Nothing is at stake any more but space: what is not durable is in memory, and the vote on disk is the one in memory.
             state = State::ReadOnly;
         }
@@ -116,7 +116,8 @@ impl Partition {
             return error;
         }
         let changed = state != before || lost;
-        if changed || log.fault.is_none() {
+        // What a try by itself finds lost is in the status and the event; calls get the first error until their owner asks for more.
+        if (changed && (loud || !lost)) || log.fault.is_none() {
             log.fault = Some(error.clone());
         }
         if loud || changed {
@@ -134,9 +135,10 @@ impl Partition {
         error
     }
 
-    /// False if a root write failed or is under way: what is on disk may be newer than what was acknowledged.
-    fn root_is_known(&self) -> bool {
-        self.root.try_lock().is_some_and(|writer| !writer.broken)
+    /// False if a root write failed or is under way: what is on disk may be newer than what was acknowledged. One that is under way in
+    /// a ReadOnly partition is a vote or a compaction, which latches by itself if it fails.
+    fn root_is_known(&self, before: State) -> bool {
+        self.root.try_lock().map_or(before == State::ReadOnly, |writer| !writer.broken)
     }
 
     pub(super) fn hanging(&self) -> Error {
@@ -151,4 +153,5 @@ fn probes(log: &Log) -> bool {
     // While another quiet try is at work the fault is still there.
     matches!(log.shown_state(), State::ReadOnly | State::Unavailable)
         && !matches!(cause, Cause::None | Cause::Damage | Cause::LostEntries)
+        && log.lost == (0, 0)
 }

@@ -10,6 +10,7 @@ impl Partition {
         let log = self.log.lock();
         let fault = log.fault.as_ref();
         let (cause, errno, op) = match fault {
+            Some(f) if log.lost != (0, 0) && log.state != State::Closed => (Cause::LostEntries, f.errno, f.op),
             Some(f) if log.state != State::Closed => (f.cause(), f.errno, f.op),
             _ => (Cause::None, 0, Op::None),
         };

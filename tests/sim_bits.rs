@@ -7,8 +7,8 @@ use bulkhead::{Engine, Entry, HardState, Mode, State, Status};
 use support::*;
 
 /// Opens a tampered directory; `Some(complaint)` if something is wrong with it and nobody says so.
-fn judge(engine: &Engine, log: &[Entry], state_before: HardState) -> Option<String> {
-    let p = match try_open(engine, "/t", 1, Mode::Sync) {
+fn judge(engine: &Engine, mode: Mode, log: &[Entry], state_before: HardState) -> Option<String> {
+    let p = match try_open(engine, "/t", 1, mode) {
         Ok(p) => p,
         Err(_) => return None, // refused, with a reason
     };
@@ -51,7 +51,7 @@ fn judge(engine: &Engine, log: &[Entry], state_before: HardState) -> Option<Stri
 
 #[test]
 fn f14_any_single_flipped_bit_is_found_or_harmless() {
-    for (mode, close) in [(Mode::Sync, false), (Mode::Sync, true), (Mode::None, false), (Mode::None, true)] {
+    for (mode, close) in [Mode::Sync, Mode::Interval, Mode::None].into_iter().flat_map(|m| [(m, false), (m, true)]) {
         let (disk, log, state) = small_log(mode, close);
         let engine = engine(&disk);
         for path in disk.files("/p1") {
@@ -67,7 +67,7 @@ fn f14_any_single_flipped_bit_is_found_or_harmless() {
                 let bit = (mix(&[byte as u64, mode as u64, close as u64]) % 8) as u8;
                 disk.copy_dir("/p1", "/t");
                 disk.flip_bit(&target, byte as u64, bit);
-                if let Some(complaint) = judge(&engine, &log, state) {
+                if let Some(complaint) = judge(&engine, mode, &log, state) {
                     panic!("{mode:?}, closed: {close}, {path}, byte {byte}, bit {bit}: {complaint}");
                 }
                 disk.remove("/t");

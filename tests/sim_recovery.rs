@@ -109,20 +109,22 @@ fn f11_f13_f20_a_power_cut_is_never_called_damage_and_costs_nothing_acknowledged
 
 #[test]
 fn f12_a_bad_last_record_is_reported_whatever_the_payload() {
-    for payload in Payload::ALL {
-        let (path, at) = find(&crashed_log(Payload::Random, Mode::Sync, false), &Payload::Random.bytes(12, 1, 700));
+    for (payload, mode) in
+        Payload::ALL.into_iter().flat_map(|p| [Mode::Sync, Mode::Interval, Mode::None].map(|m| (p, m)))
+    {
+        let (path, at) = find(&crashed_log(Payload::Random, mode, false), &Payload::Random.bytes(12, 1, 700));
         // Each byte of the record's header and some of its data.
         for byte in (at - 56..at).chain([at, at + 350, at + 699]) {
-            let disk = crashed_log(payload, Mode::Sync, false);
+            let disk = crashed_log(payload, mode, false);
             disk.flip_bit(&path, byte, (byte % 8) as u8);
             let engine = engine(&disk);
-            let p = reopen(&engine, "/p1", 1, Mode::Sync);
+            let p = reopen(&engine, "/p1", 1, mode);
             let status = p.status();
             let maybe = status.maybe_acknowledged;
             let reported = (maybe.0..=maybe.1).contains(&12) || says_damage(&p, 12);
             assert!(
                 reported,
-                "{payload:?}: byte {} of the last record's header and data flipped and nothing said: {status:?}",
+                "{payload:?} {mode:?}: byte {} of the last record's header and data flipped and nothing said: {status:?}",
                 byte + 56 - at
             );
             let kept = read_each(&p).into_iter().take(11).map(|(_, r)| r.unwrap()).collect::<Vec<_>>();

@@ -492,7 +492,8 @@ impl Recovery<'_> {
         if to > 0 {
             verdict.cut = Some((segment.sequence(), hole.offset, to));
         }
-        if hole.unreadable || (self.mode() == Mode::Sync && (hole.written || to > 0)) {
+        // In every mode: a sync may have acknowledged it.
+        if hole.unreadable || hole.written || to > 0 {
             let last_seen = behind.map(|r| r.last_index).max().unwrap_or(0);
             verdict.maybe_acknowledged = (last, last_seen);
         }

@@ -168,6 +168,32 @@ fn damage_opens_as_unavailable_and_changes_nothing() {
     assert_eq!(picture(&path), before);
 }
 
+#[test]
+fn f15_a_segment_of_enormous_length_costs_no_time() {
+    const ENORMOUS: u64 = 1 << 40;
+    for mode in [Mode::None, Mode::Sync] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p");
+        let engine = engine();
+        let config = |path: &Path| PartitionConfig { mode, ..PartitionConfig::new(path, 7) };
+        let p = engine.open_partition(config(&path)).unwrap();
+        append_each(&p, 1, 20, 1, 400);
+        p.sync().unwrap();
+        // As a kill leaves it: not closed.
+        let copy = dir.path().join("copy");
+        fs::create_dir(&copy).unwrap();
+        for (name, bytes) in picture(&path).into_iter().filter(|(name, _)| name.is_file()) {
+            fs::write(copy.join(name.file_name().unwrap()), bytes).unwrap();
+        }
+        let segment = fs::OpenOptions::new().write(true).open(copy.join("seg-0000000000000001")).unwrap();
+        segment.set_len(ENORMOUS).unwrap();
+        let began = std::time::Instant::now();
+        let p = engine.open_partition(config(&copy)).unwrap();
+        assert!(began.elapsed().as_secs() < 5, "{mode:?}: {:?}", began.elapsed());
+        assert_eq!((p.status().state, p.bounds().unwrap().1), (State::ReadWrite, 20), "{mode:?}: {:?}", p.last_fault());
+    }
+}
+
 /// Runs one test of this program in a process of its own, as another user if `nobody` is set; returns what it printed.
 fn in_child(test: &str, path: &Path, nobody: bool) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());

@@ -42,6 +42,11 @@ pub trait File: Send + Sync {
     /// Allocates space up to `len` and extends the file (`fallocate`). EOPNOTSUPP is reported, not emulated.
     fn allocate(&self, len: u64) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
+    /// Where at or behind `offset` the next bytes may lie that are not zero, as far as the filesystem knows (SEEK_DATA); the file's
+    /// length if there are none.
+    fn next_data(&self, offset: u64) -> io::Result<u64> {
+        Ok(offset)
+    }
     /// True if `write_at` is durable when it returns. False for `Access::Durable` on a filesystem without O_DIRECT: then `sync` is needed.
     fn writes_are_durable(&self) -> bool;
     /// Drops the pages that the kernel holds for clean (POSIX_FADV_DONTNEED), so that without O_DIRECT, too, the next read is the medium's.

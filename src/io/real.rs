@@ -276,6 +276,19 @@ impl File for RealFile {
         Ok(fstat(self.fd.as_raw_fd())?.st_size.max(0) as u64)
     }
 
+    fn next_data(&self, offset: u64) -> io::Result<u64> {
+        // The file's position, which this moves, is used by nobody.
+        // SAFETY: fd is open.
+        let at = unsafe { libc::lseek(self.fd.as_raw_fd(), off(offset)?, libc::SEEK_DATA) };
+        if at >= 0 {
+            return Ok(at as u64);
+        }
+        match io::Error::last_os_error() {
+            e if e.raw_os_error() == Some(libc::ENXIO) => self.len(),
+            e => Err(e),
+        }
+    }
+
     fn writes_are_durable(&self) -> bool {
         self.durable
     }

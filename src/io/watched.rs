@@ -259,6 +259,10 @@ impl File for WatchedFile {
         self.reading(|| self.inner.len())
     }
 
+    fn next_data(&self, offset: u64) -> io::Result<u64> {
+        self.reading(|| self.inner.next_data(offset))
+    }
+
     fn writes_are_durable(&self) -> bool {
         self.inner.writes_are_durable()
     }

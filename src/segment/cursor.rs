@@ -11,6 +11,8 @@ const WINDOW_BYTES: usize = 128 << 10;
 const WINDOW_MIN_BYTES: u64 = 20 << 10;
 /// Windows start and end at multiples of this, as O_DIRECT asks for.
 const BLOCK: u64 = 4096;
+/// After so many zeros the filesystem is asked where they end.
+const ZEROS_BYTES: u64 = 1 << 20;
 /// Where in a record's header its type is.
 const TYPE_OFFSET: usize = 12;
 
@@ -140,7 +142,13 @@ impl<'a> Cursor<'a> {
     /// The next sound header from `offset` on with an lsn above `lsn`: what lies behind a hole.
     pub fn search(&mut self, offset: u64, lsn: u64) -> Option<(u64, RecordHeader)> {
         let mut at = offset.next_multiple_of(8);
+        let mut zeros_from = at;
         while at + RECORD_HEADER_BYTES as u64 <= self.limit {
+            if at - zeros_from >= ZEROS_BYTES {
+                // A file that is longer than what was ever written to it must not cost time.
+                at = self.file.next_data(at).map_or(at, |data| at.max(data / BLOCK * BLOCK));
+                zeros_from = at;
+            }
             let ahead = self.bytes(at, BLOCK as usize);
             // A record's type is never zero: none starts so far before the first byte that is not.
             let zeros = leading_zeros(ahead);
@@ -149,6 +157,7 @@ impl<'a> Cursor<'a> {
                 at += none;
                 continue;
             }
+            zeros_from = at + 8;
             match self.header_at(at) {
                 Some(header) if header.lsn > lsn => return Some((at, header)),
                 _ => at += 8,

@@ -3,9 +3,9 @@
 # scenarios). Expects the library in target/release (make lib). BULKHEAD_FAULTS=full tries more seeds and faults.
 # With "compare" as the first argument: with the logs of others as well, and a table of who held what.
 set -eu
-program=faults
+compare=false
 if [ "${1:-}" = compare ]; then
-    program=compare
+    compare=true
     shift
 fi
 here=$(cd "$(dirname "$0")" && pwd)
@@ -39,18 +39,18 @@ fi
 [ -c /dev/loop-control ] || modprobe loop 2>/dev/null || { echo "test-faults: no loop devices in this kernel" >&2; exit 2; }
 
 echo "test-faults: building"
+export CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release"
 mkdir -p "$bin"
-(cd "$here" && go build -o "$bin/" ./cmd/badblocks "./cmd/$program")
+(cd "$here" && go build -o "$bin/" ./cmd/badblocks ./cmd/faults)
 # Go does not notice a library that changed under it: without the old binary it must link.
-rm -f "$bin/subject"
-(cd "$here/subject" && CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release" go build -o "$bin/subject" .)
-if [ $program = compare ]; then
-    rm -f "$bin/raftgroup"
-    (cd "$here/subject" && CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release" go build -o "$bin/raftgroup" ./raftgroup)
-fi
-[ $program = compare ] || exec "$bin/faults" -out "$root/target/faults/bulkhead.json" "$@"
+rm -f "$bin/subject" "$bin/raftgroup"
+(cd "$here/subject" && go build -o "$bin/subject" .)
+$compare || exec "$bin/faults" -out "$root/target/faults/bulkhead.json" "$@"
+(cd "$here/subject" && go build -o "$bin/raftgroup" ./raftgroup)
 cargo build --release --manifest-path "$here/subject-rust/Cargo.toml" --target-dir "$root/target/faults/cargo"
 ln -sf ../cargo/release/subject-rust "$bin/subject-rust"
 echo "compare-faults: a life and a kill of each log, without a fault"
-(cd "$here/subject" && CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release" SUBJECT_RUST=$bin/subject-rust go test -count=1 ./...)
-exec "$bin/compare" -out "$root/target/faults/results.json" -table "$root/target/faults/table.md" "$@"
+(cd "$here/subject" && SUBJECT_RUST=$bin/subject-rust go test -count=1 ./...)
+# A fixed seed: one run of the table can be compared with the next.
+exec "$bin/faults" -systems bulkhead,cubefs,etcd,raft-wal,raft-engine -fs ext4,xfs -modes sync,none -seed 1 \
+    -out "$root/target/faults/results.json" -table "$root/target/faults/table.md" "$@"

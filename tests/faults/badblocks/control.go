@@ -20,7 +20,9 @@ type Reply struct {
 	OK   bool           `json:"ok"`
 	Text string         `json:"text,omitempty"`
 	Hits map[string]int `json:"hits,omitempty"`
-	Seq  int64          `json:"seq,omitempty"`
+
+	FirstNS map[string]int64 `json:"first_ns,omitempty"` // hits: when each rule in force applied first, CLOCK_MONOTONIC
+	Seq     int64            `json:"seq,omitempty"`
 }
 
 // Control takes commands until in ends.
@@ -57,7 +59,7 @@ func (s *Server) obey(c Command) (Reply, error) {
 		s.Rules.Remove(c.Name)
 		return Reply{}, nil
 	case "hits":
-		return Reply{Hits: s.Rules.Hits()}, nil
+		return Reply{Hits: s.Rules.Hits(), FirstNS: s.Rules.First()}, nil
 	case "record":
 		r, err := NewRecorder(c.Path)
 		if err == nil {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/bulkhead-wal/bulkhead/tests/faults/clock"
 )
 
 // The operations a rule can apply to.
@@ -103,6 +105,7 @@ type Rules struct {
 	mu    sync.Mutex
 	rules []*activeRule
 	hits  map[string]int // of rules that are gone, too
+	first map[string]int64
 }
 
 // Add puts a rule behind the others.
@@ -128,6 +131,7 @@ func (s *Rules) Remove(name string) {
 	for _, r := range s.rules {
 		if name == "" || r.Name == name {
 			close(r.gone)
+			delete(s.first, r.Name)
 		} else {
 			kept = append(kept, r)
 		}
@@ -146,6 +150,17 @@ func (s *Rules) Hits() map[string]int {
 	return hits
 }
 
+// First tells when each rule applied first since it was added: CLOCK_MONOTONIC, in ns.
+func (s *Rules) First() map[string]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := make(map[string]int64, len(s.first))
+	for name, at := range s.first {
+		first[name] = at
+	}
+	return first
+}
+
 // take finds the rule for a request and counts it.
 func (s *Rules) take(op string, off int64, size int64, data []byte) *activeRule {
 	s.mu.Lock()
@@ -158,9 +173,12 @@ func (s *Rules) take(op string, off int64, size int64, data []byte) *activeRule 
 			r.left--
 		}
 		if s.hits == nil {
-			s.hits = make(map[string]int)
+			s.hits, s.first = make(map[string]int), make(map[string]int64)
 		}
 		s.hits[r.Name]++
+		if s.first[r.Name] == 0 {
+			s.first[r.Name] = clock.NS()
+		}
 		return r
 	}
 	return nil

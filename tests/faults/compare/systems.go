@@ -24,10 +24,15 @@ type Subject struct {
 // What the others have of what a scenario can need. A lock is demanded of all: a log opened twice is a log lost.
 var abilities = []scenario.Ability{scenario.Votes, scenario.Locks}
 
-// Subjects asks the programs which systems they drive.
-func Subjects(programs string) ([]Subject, error) {
+// Subjects asks the programs which systems they drive, and returns the wanted ones in order. The program for raft-engine is
+// asked only if that is wanted.
+func Subjects(programs string, wanted []string) ([]Subject, error) {
+	names := []string{"subject"}
+	if contains(wanted, "raft-engine") {
+		names = append(names, "subject-rust")
+	}
 	var found []Subject
-	for _, name := range []string{"subject", "subject-rust"} {
+	for _, name := range names {
 		program := filepath.Join(programs, name)
 		text, err := exec.Command(program, "-versions").Output()
 		if err != nil {
@@ -45,8 +50,13 @@ func Subjects(programs string) ([]Subject, error) {
 			if v.System == "bulkhead" {
 				s = scenario.Bulkhead(programs)
 			}
-			found = append(found, Subject{s, v.Version})
+			if contains(wanted, s.Name) {
+				found = append(found, Subject{s, v.Version})
+			}
 		}
+	}
+	if len(found) != len(wanted) {
+		return nil, fmt.Errorf("there are no systems but %v", Order)
 	}
 	sort.SliceStable(found, func(i, j int) bool { return place(found[i].Name) < place(found[j].Name) })
 	return found, nil
@@ -59,4 +69,13 @@ func place(name string) int {
 		}
 	}
 	return len(Order)
+}
+
+func contains(list []string, word string) bool {
+	for _, w := range list {
+		if w == word {
+			return true
+		}
+	}
+	return false
 }

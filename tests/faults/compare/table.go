@@ -108,10 +108,8 @@ func (t *table) note(text string) int {
 }
 
 func add(list []string, word string) []string {
-	for _, known := range list {
-		if known == word {
-			return list
-		}
+	if contains(list, word) {
+		return list
 	}
 	return append(list, word)
 }

@@ -1,19 +1,13 @@
 package driver
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os/exec"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/bulkhead-wal/bulkhead/tests/faults/child"
 )
 
 // What can become of a command beside an answer.
@@ -22,71 +16,32 @@ var (
 	ErrDied = errors.New("the process died")
 )
 
-const keptStderr = 16 << 10
-
-// Trace, if set, gets every command, answer and line of standard error: to see by hand what led to an outcome.
-var Trace io.Writer
-
 // Subject is a running subject process.
 type Subject struct {
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	stderr tail
-	exited chan struct{} // closed when the process is gone and all its answers are read
+	*child.Process
 
 	mu      sync.Mutex
 	pending map[uint64][]chan Reply // by partition; 0 for commands without one
 }
 
-// Start runs a subject. The first word of command is the program; it may be strace. The subject is killed with its runner.
+// Start runs a subject. The first word of command is the program; it may be one that runs another.
 func Start(command []string, env ...string) (*Subject, error) {
-	s := &Subject{cmd: exec.Command(command[0], command[1:]...), exited: make(chan struct{}), pending: make(map[uint64][]chan Reply)}
-	s.cmd.Env = append(s.cmd.Environ(), env...)
-	s.cmd.Stderr = &s.stderr
-	if Trace != nil {
-		s.cmd.Stderr = io.MultiWriter(&s.stderr, Trace)
-	}
-	// A group of its own: strace and what it traces go together.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	in, err := s.cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := s.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("cannot start %s: %w", command[0], err)
-	}
-	s.in = in
-	go s.collect(out)
-	return s, nil
+	s := &Subject{pending: make(map[uint64][]chan Reply)}
+	var err error
+	s.Process, err = child.Start(command, env, s.answer)
+	return s, err
 }
 
-func (s *Subject) collect(out io.Reader) {
-	lines := bufio.NewScanner(out)
-	lines.Buffer(nil, 64<<20)
-	for lines.Scan() {
-		s.trace("<", lines.Text())
-		var r Reply
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			r.Text = "not JSON: " + lines.Text()
-		}
-		s.mu.Lock()
-		if waiting := s.pending[r.Partition]; len(waiting) > 0 {
-			waiting[0] <- r
-			s.pending[r.Partition] = waiting[1:]
-		}
-		s.mu.Unlock()
+func (s *Subject) answer(line []byte) {
+	var r Reply
+	if err := json.Unmarshal(line, &r); err != nil {
+		r.Text = "not JSON: " + string(line)
 	}
-	_ = s.cmd.Wait()
-	close(s.exited)
-}
-
-func (s *Subject) trace(direction, line string) {
-	if Trace != nil {
-		fmt.Fprintln(Trace, s.Pid(), direction, line)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if waiting := s.pending[r.Partition]; len(waiting) > 0 {
+		waiting[0] <- r
+		s.pending[r.Partition] = waiting[1:]
 	}
 }
 
@@ -110,8 +65,7 @@ func (s *Subject) Send(partition uint64, words ...any) *Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending[partition] = append(s.pending[partition], c.answer)
-	s.trace(">", line)
-	_, _ = io.WriteString(s.in, line+"\n") // a process that is gone is found by Wait
+	s.Process.Send(line)
 	return c
 }
 
@@ -122,7 +76,7 @@ func (c *Call) Wait(limit time.Duration) (Reply, error) {
 	select {
 	case r := <-c.answer:
 		return r, nil
-	case <-c.subject.exited:
+	case <-c.subject.Exited:
 		select {
 		case r := <-c.answer:
 			return r, nil
@@ -134,71 +88,10 @@ func (c *Call) Wait(limit time.Duration) (Reply, error) {
 	}
 }
 
-// Obituary says how the process ended, with the telling line of what it printed.
-func (s *Subject) Obituary() string {
-	how := "it is running"
-	if s.Gone() {
-		how = s.cmd.ProcessState.String()
-	}
-	lines := strings.Split(s.stderr.String(), "\n")
-	for i, line := range lines {
-		lower := strings.ToLower(line)
-		if strings.Contains(lower, "panic") || strings.HasPrefix(lower, "fatal") || strings.Contains(lower, "signal") {
-			if strings.HasSuffix(line, ":") && i+1 < len(lines) { // Rust says where, and on the next line what
-				line += " " + lines[i+1]
-			}
-			return how + ": " + strings.TrimSpace(line)
-		}
-	}
-	return how
-}
-
-// Stderr is the end of what the process printed.
-func (s *Subject) Stderr() string { return s.stderr.String() }
-
-// Gone tells whether the process has ended.
-func (s *Subject) Gone() bool {
-	select {
-	case <-s.exited:
-		return true
-	default:
-		return false
-	}
-}
-
-// Pid is the process's own, or strace's.
-func (s *Subject) Pid() int { return s.cmd.Process.Pid }
-
 // Kill kills it, and waits until it is gone: ErrHung if the kernel does not let go of it.
 func (s *Subject) Kill(limit time.Duration) error {
-	_ = unix.Kill(-s.cmd.Process.Pid, unix.SIGKILL)
-	_ = s.in.Close()
-	select {
-	case <-s.exited:
-		return nil
-	case <-time.After(limit):
-		return fmt.Errorf("%w to SIGKILL within %v", ErrHung, limit)
+	if err := s.Process.Kill(limit); err != nil {
+		return fmt.Errorf("%w: %v", ErrHung, err)
 	}
-}
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu   sync.Mutex
-	kept bytes.Buffer
-}
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.kept.Write(b)
-	if over := t.kept.Len() - keptStderr; over > 0 {
-		t.kept.Next(over)
-	}
-	return len(b), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.kept.String()
+	return nil
 }

@@ -1,15 +1,13 @@
 package runner
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/bulkhead-wal/bulkhead/tests/faults/disk"
 	"github.com/bulkhead-wal/bulkhead/tests/faults/scenario"
 )
 
@@ -108,34 +106,56 @@ func (p *progress) add(r scenario.Result) {
 		r.Outcome, r.Scenario, r.Filesystem, r.Mode, strings.Join(r.Rows, ","), r.Line)
 }
 
-// Write writes results as JSON.
-func Write(path string, results []scenario.Result) error {
-	text, err := json.MarshalIndent(results, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
-}
-
-// Summary prints what did not hold, and the line that counts. It returns whether all held.
-func Summary(results []scenario.Result) bool {
-	passed, failed := 0, 0
+// Summary prints what did not hold, which requirements were shown where, and the line that counts. It returns whether all held
+// of the system that must, and everything could be run.
+func Summary(results []scenario.Result, must string) bool {
+	passed, failed, found, slowest := 0, 0, 0, scenario.Result{}
 	for _, r := range results {
-		switch r.Outcome {
-		case scenario.Held:
+		if r.Seconds > slowest.Seconds {
+			slowest = r
+		}
+		switch {
+		case r.Outcome == scenario.Held:
 			passed++
-		case scenario.NotApplicable:
+		case r.Outcome == scenario.NotApplicable:
+		case r.System != must && r.Outcome != scenario.Broken:
+			found++
 		default:
 			if failed == 0 {
 				fmt.Println("not held:")
 			}
 			failed++
-			fmt.Printf("  %s %s %s %s (seed %d): %s\n", r.Outcome, r.Scenario, r.Filesystem, r.Mode, r.Seed, r.Line)
+			fmt.Printf("  %s %s %s %s %s (seed %d): %s\n", r.Outcome, r.System, r.Scenario, r.Filesystem, r.Mode, r.Seed, r.Line)
 		}
+	}
+	rows(results, must)
+	fmt.Printf("slowest: %s %s %s, %.1f s\n", slowest.Scenario, slowest.Filesystem, slowest.Mode, slowest.Seconds)
+	if found > 0 {
+		fmt.Printf("%d runs of others did not hold\n", found)
 	}
 	fmt.Printf("%d passed, %d failed\n", passed, failed)
 	return failed == 0 && passed > 0
+}
+
+// rows prints how many runs showed each requirement on each filesystem.
+func rows(results []scenario.Result, system string) {
+	held := make(map[string]int)
+	for _, r := range results {
+		for _, row := range r.Rows {
+			if r.System == system && r.Outcome == scenario.Held {
+				held[row+r.Filesystem]++
+			}
+		}
+	}
+	fmt.Printf("%-4s %6s %6s %6s   (runs that held)\n", "row", disk.Kinds[0], disk.Kinds[1], disk.Kinds[2])
+	for n := 1; n <= scenario.LastRow; n++ {
+		row := fmt.Sprintf("F%d", n)
+		counts := [3]int{}
+		for i, kind := range disk.Kinds {
+			counts[i] = held[row+kind]
+		}
+		if counts != [3]int{} {
+			fmt.Printf("%-4s %6d %6d %6d\n", row, counts[0], counts[1], counts[2])
+		}
+	}
 }

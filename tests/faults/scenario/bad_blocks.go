@@ -8,23 +8,23 @@ import (
 
 // Method 1, writes: bad blocks under the file that is being written.
 var badBlocks = join([]Scenario{{
-	Name: "bad-block-healed", Method: "FUSE image", Rows: []string{"F31", "F2"},
+	Name: "f31-bad-block-healed", Method: "FUSE image", Rows: []string{"F31", "F2"},
 	Demand: "a bad block under the tail costs nothing but time: the append succeeds elsewhere, the operator is told",
 	Run:    runBadBlockHealed,
 }, {
-	Name: "bad-block-recover", Method: "FUSE image", Rows: []string{"F1", "F2", "F3"},
+	Name: "f2-bad-block-recover", Method: "FUSE image", Rows: []string{"F1", "F2", "F3"},
 	Demand: "if a write to a bad block is answered with an error, that is kept up until recovery, which works on other blocks",
 	Run:    func(e *Env) string { return e.failAndRecover(badAhead, false) },
 }, {
-	Name: "partition-fails", Method: "FUSE image", Rows: []string{"F1", "F2", "F3"},
+	Name: "f1-partition-fails", Method: "FUSE image", Rows: []string{"F1", "F2", "F3"},
 	Demand: "the same if every write to the partition's files fails, new ones included, until the disk is mended",
 	Run:    func(e *Env) string { return e.failAndRecover(badEverywhere, true) },
 }, {
-	Name: "write-fails-once", Method: "FUSE image", Rows: []string{"F1", "F2", "F3"},
+	Name: "f3-write-fails-once", Method: "FUSE image", Rows: []string{"F1", "F2", "F3"},
 	Demand: "a write that fails once and would succeed the next time leaves no hole",
 	Run:    func(e *Env) string { return e.failAndRecover(badOnce, false) },
 }, {
-	Name: "flush-fails-once", Method: "FUSE image", Rows: []string{"F1", "F2", "F3"},
+	Name: "f1-flush-fails-once", Method: "FUSE image", Rows: []string{"F1", "F2", "F3"},
 	Demand: "the same of the disk's flush; if the filesystem does not survive that, nothing durable is missing after a mount",
 	Run:    func(e *Env) string { return e.failAndRecover(flushOnce, false) },
 }}, badReads, hangs, neighbours)
@@ -40,7 +40,7 @@ var failure = badblocks.Rule{Name: "bad", Op: badblocks.OpWrite, Action: badbloc
 
 // What fails.
 func badAhead(d *Disk, _ *Ledger, t Tail)      { d.RuleOn(d.Ahead(t), failure) }
-func badEverywhere(d *Disk, l *Ledger, _ Tail) { d.env.failForGood(d, l) }
+func badEverywhere(d *Disk, l *Ledger, _ Tail) { d.env.failForGood(d, l, "bad") }
 
 func badOnce(d *Disk, _ *Ledger, t Tail) {
 	once := failure

@@ -12,19 +12,19 @@ import (
 // Method 1, reads: sectors that cannot be read, and writes that were acknowledged by the disk and did not happen, or happened
 // elsewhere.
 var badReads = []Scenario{{
-	Name: "unreadable-sector", Method: "FUSE image", Rows: []string{"F16"},
+	Name: "f16-unreadable-sector", Method: "FUSE image", Rows: []string{"F16"},
 	Demand: "an unreadable sector fails only the reads that touch it, and nothing when it is readable again",
 	Run:    runUnreadable,
 }, {
-	Name: "unreadable-unclean", Method: "FUSE image", Rows: []string{"F16", "F11"},
+	Name: "f16-unreadable-unclean", Method: "FUSE image", Rows: []string{"F16", "F11"},
 	Demand: "the same if the process was killed and the log has to be scanned",
 	Run:    runUnreadableUnclean,
 }, {
-	Name: "dropped-write", Method: "FUSE image", Rows: []string{"F32"},
+	Name: "f32-dropped-write", Method: "FUSE image", Rows: []string{"F32"},
 	Demand: "a write that the disk only claimed to have done is found, and nothing else is replayed as good",
 	Run:    func(e *Env) string { return e.runLie(badblocks.ActionDrop) },
 }, {
-	Name: "misplaced-write", Method: "FUSE image", Rows: []string{"F32", "F22"},
+	Name: "f32-misplaced-write", Method: "FUSE image", Rows: []string{"F32", "F22"},
 	Demand: "a write that went over older entries is found at both places",
 	Run:    func(e *Env) string { return e.runLie(badblocks.ActionMisplace) },
 }}

@@ -10,7 +10,7 @@ import (
 // Method 5: crash states below the filesystem. What reached the disk is recorded; states that a power cut may leave are made
 // from the record: every prefix that ends with a flush, and parts and reorderings of what no flush covered.
 var crashStates = []Scenario{{
-	Name: "crash-states", Method: "recorded FUSE image", Rows: []string{"F11", "F18", "F19", "F20"},
+	Name: "f19-crash-states", Method: "recorded FUSE image", Rows: []string{"F11", "F18", "F19", "F20"},
 	Demand: "in every state nothing durable is lost, votes included, and what an unfinished flush left is not called damage",
 	Run:    runCrashStates,
 }}

@@ -14,16 +14,16 @@ import (
 
 // Method 9: what people and programs do to files, mounts and limits.
 var environment = join([]Scenario{{
-	Name: "read-only-remount", Method: "ext4 error", Rows: []string{"F1", "F6"},
+	Name: "f6-read-only-remount", Method: "ext4 error", Rows: []string{"F1", "F6"},
 	Demand:      "a filesystem that goes read-only: a typed refusal, reads work, all is there after a mount",
 	Filesystems: []string{"ext4"},
 	Run:         runReadOnlyRemount,
 }, {
-	Name: "file-size-limit", Method: "prlimit", Rows: []string{"F8"},
+	Name: "f8-file-size-limit", Method: "prlimit", Rows: []string{"F8"},
 	Demand: "RLIMIT_FSIZE: a refusal, nobody dies of SIGXFSZ, it goes on when the limit is lifted",
 	Run:    runFileSizeLimit,
 }, {
-	Name: "descriptor-limit", Method: "prlimit", Rows: []string{"F24"},
+	Name: "f24-descriptor-limit", Method: "prlimit", Rows: []string{"F24"},
 	Demand: "RLIMIT_NOFILE: at worst a refusal; it goes on when the limit is lifted",
 	Run:    runDescriptorLimit,
 }}, movedFiles)

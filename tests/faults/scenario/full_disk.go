@@ -3,16 +3,17 @@ package scenario
 import (
 	"time"
 
+	"github.com/bulkhead-wal/bulkhead/tests/faults/clock"
 	"github.com/bulkhead-wal/bulkhead/tests/faults/driver"
 )
 
 // Method 3: a real full disk, freed again.
 var fullDisk = []Scenario{{
-	Name: "full-disk", Method: "small filesystem", Rows: []string{"F8", "F9"},
+	Name: "f9-full-disk", Method: "small filesystem", Rows: []string{"F8", "F9"},
 	Demand: "full: appends are refused with ENOSPC, and reads, votes, close, open, recover and compaction work; freed: it goes on",
 	Run:    runFullDisk,
 }, {
-	Name: "space-returns", Method: "small filesystem", Rows: []string{"F10"},
+	Name: "f10-space-returns", Method: "small filesystem", Rows: []string{"F10"},
 	Demand: "ReadWrite within 1 s of the space returning, with no restart and no call",
 	Needs:  []Ability{Resume, Events}, Alone: true, Run: runSpaceReturns,
 }}
@@ -108,7 +109,7 @@ func runSpaceReturns(e *Env) string {
 	d, o, l := e.full()
 	o.Do(0, "events")
 	e.must(d.Drain())
-	begin := monotonicNS()
+	begin := clock.NS()
 	event, ok := o.AwaitEvent(3*resumeWithin, func(v driver.Event) bool { return v.Partition == l.Partition && v.To == "ReadWrite" })
 	if !ok {
 		e.End(Failed, "not ReadWrite %v after the space returned", 3*resumeWithin)

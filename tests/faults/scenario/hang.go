@@ -9,11 +9,11 @@ import (
 
 // Method 1, time: a disk that does not answer, and one that answers late.
 var hangs = []Scenario{{
-	Name: "hung-disk", Method: "FUSE image", Rows: []string{"F28", "F23"},
+	Name: "f28-hung-disk", Method: "FUSE image", Rows: []string{"F28", "F23"},
 	Demand: "calls return within the stall limit (mode none: the owner is told), other disks notice nothing, late ends do no harm",
 	Run:    runHungDisk,
 }, {
-	Name: "slow-disk", Method: "FUSE image", Rows: []string{"F28"},
+	Name: "f28-slow-disk", Method: "FUSE image", Rows: []string{"F28"},
 	Demand: "a disk that answers late, but within the stall limit, has not failed",
 	Run:    runSlowDisk,
 }}

@@ -10,11 +10,11 @@ import (
 
 // Method 8: kill -9.
 var kills = []Scenario{{
-	Name: "kill-9", Method: "kill -9", Rows: []string{"F11", "F19"},
+	Name: "f11-kill-9", Method: "kill -9", Rows: []string{"F11", "F19"},
 	Demand: "a crash of the process loses nothing acknowledged (mode interval: no more than its window)",
 	Run:    runKill,
 }, {
-	Name: "second-opener", Method: "kill -9", Rows: []string{"F26"},
+	Name: "f26-second-opener", Method: "kill -9", Rows: []string{"F26"},
 	Demand: "a second process is refused while the first lives; a dead owner's lock does not stay",
 	Needs:  []Ability{Locks}, Run: runSecondOpener,
 }}

@@ -19,11 +19,15 @@ const (
 type Tail struct {
 	Path   string
 	Offset int64
+	End    int64 // of what it has written
 }
 
 // Tail finds out by appending an entry, recording what reaches the disk meanwhile, and asking the filesystem whose blocks those
 // are. That works for any system.
-func (d *Disk) Tail(o *Owner, l *Ledger) Tail {
+func (d *Disk) Tail(o *Owner, l *Ledger) Tail { return d.tailOf(o, l, probeBytes*3/4) }
+
+// tailOf tells a write with the payload from preallocation, headers and hard state by how much of it is not zero.
+func (d *Disk) tailOf(o *Owner, l *Ledger, notZero int) Tail {
 	e := d.env
 	e.must(syncPath(l.Dir)) // what is still on its way from before
 	record := e.name("record")
@@ -42,8 +46,8 @@ func (d *Disk) Tail(o *Owner, l *Ledger) Tail {
 		extents, err := disk.Extents(path, d.Kind)
 		e.must(err)
 		for _, r := range requests {
-			if end := endInFile(extents, r); end > tail.Offset && carriesProbe(r.Data) {
-				tail = Tail{path, end}
+			if end := endInFile(extents, r); end > tail.Offset && len(r.Data)-bytes.Count(r.Data, []byte{0}) >= notZero {
+				tail = Tail{Path: path, Offset: end}
 			}
 		}
 	}
@@ -53,20 +57,26 @@ func (d *Disk) Tail(o *Owner, l *Ledger) Tail {
 	if info, err := os.Stat(tail.Path); err == nil && info.Size() < tail.Offset {
 		tail.Offset = info.Size()
 	}
+	tail.End = tail.Offset
 	tail.Offset -= tail.Offset % blockBytes
 	return tail
-}
-
-// carriesProbe tells a write with the payload from preallocation, headers and hard state: by how much of it is not zero.
-func carriesProbe(data []byte) bool {
-	return len(data)-bytes.Count(data, []byte{0}) > probeBytes*3/4
 }
 
 // endInFile is where a write ends in a file that lies in these extents, 0 if it is not the file's.
 func endInFile(extents []disk.Extent, r badblocks.Request) int64 {
 	for _, x := range extents {
 		if !r.Flush && r.Off >= x.Image && r.Off < x.Image+x.Length {
-			return x.File + r.Off - x.Image + int64(len(r.Data))
+			return x.File + r.Off - x.Image + used(r.Data)
+		}
+	}
+	return 0
+}
+
+// used is how much of a write is not zeros behind its last block that is not: a header may come with the space it is for.
+func used(data []byte) int64 {
+	for end := len(data); end > 0; end = (end - 1) / blockBytes * blockBytes {
+		if !allZero(data[(end-1)/blockBytes*blockBytes : end]) {
+			return int64(end)
 		}
 	}
 	return 0

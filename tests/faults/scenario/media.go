@@ -75,9 +75,13 @@ func (d *Disk) taken(err error) {
 }
 
 // Remount takes it down and up again: nothing is left in any cache. Ledgers get their new directories.
-func (d *Disk) Remount(ledgers ...*Ledger) {
+func (d *Disk) Remount(ledgers ...*Ledger) { d.remount(func() {}, ledgers...) }
+
+// remount does something to the disk between.
+func (d *Disk) remount(between func(), ledgers ...*Ledger) {
 	old := d.Dir
 	d.Unmount()
+	between()
 	d.Mount()
 	for _, l := range ledgers {
 		if rel, err := filepath.Rel(old, l.Dir); err == nil {
@@ -158,4 +162,12 @@ func files(dir string) (map[string]int64, error) {
 		return err
 	})
 	return found, err
+}
+
+func paths(files map[string]int64) []string {
+	var list []string
+	for path := range files {
+		list = append(list, path)
+	}
+	return list
 }

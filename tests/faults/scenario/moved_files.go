@@ -10,23 +10,23 @@ import (
 
 // Method 9, files: directories and files that are removed, renamed and replaced.
 var movedFiles = []Scenario{{
-	Name: "directory-removed", Method: "rm", Rows: []string{"F22"},
+	Name: "f22-directory-removed", Method: "rm", Rows: []string{"F22"},
 	Demand: "the directory of an open log is removed: the process lives, others go on, a new log there is empty",
 	Run:    runDirectoryRemoved,
 }, {
-	Name: "directory-renamed", Method: "mv", Rows: []string{"F22"},
+	Name: "f22-directory-renamed", Method: "mv", Rows: []string{"F22"},
 	Demand: "the directory of an open log is renamed: what is acknowledged is under the new name, nothing of it under the old one",
 	Run:    runDirectoryRenamed,
 }, {
-	Name: "file-replaced", Method: "cp", Rows: []string{"F21", "F22"},
+	Name: "f22-file-replaced", Method: "cp", Rows: []string{"F21", "F22"},
 	Demand: "another partition's file in the place of one's own: never replayed, what is missing is reported",
 	Run:    runFileReplaced,
 }, {
-	Name: "file-older", Method: "cp", Rows: []string{"F21", "F22"},
+	Name: "f21-file-older", Method: "cp", Rows: []string{"F21", "F22"},
 	Demand: "an older copy of the newest file is put back: what it lacks is reported",
 	Run:    runFileOlder,
 }, {
-	Name: "file-missing", Method: "rm", Rows: []string{"F21"},
+	Name: "f21-file-missing", Method: "rm", Rows: []string{"F21"},
 	Demand: "a missing file, any of them, is noticed",
 	Run:    runFileMissing,
 }}

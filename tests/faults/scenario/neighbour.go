@@ -12,7 +12,7 @@ import (
 
 // Method 1, neighbours: one partition of several on a disk fails for good.
 var neighbours = []Scenario{{
-	Name: "failing-neighbour", Method: "FUSE image", Rows: []string{"F5"},
+	Name: "f5-failing-neighbour", Method: "FUSE image", Rows: []string{"F5"},
 	Demand:      "one partition's data blocks fail for good: the others on the disk keep their throughput and p99",
 	Filesystems: []string{"ext4", "xfs"}, Modes: []string{"sync", "none"}, Alone: true,
 	Run: runNeighbour,
@@ -47,7 +47,7 @@ func runNeighbour(e *Env) string {
 	}
 	sick := ledgers[0]
 	before, _ := e.window(o, ledgers)
-	e.failForGood(d, sick)
+	e.failForGood(d, sick, "bad")
 	during, refusals := e.window(o, ledgers)
 	struck := d.Hits("bad")
 	d.Lift("bad")
@@ -71,7 +71,7 @@ func runNeighbour(e *Env) string {
 // window loads all partitions for a while. It gives what the healthy ones did, and how often the first was refused.
 func (e *Env) window(o *Owner, ledgers []*Ledger) (s share, refusals uint64) {
 	for _, l := range ledgers {
-		o.Do(l.Partition, "load", 200, 60)
+		o.Do(l.Partition, "load", 200, 60, 0)
 	}
 	time.Sleep(neighbourWindow / 2)
 	o.Do(ledgers[0].Partition, "sync") // in mode none its bad blocks are met by a sync only
@@ -103,10 +103,10 @@ func (e *Env) window(o *Owner, ledgers []*Ledger) (s share, refusals uint64) {
 
 // failForGood makes all blocks of a partition's files fail, and those of files it makes later where that can be known: every
 // segment of Bulkhead's begins with the incarnation that its root has at this place (docs/format.md).
-func (e *Env) failForGood(d *Disk, l *Ledger) {
+func (e *Env) failForGood(d *Disk, l *Ledger, name string) {
 	e.must(syncPath(l.Dir))
 	e.keepBlocks(d, l)
-	rule := badblocks.Rule{Name: "bad", Op: badblocks.OpWrite, Action: badblocks.ActionFail, Errno: eio}
+	rule := badblocks.Rule{Name: name, Op: badblocks.OpWrite, Action: badblocks.ActionFail, Errno: eio}
 	names, err := files(l.Dir)
 	e.must(err)
 	for path := range names {

@@ -2,10 +2,7 @@ package scenario
 
 import (
 	"errors"
-	"fmt"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-wal/bulkhead/tests/faults/driver"
 )
@@ -205,13 +202,4 @@ func (o *Owner) AwaitEvent(limit time.Duration, wanted func(driver.Event) bool) 
 			return driver.Event{}, false
 		}
 	}
-}
-
-// monotonicNS is the clock of the subjects' t_ns.
-func monotonicNS() int64 {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		panic(fmt.Sprint("CLOCK_MONOTONIC: ", err))
-	}
-	return now.Nano()
 }

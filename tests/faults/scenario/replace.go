@@ -8,10 +8,9 @@ import (
 
 // No fault at all but a kill: what a follower does whenever the leader changes.
 var replaced = []Scenario{{
-	Name: "replaced-suffix", Method: "kill -9", Rows: []string{"F22", "F19"},
-	Demand:      "after a suffix was replaced and the process was killed: the new suffix and all before it, nothing of the old one",
-	Filesystems: []string{"ext4"},
-	Run:         runReplaced,
+	Name: "f22-replaced-suffix", Method: "kill -9", Rows: []string{"F22", "F19"},
+	Demand: "after a suffix was replaced and the process was killed: the new suffix and all before it, nothing of the old one",
+	Run:    runReplaced,
 }}
 
 const (

@@ -4,13 +4,12 @@ package scenario
 
 import (
 	"fmt"
+	"io"
 	"math/rand"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/bulkhead-wal/bulkhead/tests/faults/disk"
 )
 
 // Outcome is how a run ended.
@@ -69,7 +68,18 @@ func contains(list []string, word string) bool {
 }
 
 // Scenarios are all of them, by method.
-var Scenarios = join(badBlocks, syncFailure, fullDisk, powerCut, crashStates, deadDisk, systemCalls, writeErrors, kills, replaced, environment)
+var Scenarios = join(badBlocks, syncFailure, fullDisk, powerCut, tails, crashStates, deadDisk, systemCalls, writeErrors,
+	kills, replaced, environment, damage, many)
+
+// LastRow is the number of the last requirement.
+const LastRow = 32
+
+// List prints the scenarios, with the requirements that they show.
+func List(out io.Writer) {
+	for _, s := range Scenarios {
+		fmt.Fprintf(out, "%-28s %-18s %-20s %s\n", s.Name, strings.Join(s.Rows, " "), s.Method, s.Demand)
+	}
+}
 
 func join(lists ...[]Scenario) []Scenario {
 	var all []Scenario
@@ -199,15 +209,4 @@ func (e *Env) cleanUp(r *Result, keep bool) {
 	if len(problems) > 0 && r.Outcome == Held {
 		r.Outcome, r.Line = Broken, "cleaning up: "+strings.Join(problems, "; ")
 	}
-}
-
-// Kinds of filesystem that have a shutdown.
-func withShutdown() []string {
-	var kinds []string
-	for _, k := range disk.Kinds {
-		if disk.CanShutdown(k) {
-			kinds = append(kinds, k)
-		}
-	}
-	return kinds
 }

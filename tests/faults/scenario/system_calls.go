@@ -10,15 +10,13 @@ import (
 
 // Method 7: system calls that fail or take long, by strace.
 var systemCalls = []Scenario{{
-	Name: "calls-fail", Method: "strace inject", Rows: []string{"F1", "F24"},
-	Demand:      "whatever call fails with whatever errno, once or from then on: nothing acknowledged is lost, nothing dies or hangs",
-	Filesystems: []string{"ext4"},
-	Run:         runCallsFail,
+	Name: "f24-calls-fail", Method: "strace inject", Rows: []string{"F1", "F24"},
+	Demand: "whatever call fails with whatever errno, once or from then on: nothing acknowledged is lost, nothing dies or hangs",
+	Run:    runCallsFail,
 }, {
-	Name: "calls-hang", Method: "strace inject", Rows: []string{"F28", "F23"},
-	Demand:      "a write or sync that takes 3 s, with a stall limit of 1 s: the owner is told, other partitions go on, its late end does no harm",
-	Filesystems: []string{"ext4"}, Needs: []Ability{Events},
-	Run: runCallsHang,
+	Name: "f23-calls-hang", Method: "strace inject", Rows: []string{"F28", "F23"},
+	Demand: "a write or sync that takes 3 s, with a stall limit of 1 s: the owner is told, other partitions go on, its late end does no harm",
+	Needs:  []Ability{Events}, Run: runCallsHang,
 }}
 
 const (
@@ -181,8 +179,10 @@ func runCallsHang(e *Env) string {
 		o.Sync(x)
 	}
 	o.Do(0, "events")
-	// One call in each thread; the partition on the other disk is left alone until that one has hung.
-	injection := o.Inject(writes + "," + syncs + ":delay_enter=3s:when=1")
+	names, err := files(l.Dir)
+	e.must(err)
+	// One call in each thread, on the files that the sick partition has.
+	injection := o.Inject(writes+","+syncs+":delay_enter=3s:when=1", paths(names)...)
 	begin := time.Now()
 	call := o.Send(l.Partition, l.appendWords(1, baseBytes)...)
 	event, told := o.AwaitEvent(stallLimit+stallMargin, func(v driver.Event) bool { return v.Partition == l.Partition })

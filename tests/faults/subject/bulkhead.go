@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"sync"
-	"time"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 )
@@ -24,8 +23,12 @@ type bulkheadSystem struct {
 	pending []reply
 }
 
-func newBulkhead(mode string, stall time.Duration) (system, error) {
-	engine, err := bulkhead.Open(bulkhead.EngineConfig{StallLimit: stall})
+func newBulkhead(mode string, limits limits) (system, error) {
+	config := bulkhead.EngineConfig{StallLimit: limits.stall}
+	if limits.noHealing {
+		config.HealLimit, config.SpaceWait = bulkhead.Never, bulkhead.Never
+	}
+	engine, err := bulkhead.Open(config)
 	if err != nil {
 		return nil, err
 	}

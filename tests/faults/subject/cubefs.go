@@ -3,7 +3,6 @@ package main
 import (
 	"math"
 	"path/filepath"
-	"time"
 
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/proto"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage/wal"
@@ -23,7 +22,7 @@ type cubefsSystem struct {
 	config wal.Config
 }
 
-func newCubeFS(mode string, _ time.Duration) (system, error) {
+func newCubeFS(mode string, _ limits) (system, error) {
 	return &cubefsSystem{config: wal.Config{Sync: mode == "sync"}}, nil
 }
 

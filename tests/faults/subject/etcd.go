@@ -34,7 +34,7 @@ type etcdSystem struct {
 	logger *zap.Logger
 }
 
-func newEtcd(string, time.Duration) (system, error) {
+func newEtcd(string, limits) (system, error) {
 	wal.SegmentSizeBytes = etcdSegmentBytes
 	config := zap.NewProductionConfig() // to standard error
 	config.Level = zap.NewAtomicLevelAt(zap.WarnLevel)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// load appends in the background, one entry at a time.
+// load appends in the background, one entry at a time, with a pause after each if it is to leave the processor to others.
 type load struct {
 	stop chan struct{}
 	done chan struct{}
@@ -23,7 +23,7 @@ type load struct {
 
 const retryAfter = time.Millisecond
 
-func (w *worker) startLoad(bytes int, length time.Duration) error {
+func (w *worker) startLoad(bytes int, length, pause time.Duration) error {
 	if w.load != nil {
 		return errors.New("a load runs already: send loadstop")
 	}
@@ -36,12 +36,12 @@ func (w *worker) startLoad(bytes int, length time.Duration) error {
 	}
 	l := &load{stop: make(chan struct{}), done: make(chan struct{}), last: last}
 	w.load = l
-	go l.run(w.log, w.partition, w.lastTerm, bytes, length, w.system.healsItself())
+	go l.run(w.log, w.partition, w.lastTerm, bytes, length, pause, w.system.healsItself())
 	return nil
 }
 
 // run goes on after an error only with a system that promises to heal: another one's owner would close it now.
-func (l *load) run(log logStore, partition, term uint64, bytes int, length time.Duration, goOn bool) {
+func (l *load) run(log logStore, partition, term uint64, bytes int, length, pause time.Duration, goOn bool) {
 	defer close(l.done)
 	begin := time.Now()
 	defer func() { l.elapsed = time.Since(begin) }()
@@ -58,6 +58,9 @@ func (l *load) run(log logStore, partition, term uint64, bytes int, length time.
 			l.latencies = append(l.latencies, time.Since(start))
 			l.last++
 			l.lastOkNs = monotonicNs()
+			if pause > 0 {
+				time.Sleep(pause)
+			}
 			continue
 		}
 		l.errors++

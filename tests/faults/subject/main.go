@@ -17,7 +17,10 @@ import (
 func main() {
 	name := flag.String("system", "bulkhead", "what to drive: "+strings.Join(systemNames(), ", "))
 	mode := flag.String("mode", "sync", "none, sync or interval")
-	stall := flag.Duration("stall", 0, "bulkhead: the stall limit; 0 is the default")
+	var limits limits
+	flag.DurationVar(&limits.stall, "stall", 0, "bulkhead: the stall limit; 0 is the default")
+	flag.BoolVar(&limits.noHealing, "no-healing", false, "bulkhead: no fault is healed inside the call")
+	content := flag.String("payload", "random", "what entries carry: random, zeros, or file:<path> for pieces of a file")
 	listing := flag.Bool("versions", false, "print each system with its version and modes, and end")
 	flag.Parse()
 	if *listing {
@@ -26,11 +29,14 @@ func main() {
 	}
 	// A write beyond RLIMIT_FSIZE must be an error of the system, not the end of its process.
 	signal.Ignore(syscall.SIGXFSZ)
+	if err := setPayload(*content); err != nil {
+		fail(err)
+	}
 	out, err := takeStdout()
 	if err != nil {
 		fail(err)
 	}
-	system, err := newSystem(*name, *mode, *stall)
+	system, err := newSystem(*name, *mode, limits)
 	if err != nil {
 		fail(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -26,7 +25,7 @@ var stableKey = []byte("hard state")
 
 type raftWALSystem struct{ noEvents }
 
-func newRaftWAL(string, time.Duration) (system, error) { return raftWALSystem{}, nil }
+func newRaftWAL(string, limits) (system, error) { return raftWALSystem{}, nil }
 
 func (raftWALSystem) healsItself() bool { return false }
 

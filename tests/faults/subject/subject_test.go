@@ -147,7 +147,7 @@ func TestKilledProcess(t *testing.T) {
 		p.must("open 7 %s", dir)
 		p.must("vote 7 5 2 0")
 		p.must("append 7 1 10 3000 5")
-		p.must("load 7 4096 60")
+		p.must("load 7 4096 60 0")
 		time.Sleep(300 * time.Millisecond)
 		p.cmd.Process.Kill()
 		p.cmd.Wait()
@@ -168,7 +168,7 @@ func TestKilledProcess(t *testing.T) {
 func TestLoadReports(t *testing.T) {
 	p := start(t, "bulkhead", "sync")
 	p.must("open 7 %s", filepath.Join(t.TempDir(), "p7"))
-	p.must("load 7 100 60")
+	p.must("load 7 100 60 0")
 	time.Sleep(50 * time.Millisecond)
 	r := p.must("loadstop 7")
 	if r["appends"].(float64) < 1 || r["appends"] != r["last"] || r["p50_us"].(float64) <= 0 || r["errors"].(float64) != 0 {

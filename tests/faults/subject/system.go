@@ -53,10 +53,16 @@ type system interface {
 // errUnsupported says that a system has nothing that a command could call.
 var errUnsupported = errors.New("the system has no such call")
 
+// limits of Bulkhead that scenarios set; the others have none.
+type limits struct {
+	stall     time.Duration
+	noHealing bool
+}
+
 type systemKind struct {
 	name, version string
 	modes         []string
-	make          func(mode string, stall time.Duration) (system, error)
+	make          func(mode string, limits limits) (system, error)
 }
 
 var systems = []systemKind{bulkheadKind, cubefsKind, etcdKind, raftWALKind}
@@ -69,14 +75,14 @@ func systemNames() []string {
 	return names
 }
 
-func newSystem(name, mode string, stall time.Duration) (system, error) {
+func newSystem(name, mode string, limits limits) (system, error) {
 	for _, kind := range systems {
 		if kind.name != name {
 			continue
 		}
 		for _, known := range kind.modes {
 			if known == mode {
-				return kind.make(mode, stall)
+				return kind.make(mode, limits)
 			}
 		}
 		return nil, fmt.Errorf("%s has no mode %q, only %v", name, mode, kind.modes)

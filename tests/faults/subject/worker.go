@@ -37,7 +37,7 @@ func (w *worker) run() {
 
 // arguments is how many numbers each command takes after the partition.
 var arguments = map[string]int{
-	"append": 4, "read": 2, "vote": 3, "hardstate": 0, "compact": 1, "sync": 0, "recover": 0, "state": 0, "load": 2,
+	"append": 4, "read": 2, "vote": 3, "hardstate": 0, "compact": 1, "sync": 0, "recover": 0, "state": 0, "load": 3,
 	"loadstop": 0, "close": 0,
 }
 
@@ -90,7 +90,7 @@ func (w *worker) call(name string, args []uint64, r reply) error {
 	case "state":
 		return w.state(r)
 	case "load":
-		return w.startLoad(int(args[0]), time.Duration(args[1])*time.Second)
+		return w.startLoad(int(args[0]), time.Duration(args[1])*time.Second, time.Duration(args[2])*time.Microsecond)
 	case "loadstop":
 		return w.stopLoad(r)
 	default:

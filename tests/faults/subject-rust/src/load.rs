@@ -25,10 +25,17 @@ struct Outcome {
 }
 
 impl Load {
-    pub fn start(store: Arc<Store>, partition: u64, term: u64, bytes: usize, length: Duration) -> Load {
+    pub fn start(
+        store: Arc<Store>,
+        partition: u64,
+        term: u64,
+        bytes: usize,
+        length: Duration,
+        pause: Duration,
+    ) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let thread = spawn(move || run(&store, partition, term, bytes, length, &stopped));
+        let thread = spawn(move || run(&store, partition, term, bytes, length, pause, &stopped));
         Load { stop, thread }
     }
 
@@ -55,7 +62,15 @@ impl Load {
     }
 }
 
-fn run(store: &Store, partition: u64, term: u64, bytes: usize, length: Duration, stopped: &AtomicBool) -> Outcome {
+fn run(
+    store: &Store,
+    partition: u64,
+    term: u64,
+    bytes: usize,
+    length: Duration,
+    pause: Duration,
+    stopped: &AtomicBool,
+) -> Outcome {
     let begin = Instant::now();
     let mut outcome =
         Outcome { last: store.bounds().1, latencies: Vec::new(), error: None, last_ok_ns: 0, elapsed: Duration::ZERO };
@@ -70,6 +85,9 @@ fn run(store: &Store, partition: u64, term: u64, bytes: usize, length: Duration,
         outcome.latencies.push(start.elapsed());
         outcome.last = index;
         outcome.last_ok_ns = monotonic_ns();
+        if !pause.is_zero() {
+            std::thread::sleep(pause);
+        }
     }
     outcome.elapsed = begin.elapsed();
     outcome

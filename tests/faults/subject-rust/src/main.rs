@@ -64,7 +64,13 @@ fn arguments() -> Result<Option<String>, String> {
             "system" if value()? != SYSTEM => return Err(format!("there is only {SYSTEM} here")),
             "system" => {}
             "mode" => mode = value()?,
-            _ => return Err(format!("usage: subject-rust [-versions] [-system {SYSTEM}] [-mode {}]", MODES.join("|"))),
+            "payload" => payload::set_payload(&value()?)?,
+            _ => {
+                return Err(format!(
+                    "usage: subject-rust [-versions] [-system {SYSTEM}] [-mode {}] [-payload random|zeros|file:<path>]",
+                    MODES.join("|")
+                ))
+            }
         }
     }
     if !MODES.contains(&mode.as_str()) {

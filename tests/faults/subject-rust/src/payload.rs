@@ -1,6 +1,25 @@
 //! What an entry carries: bytes that follow from who it belongs to, so that a misplaced, stale, shortened or flipped one
 //! is known when it is read. The Go subject has the same function.
 
+use std::sync::OnceLock;
+
+/// What payloads are cut from, if set.
+static PIECES: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// Chooses what entries carry: `random`, `zeros`, or `file:<path>` for pieces of a file.
+pub fn set_payload(kind: &str) -> Result<(), String> {
+    let pieces = match kind.strip_prefix("file:") {
+        Some(path) => std::fs::read(path).map_err(|e| format!("payloads from {path}: {e}"))?,
+        None if kind == "random" => return Ok(()),
+        None if kind == "zeros" => vec![0],
+        None => return Err(format!("payload {kind:?}; it must be random, zeros or file:<path>")),
+    };
+    if pieces.is_empty() {
+        return Err(format!("{kind} is empty"));
+    }
+    PIECES.set(pieces).map_err(|_| "the payload is set already".to_string())
+}
+
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The finalizer of splitmix64.
@@ -11,6 +30,10 @@ fn mix(mut z: u64) -> u64 {
 }
 
 pub fn payload(partition: u64, index: u64, term: u64, bytes: usize) -> Vec<u8> {
+    if let Some(pieces) = PIECES.get() {
+        let at = (index * 4096 % pieces.len() as u64) as usize;
+        return pieces.iter().copied().cycle().skip(at).take(bytes).collect();
+    }
     let mut state = mix(partition.wrapping_add(GOLDEN));
     for word in [index, term, bytes as u64] {
         state = mix((state ^ word).wrapping_add(GOLDEN));

@@ -60,7 +60,10 @@ impl Worker {
             ("compact", &[index]) => Ok(store.compact(index)?),
             ("sync", &[]) => Ok(store.sync()?),
             ("state", &[]) => state(&store, reply),
-            ("load", &[bytes, seconds]) => self.start_load(store, bytes as usize, Duration::from_secs(seconds)),
+            ("load", &[bytes, seconds, pause_us]) => {
+                let (length, pause) = (Duration::from_secs(seconds), Duration::from_micros(pause_us));
+                self.start_load(store, bytes as usize, length, pause)
+            }
             ("loadstop", &[]) => self.stop_load(reply),
             ("close", &[]) => {
                 self.store = None;
@@ -91,11 +94,17 @@ impl Worker {
         Ok(store.append(entries)?)
     }
 
-    fn start_load(&mut self, store: Arc<Store>, bytes: usize, length: Duration) -> Result<(), Failure> {
+    fn start_load(
+        &mut self,
+        store: Arc<Store>,
+        bytes: usize,
+        length: Duration,
+        pause: Duration,
+    ) -> Result<(), Failure> {
         if self.load.is_some() {
             return usage("a load runs already: send loadstop");
         }
-        self.load = Some(Load::start(store, self.partition, self.last_term, bytes, length));
+        self.load = Some(Load::start(store, self.partition, self.last_term, bytes, length, pause));
         Ok(())
     }
 

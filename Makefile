@@ -13,7 +13,7 @@ help:
 	@echo 'make bench-quick  rows B1 and B4 in under a minute (after the build)'
 	@echo 'make bench        the same rows, longer'
 	@echo 'make simulate     random histories on the simulated disk: SEEDS=n or TIME=seconds fresh ones, SEED=0x... one again'
-	@echo 'make test-faults  real faults on ext4, xfs and btrfs: bad blocks, full disks, power cuts, kill -9 (root; 2 minutes)'
+	@echo 'make test-faults  real faults on ext4, xfs and btrfs: bad blocks, full disks, power cuts, kill -9 (root; 3 minutes)'
 	@echo 'make test-datanode  CubeFS'"'"'s own datanode: logs that fail, full disks, partitions brought back (root; 2 minutes with the build)'
 	@echo 'make compare-faults  the same faults over CubeFS'"'"'s WAL, etcd'"'"'s, raft-wal and raft-engine as well (root; 5 minutes)'
 	@echo 'make cluster      a real CubeFS cluster on this machine: ENGINE=cubefs|bulkhead|mixed (root); make cluster-stop ends it'
@@ -46,7 +46,7 @@ test-c: lib
 	sh tests/c/run.sh
 
 test-go: lib
-	sh tests/go.sh
+	bash tests/go.sh
 
 demo: tools
 	bash tests/demo/run.sh

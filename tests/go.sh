@@ -1,14 +1,15 @@
-#!/bin/sh
+#!/bin/bash
 # Runs the Go tests of every module with the race detector, against the library in target/release.
-set -eu
+set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 # Go does not notice a C library that changed under it.
 export GOFLAGS="${GOFLAGS:-} -count=1"
 fail=0
 for module in go go/cubefs tests/demo tests/bench/driver tests/bench/go tests/faults tests/faults/subject tests/cluster; do
     echo "go test: $module"
+    # -v: a test that skips itself says so with it only.
     # CubeFS's raft has data races of its own, also with its own WAL: its code is left uninstrumented.
-    (cd "$root/$module" && go test -race -timeout 20m -gcflags='github.com/cubefs/cubefs/...=-race=false' \
-        -gcflags='math/rand=-race=false' ./...) || fail=1
+    (cd "$root/$module" && go test -v -race -timeout 20m -gcflags='github.com/cubefs/cubefs/...=-race=false' \
+        -gcflags='math/rand=-race=false' ./... | grep --line-buffered -vE '^ *(=== |--- PASS|PASS$)') || fail=1
 done
 exit $fail

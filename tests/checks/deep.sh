@@ -1,14 +1,18 @@
 #!/bin/bash
-# What `make check-deep` runs in CI: a short run of every fuzz target, the scheduler's scenarios, the sanitizers, valgrind, miri.
+# Short runs of every fuzz target, the scheduler's scenarios, the sanitizers, valgrind, miri.
 # Every part runs, also after one has failed; the last lines say what came of each.
+#
+#   tests/checks/deep.sh [part ...]     all parts without arguments
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
 failed=0
 summary=()
 
+wanted=" $* "
 part() {
     local name=$1 begin=$SECONDS result
+    [ "$wanted" = "  " ] || [[ $wanted == *" $name "* ]] || return
     shift
     echo "== $name ($(date -u +%H:%M:%S))"
     if "$@"; then result=ok; else result=FAILED; failed=1; fi

@@ -99,6 +99,11 @@ impl World {
             fields.segment_max_bytes = [65_536, 0, 1 << 20, 65_535][input.below(4)];
             fields.interval_ms = [1, 0, 60_001][input.below(3)];
             fields.flush_threads_per_disk = [1, 2, 65][input.below(3)];
+            fields.stall_limit_ms = [0, 100, 99, 600_001][input.below(4)];
+            fields.heal_limit_ms = [0, BULKHEAD_NEVER, 1, 60_001][input.below(4)];
+            fields.space_wait_ms = [1, BULKHEAD_NEVER, 60_001][input.below(3)];
+            fields.probe_ms = [0, 1, BULKHEAD_NEVER, 60_001][input.below(4)];
+            fields.slow_disk_ms = [0, 1, BULKHEAD_NEVER, 600_001][input.below(4)];
             fields.reserved = u32::from(input.u8() > 250);
             fields.read_cache_bytes = u64::from(input.u16());
         }

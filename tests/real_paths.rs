@@ -102,11 +102,16 @@ fn foreign_directories_are_left_alone() {
     let fresh_cubefs = make("fresh-cubefs", &[("META", b"")]);
     let other = make("other", &[("notes.txt", b"hello")]);
     let noise = make("noise", &[("root", b"not a root")]);
-    for path in [cubefs, fresh_cubefs, other, noise] {
+    let cubefs = [cubefs, fresh_cubefs];
+    for path in cubefs.iter().cloned().chain([other, noise]) {
         let before = picture(&path);
         for disposition in [Disposition::OpenOrCreate, Disposition::OpenExisting] {
             match open_as(&engine(), &path, disposition) {
-                Err(e) => assert_refusal(&e, Status::Foreign, &path),
+                Err(e) => assert_refusal(
+                    &e,
+                    if cubefs.contains(&path) { Status::NeedsImport } else { Status::Foreign },
+                    &path,
+                ),
                 // A root that is all damage cannot be told from someone else's file of that name.
                 Ok(p) => {
                     assert_eq!((path.ends_with("noise"), state(&p)), (true, State::Unavailable), "{}", path.display())

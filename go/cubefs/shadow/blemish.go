@@ -1,0 +1,77 @@
+package shadow
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+)
+
+// blemishes of this process: a disk that hangs does not take the mark.
+var blemishes struct {
+	mu sync.Mutex
+	of map[string]string // by the mark's path
+}
+
+func markPath(root string, id uint64) string {
+	return filepath.Join(root, strconv.FormatUint(id, 10)+".not_clean")
+}
+
+// blemish notes why a shadow is not clean; the first reason stays.
+func blemish(root string, id uint64, why string) {
+	path := markPath(root, id)
+	blemishes.mu.Lock()
+	if blemishes.of == nil {
+		blemishes.of = make(map[string]string)
+	}
+	_, known := blemishes.of[path]
+	if !known {
+		blemishes.of[path] = why
+	}
+	blemishes.mu.Unlock()
+	if known {
+		return
+	}
+	// Nobody waits for it: it counts in memory already.
+	go func() {
+		if f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+			_, _ = f.WriteString(why + "\n")
+			_ = f.Sync()
+			_ = f.Close()
+		}
+	}()
+}
+
+// Blemish returns why the shadow of a log was found not to be clean, now or in an
+// earlier process; "" if it was not.
+func Blemish(root string, id uint64) string {
+	path := markPath(root, id)
+	blemishes.mu.Lock()
+	why := blemishes.of[path]
+	blemishes.mu.Unlock()
+	if why != "" {
+		return why
+	}
+	text, err := os.ReadFile(path)
+	switch {
+	case os.IsNotExist(err):
+		return ""
+	case err != nil:
+		return err.Error() // whoever cannot be asked is not clean
+	case len(text) == 0:
+		return "marked as not clean"
+	}
+	return string(text)
+}
+
+// Clear forgets why the shadow of a log was not clean.
+func Clear(root string, id uint64) error {
+	path := markPath(root, id)
+	blemishes.mu.Lock()
+	delete(blemishes.of, path)
+	blemishes.mu.Unlock()
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return nil
+}

@@ -96,24 +96,19 @@ var applied struct {
 // open is the registry's backend.
 func open(dir string, group registry.Group, native registry.Native) (storage.Storage, error) {
 	policy, _ := CurrentPolicy() // an error was warned of; the last good policy is in force
-	log := logOf(dir, group, &policy)
+	l := logOf(dir, group, &policy)
 	holds, err := inspect(dir)
 	if err != nil {
-		Supervisor.Failed(dir, log.config, log.group, err)
+		Supervisor.Failed(dir, l.config, l.group, err)
 		return nil, err
 	}
 	switch choose(holds, policy.Selects(group.ID), &policy) {
 	case useBulkhead:
-		return Supervisor.Open(dir, log.config, log.group)
-	case importFirst:
-		return log.importAndOpen(native)
-	case exportFirst:
-		if err := log.export(); err != nil {
-			return nil, err
-		}
+		return Supervisor.Open(dir, l.config, l.group)
+	default:
+		Supervisor.Forget(group.Server, group.ID)
+		return l.openNative(native, policy.Shadows(group.ID))
 	}
-	Supervisor.Forget(group.Server, group.ID)
-	return log.openNative(native, policy.Shadows(group.ID))
 }
 
 // choice is what is done with a log.
@@ -122,21 +117,13 @@ type choice int
 const (
 	useNative choice = iota
 	useBulkhead
-	importFirst
-	exportFirst
 )
 
 func choose(holds holding, selected bool, p *Policy) choice {
-	switch {
-	case holds == bulkheadLog && !selected && p.Export:
-		return exportFirst
-	case holds == bulkheadLog, holds == noLog && selected:
+	if holds == bulkheadLog || holds == noLog && selected {
 		return useBulkhead
-	case holds == cubefsLog && selected && p.Import:
-		return importFirst
-	default:
-		return useNative
 	}
+	return useNative
 }
 
 // log is one log that is being opened.

@@ -17,8 +17,10 @@
 package factory
 
 import (
+	"errors"
 	"sync"
 
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs/registry"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs/supervisor"
@@ -99,16 +101,41 @@ func open(dir string, group registry.Group, native registry.Native) (storage.Sto
 	l := logOf(dir, group, &policy)
 	holds, err := inspect(dir)
 	if err != nil {
-		Supervisor.Failed(dir, l.config, l.group, err)
-		return nil, err
+		return nil, l.failed(err)
 	}
-	switch choose(holds, policy.Selects(group.ID), &policy) {
+	selected := policy.Selects(group.ID)
+	switch choose(holds, selected, &policy) {
+	case importFirst:
+		done, err := l.imported()
+		if err != nil {
+			return nil, l.failed(err)
+		}
+		if done {
+			return l.openBulkhead()
+		}
+	case exportFirst:
+		if !l.exported() {
+			return l.openBulkhead()
+		}
 	case useBulkhead:
-		return Supervisor.Open(dir, l.config, l.group)
-	default:
-		Supervisor.Forget(group.Server, group.ID)
-		return l.openNative(native, policy.Shadows(group.ID))
+		s, err := l.openBulkhead()
+		if !errors.Is(err, bulkhead.ErrNeedsImport) {
+			return s, err
+		}
+		// An import or export was cut short. Whose the log is then shows in the
+		// directory; it is not converted a second time.
+		if _, err := l.runImport(); err != nil {
+			return nil, l.failed(err)
+		}
+		if holds, err = inspect(dir); err != nil {
+			return nil, l.failed(err)
+		}
+		if holds == bulkheadLog {
+			return l.openBulkhead()
+		}
 	}
+	Supervisor.Forget(group.Server, group.ID)
+	return l.openNative(native, policy.Shadows(group.ID))
 }
 
 // choice is what is done with a log.
@@ -117,13 +144,21 @@ type choice int
 const (
 	useNative choice = iota
 	useBulkhead
+	importFirst
+	exportFirst
 )
 
 func choose(holds holding, selected bool, p *Policy) choice {
-	if holds == bulkheadLog || holds == noLog && selected {
+	switch {
+	case holds == bulkheadLog && !selected && p.Export:
+		return exportFirst
+	case holds == bulkheadLog, holds == noLog && selected:
 		return useBulkhead
+	case holds == cubefsLog && selected && p.Import:
+		return importFirst
+	default:
+		return useNative
 	}
-	return useNative
 }
 
 // log is one log that is being opened.
@@ -142,4 +177,14 @@ func logOf(dir string, g registry.Group, p *Policy) *log {
 		l.config.AppliedIndex = g.Applied
 	}
 	return l
+}
+
+func (l *log) openBulkhead() (storage.Storage, error) {
+	return Supervisor.Open(l.dir, l.config, l.group)
+}
+
+// failed hands an error to the supervisor, as that of an open, and returns it.
+func (l *log) failed(err error) error {
+	Supervisor.Failed(l.dir, l.config, l.group, err)
+	return err
 }

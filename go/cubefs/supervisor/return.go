@@ -119,7 +119,7 @@ func probe(o *opening) error {
 		Disposition: bulkhead.OpenExisting, KnownIndex: o.config.AppliedIndex})
 	// A log of CubeFS's WAL whose import failed, or one that a try left open because
 	// no group could be made: only the next open tells.
-	if errors.Is(err, bulkhead.ErrForeign) || errors.Is(err, bulkhead.ErrAlreadyOpen) {
+	if errors.Is(err, bulkhead.ErrNeedsImport) || errors.Is(err, bulkhead.ErrAlreadyOpen) {
 		return nil
 	}
 	if err != nil {

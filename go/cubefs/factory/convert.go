@@ -1,0 +1,90 @@
+package factory
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs/shadow"
+)
+
+// declines are the errors of an import that are about this log: it stays with
+// CubeFS's WAL, where it has been, and the group runs on. Others are about the
+// disk or the process.
+var declines = []bulkhead.Code{
+	bulkhead.ErrDamaged, bulkhead.ErrEntryTooLarge, bulkhead.ErrForeign, bulkhead.ErrNotFound, bulkhead.ErrBusy,
+	bulkhead.ErrUnsupportedFilesystem, bulkhead.ErrNoSpace, bulkhead.ErrLocked,
+}
+
+func declined(err error) bool {
+	for _, code := range declines {
+		if errors.Is(err, code) {
+			return true
+		}
+	}
+	return false
+}
+
+// imported makes a log of CubeFS's WAL Bulkhead's; false if it stays as it is.
+func (l *log) imported() (bool, error) {
+	if why := shadow.Blemish(l.shadowRoot(), l.source.ID); why != "" {
+		warn(fmt.Sprintf("bulkhead: the log of group %d is not imported, its shadow was not clean: %s", l.source.ID, why))
+		return false, nil
+	}
+	report, err := l.runImport()
+	switch {
+	case err == nil:
+		warn(fmt.Sprintf("bulkhead: the log of group %d is imported, entries %d to %d", l.source.ID, report.FirstIndex, report.LastIndex))
+		return true, nil
+	case declined(err):
+		warn(fmt.Sprintf("bulkhead: the log of group %d is not imported and stays with CubeFS's WAL: %v", l.source.ID, err))
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
+// runImport also finishes, or takes back, what an import or export was kept from.
+func (l *log) runImport() (bulkhead.CubeFSReport, error) {
+	engine, err := cubefs.SharedEngine()
+	if err != nil {
+		return bulkhead.CubeFSReport{}, err
+	}
+	return engine.ImportCubeFS(l.conversion("import"))
+}
+
+// exported makes a log CubeFS's again; false if it stays Bulkhead's.
+func (l *log) exported() bool {
+	engine, err := cubefs.SharedEngine()
+	if err == nil {
+		config := l.conversion("export")
+		_, err = engine.ExportCubeFS(config, "")
+		if errors.Is(err, bulkhead.ErrAlreadyExists) { // of an earlier export; the log has been Bulkhead's since, and has gone on
+			if err = engine.DiscardCubeFSOriginal(config); err == nil {
+				_, err = engine.ExportCubeFS(config, "")
+			}
+		}
+	}
+	if err != nil {
+		warn(fmt.Sprintf("bulkhead: the log of group %d is not exported and stays Bulkhead's: %v", l.source.ID, err))
+		return false
+	}
+	warn(fmt.Sprintf("bulkhead: the log of group %d is exported to CubeFS's WAL", l.source.ID))
+	return true
+}
+
+// progressInterval is how often a conversion that takes long says how far it is.
+const progressInterval = 5 * time.Second
+
+func (l *log) conversion(what string) bulkhead.CubeFSConfig {
+	said := time.Now()
+	return bulkhead.CubeFSConfig{Path: l.dir, ID: l.source.ID, KnownIndex: l.config.AppliedIndex,
+		Progress: func(done, total uint64) {
+			if now := time.Now(); now.Sub(said) >= progressInterval {
+				said = now
+				warn(fmt.Sprintf("bulkhead: %s of the log of group %d: %d of %d bytes", what, l.source.ID, done, total))
+			}
+		}}
+}

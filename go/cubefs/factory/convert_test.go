@@ -1,0 +1,178 @@
+package factory
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/bulkhead-wal/bulkhead/go/cubefs/registry"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft/proto"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage/wal"
+)
+
+const many = 200
+
+func payloadOf(i uint64) []byte { return bytes.Repeat([]byte{byte(i), 'x'}, int(i)) }
+
+func grow(t *testing.T, s storage.Storage, lo, hi uint64) {
+	t.Helper()
+	for i := lo; i < hi; i++ {
+		if err := s.StoreEntries([]*proto.Entry{{Index: i, Term: 3, Data: payloadOf(i)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.StoreHardState(proto.HardState{Term: 3, Vote: 2, Commit: hi - 1}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func holdsAll(t *testing.T, s storage.Storage, lo, hi uint64) {
+	t.Helper()
+	entries, compact, err := s.Entries(lo, hi, 1<<32-1)
+	if err != nil || compact || uint64(len(entries)) != hi-lo {
+		t.Fatalf("%d entries of [%d, %d), %v, %v", len(entries), lo, hi, compact, err)
+	}
+	for i, e := range entries {
+		if e.Index != lo+uint64(i) || e.Term != 3 || !bytes.Equal(e.Data, payloadOf(e.Index)) {
+			t.Fatalf("entry %d is not what was stored", e.Index)
+		}
+	}
+	if last, _ := s.LastIndex(); last != hi-1 {
+		t.Errorf("the log ends at %d, want %d", last, hi-1)
+	}
+	if hard, _ := s.InitialState(); hard != (proto.HardState{Term: 3, Vote: 2, Commit: hi - 1}) {
+		t.Errorf("the hard state is %+v", hard)
+	}
+}
+
+// TestRolloutAndBack is what an operator does, group by group: import, go on, and
+// back; twice, since one may change one's mind.
+func TestRolloutAndBack(t *testing.T) {
+	warned := reset(t)
+	dir := filepath.Join(t.TempDir(), "wal_1")
+	s := openGroup(t, dir, 1)
+	grow(t, s, 1, many)
+	s.Close()
+	end := uint64(many)
+	for round := 0; round < 2; round++ {
+		set(t, Policy{Enabled: true, Share: Share{Percent: 100}, Import: true})
+		s = openGroup(t, dir, 1)
+		if engineOf(s) != "bulkhead" {
+			t.Fatalf("it was not imported: %s", warned.all())
+		}
+		holdsAll(t, s, 1, end)
+		grow(t, s, end, end+20)
+		end += 20
+		s.Close()
+		s = openGroup(t, dir, 1) // again, without an import
+		holdsAll(t, s, 1, end)
+		s.Close()
+		set(t, Policy{Export: true})
+		s = openGroup(t, dir, 1)
+		if engineOf(s) != "cubefs" {
+			t.Fatalf("it was not exported: %s", warned.all())
+		}
+		holdsAll(t, s, 1, end)
+		grow(t, s, end, end+20)
+		end += 20
+		s.Close()
+	}
+	native, err := wal.NewStorage(dir, &wal.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	holdsAll(t, native, 1, end)
+	native.Close()
+}
+
+// TestDamagedLogIsNotImported: it stays where it is, with the group running, and
+// the operator hears why.
+func TestDamagedLogIsNotImported(t *testing.T) {
+	warned := reset(t)
+	dir := filepath.Join(t.TempDir(), "wal_1")
+	s := openGroup(t, dir, 1)
+	grow(t, s, 1, many)
+	s.Close()
+	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(logs) != 1 {
+		t.Fatal(logs, err)
+	}
+	text, err := os.ReadFile(logs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[len(text)/2] ^= 1
+	if err := os.WriteFile(logs[0], text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set(t, Policy{Enabled: true, Share: Share{Percent: 100}, Import: true})
+	s = openGroup(t, dir, 1)
+	defer s.Close()
+	if engineOf(s) != "cubefs" || !strings.Contains(warned.all(), "not imported") || !strings.Contains(warned.all(), "damaged") {
+		t.Errorf("kept by %s; warned: %s", engineOf(s), warned.all())
+	}
+}
+
+// TestUncleanShadowIsNotPromoted: what a shadow dropped, nobody has compared.
+func TestUncleanShadowIsNotPromoted(t *testing.T) {
+	warned := reset(t)
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "wal_31")
+	set(t, Policy{Enabled: true, Shadow: Share{Percent: 100}})
+	s := openGroup(t, dir, 31)
+	grow(t, s, 1, 10)
+	s.Close()
+	root := filepath.Join(parent, shadowDirectory)
+	mark := filepath.Join(root, "31.not_clean")
+	if err := os.WriteFile(mark, []byte("a change was dropped\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set(t, Policy{Enabled: true, Share: Share{Percent: 100}, Import: true})
+	s = openGroup(t, dir, 31)
+	if engineOf(s) != "cubefs" || !strings.Contains(warned.all(), "a change was dropped") {
+		t.Errorf("kept by %s; warned: %s", engineOf(s), warned.all())
+	}
+	s.Close()
+	if err := os.Remove(mark); err != nil {
+		t.Fatal(err)
+	}
+	s = openGroup(t, dir, 31)
+	if engineOf(s) != "bulkhead" {
+		t.Errorf("a clean one is kept by %s", engineOf(s))
+	}
+	s.Close()
+}
+
+// TestImportCutShort: a process that died in the middle left a directory that both
+// engines refuse. The next open finishes, whatever the policy says by now.
+func TestImportCutShort(t *testing.T) {
+	for _, policy := range []Policy{{Enabled: true, Share: Share{Percent: 100}, Import: true}, {}} {
+		t.Run(fmt.Sprint(policy.Enabled), func(t *testing.T) {
+			reset(t)
+			dir := filepath.Join(t.TempDir(), "wal_1")
+			s := openGroup(t, dir, 1)
+			grow(t, s, 1, many)
+			s.Close()
+			set(t, Policy{Enabled: true, Share: Share{Percent: 100}, Import: true})
+			openGroup(t, dir, 1).Close()
+			// Back to before the last step: the root has not arrived yet.
+			if err := os.Mkdir(filepath.Join(dir, "cubefs-import"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(filepath.Join(dir, "root"), filepath.Join(dir, "cubefs-import", "root")); err != nil {
+				t.Fatal(err)
+			}
+			set(t, policy)
+			s, err := registry.NewStorage(dir, &wal.Config{}, registry.Group{ID: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			holdsAll(t, s, 1, many)
+			s.Close()
+		})
+	}
+}

@@ -157,3 +157,36 @@ fn finds_loss(seed: u64) -> bool {
     assert_eq!(p.recover().map_err(|e| e.status), Err(bulkhead::Status::LostEntries), "its owner asks");
     true
 }
+
+/// A partition whose segments have grown: what healing makes is to be small all the same.
+fn grown(disk: &SimDisk) -> (Engine, Arc<Partition>) {
+    let sizes = EngineConfig { segment_min_bytes: 64 << 10, segment_max_bytes: 1 << 20, ..config() };
+    let engine = Engine::with_storage(EngineConfig { heal_limit_ms: 300, ..sizes }, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append_each(&p, 1, 200, 1, 15_000);
+    (engine, p)
+}
+
+#[test]
+fn f05_a_persistent_fault_is_tried_with_few_writes() {
+    let disk = SimDisk::new(1);
+    let (_engine, p) = grown(&disk);
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/p1/seg-"));
+    let before = disk.count(OpKind::Write);
+    append(&p, &entries(201, 201, 1, 400)).expect_err("the disk fails");
+    let writes = disk.count(OpKind::Write) - before;
+    assert!(writes <= 12, "{writes} writes until the fault was told: neighbours wait for each");
+}
+
+#[test]
+fn f05_healing_writes_a_small_segment() {
+    let disk = SimDisk::new(1);
+    let (_engine, p) = grown(&disk);
+    let known = disk.files("/p1");
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/p1/seg-").once());
+    append(&p, &entries(201, 201, 1, 400)).expect("healed inside the call");
+    let fresh: Vec<_> = disk.files("/p1").into_iter().filter(|f| f.contains("/seg-") && !known.contains(f)).collect();
+    let least = fresh.iter().map(|f| disk.cached_bytes(f).len().max(disk.durable_bytes(f).len())).min();
+    assert_eq!(least, Some(64 << 10), "{fresh:?}: neighbours wait while it is filled with zeros");
+    append_each(&p, 202, 230, 1, 15_000);
+}

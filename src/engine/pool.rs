@@ -1,5 +1,5 @@
 //! Threads that work for the partitions of a disk, each for one partition at a time. They are started when first needed. One that hangs
-//! in the kernel is replaced, within a bound, and ends when its call comes back.
+//! in the kernel, or that the others overtake, is replaced, within a bound, and ends when it is done.
 
 use crate::io::real::block_file_size_signal;
 use crate::partition::Partition;
@@ -22,6 +22,10 @@ pub struct Limits {
     /// A thread that is busy with one partition for longer may hang.
     pub stall: Duration,
 }
+
+/// A thread that is busy with one partition while this many times the usual number of threads had work for others is stuck on its own
+/// account: it is not the disk that is slow. The others need not be one fewer until the stall limit is over.
+const OVERTAKEN: u64 = 8;
 
 /// What a thread does for a partition.
 pub type Work = Box<dyn Fn(&Partition) + Send + Sync>;
@@ -50,7 +54,8 @@ struct Busy {
     job: u64,
     partition: Weak<Partition>,
     since: Instant,
-    hangs: bool,
+    /// Another thread may have its place.
+    replaced: bool,
 }
 
 impl State {
@@ -61,8 +66,14 @@ impl State {
         self.ready.remove(next)
     }
 
-    fn hanging(&self) -> usize {
-        self.busy.iter().filter(|b| b.hangs).count()
+    fn replaced(&self) -> usize {
+        self.busy.iter().filter(|b| b.replaced).count()
+    }
+
+    /// Finds threads that the others overtake.
+    fn look_behind(&mut self, usual: usize) {
+        let oldest = self.next_job.saturating_sub(OVERTAKEN * usual as u64);
+        self.busy.iter_mut().filter(|b| b.job < oldest).for_each(|b| b.replaced = true);
     }
 }
 
@@ -91,9 +102,10 @@ impl Pool {
 
     /// The least number of threads that keeps waiting partitions moving.
     fn start_if_needed(self: &Arc<Self>, state: &mut State) {
-        let counted_on = state.threads - state.hanging();
+        state.look_behind(self.limits.usual);
+        let counted_on = state.threads - state.replaced();
         let patience = self.limits.patience;
-        let all_busy = state.idle == 0 && state.busy.iter().all(|b| b.hangs || b.since.elapsed() >= patience);
+        let all_busy = state.idle == 0 && state.busy.iter().all(|b| b.replaced || b.since.elapsed() >= patience);
         let wanted = state.idle < state.ready.len() && (counted_on == 0 || patience.is_zero() || all_busy);
         if state.stop || !wanted || counted_on >= self.limits.usual || state.threads >= self.limits.most {
             return;
@@ -122,8 +134,9 @@ impl Pool {
     fn next(self: &Arc<Self>, done: Option<u64>) -> Option<(u64, Arc<Partition>)> {
         let mut state = self.state.lock();
         if let Some(at) = done.and_then(|job| state.busy.iter().position(|b| b.job == job)) {
-            if state.busy.swap_remove(at).hangs {
-                // Another thread has its place.
+            let busy = state.busy.swap_remove(at);
+            // It stays if nobody was there to take its place.
+            if busy.replaced && state.threads - state.replaced() > self.limits.usual {
                 state.threads -= 1;
                 self.start_if_needed(&mut state);
                 self.wake.notify_one();
@@ -134,7 +147,7 @@ impl Pool {
             if let Some(partition) = state.take() {
                 state.next_job += 1;
                 let job = state.next_job;
-                let busy = Busy { job, partition: Arc::downgrade(&partition), since: Instant::now(), hangs: false };
+                let busy = Busy { job, partition: Arc::downgrade(&partition), since: Instant::now(), replaced: false };
                 state.busy.push(busy);
                 return Some((job, partition));
             }
@@ -150,7 +163,7 @@ impl Pool {
 
     /// Called by the timer: finds threads that hang, starts what is needed. Returns when to call again at the latest, if there is a need.
     pub fn tend(self: &Arc<Self>) -> Option<Instant> {
-        let old = |b: &&Busy| !b.hangs && b.since.elapsed() >= self.limits.stall;
+        let old = |b: &&Busy| !b.replaced && b.since.elapsed() >= self.limits.stall;
         let suspects: Vec<(u64, Weak<Partition>)> =
             self.state.lock().busy.iter().filter(old).map(|b| (b.job, b.partition.clone())).collect();
         let mut hanging = Vec::new();
@@ -164,10 +177,10 @@ impl Pool {
         }
         let mut state = self.state.lock();
         for busy in state.busy.iter_mut().filter(|b| hanging.contains(&b.job)) {
-            busy.hangs = true;
+            busy.replaced = true;
         }
         self.start_if_needed(&mut state);
-        let waits = state.idle < state.ready.len() && state.threads - state.hanging() < self.limits.usual;
+        let waits = state.idle < state.ready.len() && state.threads - state.replaced() < self.limits.usual;
         waits.then(|| Instant::now() + self.limits.patience.max(Duration::from_millis(10)))
     }
 
@@ -182,5 +195,22 @@ impl Pool {
         self.wake.notify_all();
         drop(ready);
         std::mem::take(&mut *self.threads.lock())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A partition that hangs would cost the others one of their flushes until the stall limit is over.
+    #[test]
+    fn f05_a_thread_that_others_overtake_is_replaced() {
+        let busy = |job| Busy { job, partition: Weak::new(), since: Instant::now(), replaced: false };
+        let mut state = State { busy: vec![busy(1), busy(15)], threads: 2, next_job: 17, ..State::default() };
+        state.look_behind(2);
+        assert_eq!(state.replaced(), 0, "16 jobs since: as many as may be under way or waiting on a slow disk");
+        state.next_job = 18;
+        state.look_behind(2);
+        assert_eq!((state.replaced(), state.busy[0].replaced), (1, true));
     }
 }

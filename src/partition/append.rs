@@ -207,6 +207,7 @@ impl Partition {
         }
         while log.cache.back().is_some_and(|g| g.entries.1 >= first) {
             if let Some(group) = log.cache.pop_back() {
+                log.cache_bytes -= group.buf.capacity();
                 self.host.cache_released(group.buf.capacity());
             }
         }
@@ -216,7 +217,7 @@ impl Partition {
     /// Ends the tail, which is `full` or not wanted any more; the next record begins a segment.
     pub(super) fn switch_segment(&self, log: &mut Log, need: u64, full: bool) {
         if let Some(tail) = log.tail.take() {
-            if full {
+            if full && !tail.healed {
                 self.resize_segments(log, self.host.now() - tail.since);
             }
             if self.mode == Mode::None {
@@ -229,7 +230,7 @@ impl Partition {
         let block = u64::from(log.block_bytes);
         let segment = log.take_segment(block.max(4096) + BEGIN_BYTES + need + block, self.mode, self.host.random_id());
         let offset = u64::from(segment.header.header_bytes);
-        log.tail = Some(Tail { segment, offset, since: self.host.now() });
+        log.tail = Some(Tail { segment, offset, since: self.host.now(), healed: false });
         self.maintain_soon();
     }
 

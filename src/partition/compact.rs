@@ -142,9 +142,8 @@ impl Partition {
     }
 
     pub(super) fn forget_cache(&self, log: &mut Log) {
-        for group in log.cache.drain(..) {
-            self.host.cache_released(group.buf.capacity());
-        }
+        log.cache.clear();
+        self.host.cache_released(std::mem::take(&mut log.cache_bytes));
     }
 
     /// Hands the files below the root's first segment to housekeeping: some to be used again, the rest to be removed.

@@ -1,5 +1,6 @@
 //! Creates a segment's file: another one if writing it fails, one of the disk's reserve if there is no space.
 
+use super::log::Log;
 use super::types::Mode;
 use super::{Partition, Reserved};
 use crate::error::{Cause, Error, Op, Result};
@@ -7,7 +8,8 @@ use crate::io::{Access, Dir, File};
 use crate::segment::Segment;
 use std::sync::Arc;
 
-/// Files tried for one segment: on a bad block the next file gets other blocks.
+/// Files tried for one segment: on a bad block the next file gets other blocks. Once that many have failed in a row it is more than a bad
+/// block: each further try makes one file.
 const FILES_MAX: u32 = 3;
 /// Files with bad blocks that are kept until the next open, so that nothing else gets their blocks meanwhile.
 const BAD_FILES_MAX: u64 = 8;
@@ -19,28 +21,36 @@ impl Partition {
     /// failed one keeps its own.
     pub(super) fn create_file(&self, segment: &Segment, recycled: Option<&str>, op: Op) -> Result<Arc<dyn File>> {
         let dir = self.dir(op)?;
+        let files = if self.log.lock().bad_files_in_row >= FILES_MAX { 1 } else { FILES_MAX };
         let mut attempt = 1;
         let mut first: Option<Error> = None;
         let mut told = false;
         loop {
             let error = match segment.create(&*dir, self.segment_access(), recycled.filter(|_| attempt == 1)) {
                 Ok(file) => {
+                    let mut log = self.log.lock();
+                    log.bad_files_in_row = 0;
                     if told {
-                        self.tell_end_of_trouble(&mut self.log.lock());
+                        self.tell_end_of_trouble(&mut log);
                     }
                     return Ok(file);
                 }
                 Err(e) => self.io_error(op, &e, "creating a segment", &segment.name()),
             };
-            if attempt == FILES_MAX || !self.tries_other_files(error.cause()) {
+            if !self.tries_other_files(error.cause()) {
                 return Err(first.unwrap_or(error));
             }
-            attempt += 1;
             if first.is_none() {
                 told = self.tell_before_retry(&error);
-                first = Some(error);
             }
+            // The last one, too: the next try is to get other blocks.
             self.set_bad_file_aside(&*dir, segment);
+            let error = first.take().unwrap_or(error);
+            if attempt >= files {
+                return Err(error);
+            }
+            first = Some(error);
+            attempt += 1;
         }
     }
 
@@ -69,10 +79,19 @@ impl Partition {
         }
     }
 
+    /// How large a segment made by healing is, if what it has to hold needs no more. Neighbours wait for what a try writes, and it may be for
+    /// nothing, so it begins small. Each file that fails takes twice the blocks of the one before out of use, so that the tries get past a
+    /// larger bad place.
+    pub(super) fn heal_bytes(&self, log: &Log) -> u64 {
+        let least = u64::from(self.limits.segment_min_bytes) << log.bad_files_in_row.min(BAD_FILES_MAX as u32);
+        least.min(log.segment_bytes)
+    }
+
     fn set_bad_file_aside(&self, dir: &dyn Dir, segment: &Segment) {
         let number = {
             let mut log = self.log.lock();
             log.bad_files += 1;
+            log.bad_files_in_row = log.bad_files_in_row.saturating_add(1);
             log.bad_files
         };
         if number <= BAD_FILES_MAX {

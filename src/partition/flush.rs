@@ -127,12 +127,12 @@ impl Partition {
             return;
         }
         let mut over = self.host.cache_taken(group.buf.capacity());
-        let mut own: usize = log.cache.iter().map(|g| g.buf.capacity()).sum::<usize>() + group.buf.capacity();
+        log.cache_bytes += group.buf.capacity();
         log.cache.push_back(group);
-        while over || own > CACHE_PER_PARTITION_BYTES {
+        while over || log.cache_bytes > CACHE_PER_PARTITION_BYTES {
             let Some(old) = log.cache.pop_front() else { break };
             let bytes = old.buf.capacity();
-            own -= bytes.min(own);
+            log.cache_bytes -= bytes;
             over = self.host.cache_released(bytes);
             if let Ok(group) = Arc::try_unwrap(old) {
                 log.spare_buffer.get_or_insert(group.buf);

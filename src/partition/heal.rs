@@ -63,7 +63,7 @@ impl Partition {
         log.newest_begun = tail.segment.sequence();
         log.spares.retain(|s| s.sequence() > tail.segment.sequence());
         tail.segment.publish(tail.file);
-        log.tail = Some(Tail { segment: tail.segment, offset: tail.offset, since: self.host.now() });
+        log.tail = Some(Tail { segment: tail.segment, offset: tail.offset, since: self.host.now(), healed: true });
         let extent = extent(log);
         log.acked = extent;
         log.durable = extent;

@@ -26,6 +26,8 @@ pub(super) struct Tail {
     /// Where the next record goes.
     pub offset: u64,
     pub since: Instant,
+    /// Healing made it, small: how soon it is full says nothing of the rate.
+    pub healed: bool,
 }
 
 /// Records that one flush makes durable.
@@ -157,8 +159,9 @@ pub(super) struct Log {
     pub undo: Vec<Undo>,
     pub groups: VecDeque<Group>,
     pub in_flight: Option<Arc<Group>>,
-    /// Flushed groups kept for reading, oldest first.
+    /// Flushed groups kept for reading, oldest first, and their memory.
     pub cache: VecDeque<Arc<Group>>,
+    pub cache_bytes: usize,
     /// Memory of a group that is not needed any more.
     pub spare_buffer: Option<AlignedBuf>,
     /// A flush failed and is being made good; appends wait.
@@ -166,8 +169,9 @@ pub(super) struct Log {
     /// Failed tries to come back since the fault, and whether the next is planned.
     pub probes: u32,
     pub probe_planned: bool,
-    /// Files set aside because writing them failed.
+    /// Files set aside because writing them failed, and how many in a row since one was made.
     pub bad_files: u64,
+    pub bad_files_in_row: u32,
     /// A worker has this partition or will get it.
     pub scheduled: bool,
     /// Mode interval: a flush comes when the interval is over.
@@ -243,11 +247,13 @@ impl Log {
             groups: VecDeque::new(),
             in_flight: None,
             cache: VecDeque::new(),
+            cache_bytes: 0,
             spare_buffer: None,
             trouble: None,
             probes: 0,
             probe_planned: false,
             bad_files: 0,
+            bad_files_in_row: 0,
             scheduled: false,
             flush_planned: false,
             stored: Root::default(),
@@ -414,9 +420,14 @@ impl Log {
 
     /// Gives a new segment its number; its file is created later, in the order of numbers.
     pub fn plan_segment(&mut self, need: u64, salt: crate::format::Id) -> Arc<Segment> {
+        self.plan_segment_of(self.segment_bytes, need, salt)
+    }
+
+    /// The same with at least this many bytes.
+    pub fn plan_segment_of(&mut self, bytes: u64, need: u64, salt: crate::format::Id) -> Arc<Segment> {
         let block = u64::from(self.block_bytes);
         let header_bytes = block.max(4096);
-        let capacity = self.segment_bytes.max(need.saturating_add(header_bytes)).next_multiple_of(block);
+        let capacity = bytes.max(need.saturating_add(header_bytes)).next_multiple_of(block);
         let header = SegmentHeader {
             header_bytes: header_bytes as u32,
             partition_id: self.desired.partition_id,

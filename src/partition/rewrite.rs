@@ -166,7 +166,8 @@ impl Rewriter<'_> {
         let planned = {
             let mut log = partition.unfaulted(self.faults)?;
             let block = u64::from(log.block_bytes);
-            let segment = log.plan_segment(self.left.min(max) + block, partition.host.random_id());
+            let bytes = partition.heal_bytes(&log);
+            let segment = log.plan_segment_of(bytes, self.left.min(max) + block, partition.host.random_id());
             log.unbacked.clear();
             segment
         };

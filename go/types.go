@@ -45,7 +45,7 @@ const (
 	StateClosed      State = 5
 )
 
-// Cause says why a partition is not ReadWrite.
+// Cause says why a partition is not ReadWrite, or what its owner is warned of.
 type Cause uint32
 
 const (
@@ -58,6 +58,9 @@ const (
 	CauseDamage             Cause = 6
 	CauseResource           Cause = 7
 	CauseLostEntries        Cause = 8
+	// Warnings, in an event of the first open on a disk.
+	CauseUntestedFilesystem Cause = 9  // the project does not test it
+	CauseVolatileFilesystem Cause = 10 // tmpfs or ramfs: a power cut takes everything
 )
 
 // Op is the operation an error or an event names.
@@ -84,7 +87,7 @@ const (
 var (
 	modeNames  = []string{"sync", "none", "sync", "interval"}
 	stateNames = []string{"unknown", "ReadWrite", "ReadOnly", "Unavailable", "Recovering", "Closed"}
-	causeNames = []string{"none", "no space", "I/O error", "read-only filesystem", "stalled", "panic", "damage", "resource", "lost entries"}
+	causeNames = []string{"none", "no space", "I/O error", "read-only filesystem", "stalled", "panic", "damage", "resource", "lost entries", "untested filesystem", "volatile filesystem"}
 	opNames    = []string{"none", "open", "append", "read", "compact", "reset", "hard state", "sync", "recover", "verify", "close", "allocate", "status", "import", "export"}
 )
 

@@ -102,6 +102,12 @@
 /// See BULKHEAD_LOST_ENTRIES.
 #define BULKHEAD_CAUSE_LOST_ENTRIES 8
 
+/// A warning, in an event of the first open on a disk: the project does not test this filesystem (network, overlay).
+#define BULKHEAD_CAUSE_UNTESTED_FILESYSTEM 9
+
+/// A warning, in an event of the first open on a disk: tmpfs or ramfs, a power cut takes everything on it.
+#define BULKHEAD_CAUSE_VOLATILE_FILESYSTEM 10
+
 /// No operation.
 #define BULKHEAD_OP_NONE 0
 

@@ -68,7 +68,7 @@ pub enum Op {
     Export = 14,
 }
 
-/// Why a partition is not ReadWrite.
+/// Why a partition is not ReadWrite, or what its owner is warned of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[repr(u32)]
 pub enum Cause {
@@ -82,6 +82,10 @@ pub enum Cause {
     Damage = 6,
     Resource = 7,
     LostEntries = 8,
+    /// A warning at open: the project does not test this filesystem.
+    UntestedFilesystem = 9,
+    /// A warning at open: the filesystem is in memory, nothing on it survives a power cut.
+    VolatileFilesystem = 10,
 }
 
 impl Cause {
@@ -97,6 +101,7 @@ impl Cause {
             Cause::Damage => Status::Damaged,
             Cause::Resource => Status::ResourceExhausted,
             Cause::LostEntries => Status::LostEntries,
+            Cause::UntestedFilesystem | Cause::VolatileFilesystem => Status::UnsupportedFilesystem,
         }
     }
 
@@ -170,6 +175,7 @@ impl Error {
             Status::Damaged => Cause::Damage,
             Status::ResourceExhausted => Cause::Resource,
             Status::LostEntries => Cause::LostEntries,
+            Status::UnsupportedFilesystem => Cause::UntestedFilesystem,
             _ => Cause::IoError,
         }
     }

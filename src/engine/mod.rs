@@ -23,7 +23,7 @@ use disk::{Disk, DiskHost};
 use orphans::Orphans;
 use queue::{CompletionQueue, EventQueue};
 use shared::Shared;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::RawFd;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
@@ -46,6 +46,8 @@ struct EngineState {
     disks: BTreeMap<u64, Arc<Disk>>,
     /// Open directories by device and inode.
     open: BTreeMap<(u64, u64), Weak<Partition>>,
+    /// Devices whose filesystem the owner was warned of, once.
+    warned: BTreeSet<u64>,
     /// Started with the first disk.
     watchdog: Option<JoinHandle<()>>,
     closed: bool,
@@ -132,6 +134,10 @@ impl Engine {
         }
         state.open.retain(|_, p| p.strong_count() > 0);
         state.open.insert((device.id, device.inode), Arc::downgrade(&partition));
+        let warned = state.warned.contains(&device.id);
+        if !warned && partition.warn_of(device.filesystem) {
+            state.warned.insert(device.id);
+        }
         drop(state);
         partition.announce();
         Ok(partition)

@@ -133,6 +133,10 @@ pub const BULKHEAD_CAUSE_DAMAGE: u32 = 6;
 pub const BULKHEAD_CAUSE_RESOURCE: u32 = 7;
 /// See BULKHEAD_LOST_ENTRIES.
 pub const BULKHEAD_CAUSE_LOST_ENTRIES: u32 = 8;
+/// A warning, in an event of the first open on a disk: the project does not test this filesystem (network, overlay).
+pub const BULKHEAD_CAUSE_UNTESTED_FILESYSTEM: u32 = 9;
+/// A warning, in an event of the first open on a disk: tmpfs or ramfs, a power cut takes everything on it.
+pub const BULKHEAD_CAUSE_VOLATILE_FILESYSTEM: u32 = 10;
 
 /// No operation.
 pub const BULKHEAD_OP_NONE: u32 = 0;
@@ -254,7 +258,8 @@ same! {
     BULKHEAD_CAUSE_NONE = Cause::None, BULKHEAD_CAUSE_NO_SPACE = Cause::NoSpace, BULKHEAD_CAUSE_IO_ERROR = Cause::IoError,
     BULKHEAD_CAUSE_READ_ONLY_FILESYSTEM = Cause::ReadOnlyFilesystem, BULKHEAD_CAUSE_STALLED = Cause::Stalled,
     BULKHEAD_CAUSE_PANIC = Cause::Panic, BULKHEAD_CAUSE_DAMAGE = Cause::Damage, BULKHEAD_CAUSE_RESOURCE = Cause::Resource,
-    BULKHEAD_CAUSE_LOST_ENTRIES = Cause::LostEntries,
+    BULKHEAD_CAUSE_LOST_ENTRIES = Cause::LostEntries, BULKHEAD_CAUSE_UNTESTED_FILESYSTEM = Cause::UntestedFilesystem,
+    BULKHEAD_CAUSE_VOLATILE_FILESYSTEM = Cause::VolatileFilesystem,
     BULKHEAD_OP_NONE = Op::None, BULKHEAD_OP_OPEN = Op::Open, BULKHEAD_OP_APPEND = Op::Append, BULKHEAD_OP_READ = Op::Read,
     BULKHEAD_OP_COMPACT = Op::Compact, BULKHEAD_OP_RESET = Op::Reset, BULKHEAD_OP_HARD_STATE = Op::HardState, BULKHEAD_OP_SYNC = Op::Sync,
     BULKHEAD_OP_RECOVER = Op::Recover, BULKHEAD_OP_VERIFY = Op::Verify, BULKHEAD_OP_CLOSE = Op::Close, BULKHEAD_OP_ALLOCATE = Op::Allocate,

@@ -107,7 +107,9 @@ pub enum Filesystem {
     Ext4,
     Xfs,
     Btrfs,
-    /// Not one of those the project tests: opened with a warning event. The number is `f_type`.
+    /// tmpfs and ramfs: a power cut takes everything.
+    Memory,
+    /// Not one of those the project tests. The number is `f_type`.
     Other(u64),
 }
 

@@ -363,6 +363,7 @@ fn device_info(fd: RawFd) -> io::Result<DeviceInfo> {
         0xEF53 => Filesystem::Ext4,
         0x5846_5342 => Filesystem::Xfs,
         0x9123_683E => Filesystem::Btrfs,
+        0x0102_1994 | 0x8584_58F6 => Filesystem::Memory,
         other => Filesystem::Other(other),
     };
     // st_blksize is the filesystem's block on all three supported ones: at least the device's physical block, so that

@@ -9,7 +9,7 @@ use super::watch::classify;
 use super::{Disposition, Host, Partition};
 use crate::error::{errno_of, Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, LogEnd, Root, MAX_COUNTER};
-use crate::io::{Access, Calls, Dir, Storage};
+use crate::io::{Access, Calls, Dir, Filesystem, Storage};
 use crate::segment::Segment;
 use crate::sync::{Condvar, Mutex};
 use std::io;
@@ -42,7 +42,7 @@ pub fn open_dir(storage: &dyn Storage, config: &PartitionConfig) -> Result<(Arc<
             let message = "another process or engine has this directory open; close it there first";
             Error::new(Status::Locked, Op::Open, message).at(path).partition(config.partition_id)
         }
-        _ => Error::io(Op::Open, &e, "locking the directory").at(path).partition(config.partition_id),
+        _ => unsupported(Error::io(Op::Open, &e, "locking the directory")).at(path).partition(config.partition_id),
     })?;
     Ok((dir, created))
 }
@@ -67,6 +67,15 @@ pub fn path_error(path: &Path, e: &io::Error) -> Error {
     let mut error = Error::new(status, Op::Open, message).at(path);
     error.errno = e.raw_os_error().unwrap_or(0);
     error
+}
+
+/// A filesystem that refuses a call the log is built on cannot keep what any mode promises.
+fn unsupported(error: Error) -> Error {
+    if !matches!(error.errno, libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP) {
+        return error;
+    }
+    let message = format!("{}: this filesystem cannot hold a log; use ext4, xfs or btrfs", error.message);
+    Error { status: Status::UnsupportedFilesystem, message, ..error }
 }
 
 /// Errors that are the caller's to mend: the open fails and there is no partition. All others leave one that is Unavailable.
@@ -209,7 +218,8 @@ impl Partition {
             clean: true,
             ..Root::default()
         };
-        self.root.lock().replace(dir, &mut root, None).map_err(|e| Error::io(Op::Open, &e, "creating the root"))?;
+        let created = self.root.lock().replace(dir, &mut root, None);
+        created.map_err(|e| unsupported(Error::io(Op::Open, &e, "creating the root")))?;
         Ok(root)
     }
 
@@ -335,6 +345,17 @@ impl Partition {
         // Whoever asked for it says when the log is served.
         log.state = State::Recovering;
         Ok(())
+    }
+
+    /// Tells the owner if a log on this filesystem may not keep what its mode promises. True if there was something to tell.
+    pub fn warn_of(&self, filesystem: Filesystem) -> bool {
+        let cause = match filesystem {
+            Filesystem::Ext4 | Filesystem::Xfs | Filesystem::Btrfs => return false,
+            Filesystem::Memory => Cause::VolatileFilesystem,
+            Filesystem::Other(_) => Cause::UntestedFilesystem,
+        };
+        self.tell(&self.log.lock(), cause, &Error::new(cause.status(), Op::Open, ""));
+        true
     }
 
     /// Events of an open that went well but has something to tell.

@@ -1,4 +1,4 @@
-//! F15: hostile files, checksums right or wrong, never crash or hang an open, a read, a verify or a recovery.
+//! F15: hostile files, checksums right or wrong, never crash or hang an open, a read, a verify or a recovery, nor make it take memory.
 
 mod support;
 
@@ -9,6 +9,11 @@ use bulkhead::format::{BeginData, RecordHeader, RecordType, Root, SegmentHeader,
 use bulkhead::io::sim::{mix, SimDisk};
 use bulkhead::Mode;
 use support::*;
+
+#[global_allocator]
+static MEMORY: support::alloc::Largest = support::alloc::Largest::new();
+/// Most that may be asked for at once: the files are 64 KiB, a zeroed buffer for a new segment is as large.
+const LARGEST: usize = 256 << 10;
 
 /// Opens, reads, verifies, recovers: nothing of it may panic, hang or take long.
 fn survive(disk: &SimDisk, what: &str) {
@@ -21,6 +26,8 @@ fn survive(disk: &SimDisk, what: &str) {
     let over = receive.recv_timeout(Duration::from_secs(10));
     assert!(over != Err(mpsc::RecvTimeoutError::Timeout), "{what}: hangs");
     assert!(visitor.join().is_ok(), "{what}: panics");
+    let largest = MEMORY.take();
+    assert!(largest <= LARGEST, "{what}: takes {largest} bytes at once");
 }
 
 fn visit(disk: &SimDisk) {

@@ -113,3 +113,24 @@ fn f01_a_full_tail_and_no_segment_latch_with_that_cause() {
         append(&p, &entries(next, next, 1, 2000)).unwrap();
     });
 }
+
+#[test]
+fn at_most_eight_files_with_bad_blocks_are_kept_and_the_next_opening_removes_them() {
+    for mode in MODES {
+        let disk = SimDisk::new(3);
+        let (engine, p, _) = start(&disk, mode, true, OpKind::Write, libc::EIO);
+        let bad = || disk.files("/p1").iter().filter(|f| f.contains("/bad-")).count();
+        for _ in 0..60 {
+            engine.pass_time(Duration::from_secs(1));
+        }
+        assert!(disk.faults_fired() > 12, "{mode:?}: {}", disk.faults_fired());
+        assert_eq!(bad(), 8, "{mode:?}: {:?}", disk.files("/p1"));
+        disk.clear_faults();
+        p.close().unwrap();
+        let p = reopen(&engine, "/p1", 1, mode);
+        let next = p.bounds().unwrap().1 + 1;
+        append(&p, &entries(next, next, 9, 100)).unwrap();
+        engine.pass_time(Duration::from_secs(2));
+        assert_eq!(bad(), 0, "{mode:?}: the next opening has other files under way");
+    }
+}

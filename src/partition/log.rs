@@ -481,3 +481,26 @@ pub(super) fn encode_record(
     buf.resize((buf.len() + 7) & !7);
     offset
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Op, Status};
+
+    #[test]
+    fn a_waiter_later_than_all_faults_that_are_remembered_hears_that_it_failed() {
+        let mut log = Log::new(Instant::now());
+        let faults = ENDED_MAX as u64 + 4;
+        for n in 0..faults {
+            log.durable.lsn = 10 * n;
+            log.end_waits(Error::new(Status::IoError, Op::Append, n.to_string()));
+        }
+        assert_eq!(log.ended.len(), ENDED_MAX, "memory is bounded");
+        let reached = |waited_since: u64, lsn: u64| log.ended_wait(waited_since, |e| e.lsn >= lsn);
+        assert!(reached(faults, 1000).is_none(), "no fault has ended it");
+        assert_eq!(reached(10, 100), Some(Ok(())), "durable when the fault came");
+        assert_eq!(reached(10, 101).map(|r| r.map_err(|e| e.message)), Some(Err("10".into())));
+        // Whether its own lsn was durable by then is not known any more.
+        assert_eq!(reached(0, 0).map(|r| r.map_err(|e| e.message)), Some(Err("4".into())));
+    }
+}

@@ -1,6 +1,7 @@
 //! Shared by the tests: short ways to make disks, engines, partitions and entries.
 #![allow(dead_code)] // each test binary uses its own part
 
+pub mod alloc;
 pub mod driver;
 pub mod field;
 pub mod judge;

@@ -43,8 +43,9 @@ impl Partition {
 
     /// A panic while a worker had this partition: nobody has it any more, and nothing it did is trusted.
     pub fn worker_panicked(&self) {
-        self.latch_panic(Op::Sync);
+        // In one go: who hears of the panic may recover the partition at once, and is to find that no worker has it.
         let mut log = self.log.lock();
+        self.latch_panicked(&mut log, Op::Sync);
         if let Some(group) = log.in_flight.take() {
             self.keep_unflushed(&mut log, group);
         }

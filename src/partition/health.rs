@@ -112,13 +112,16 @@ impl Partition {
 
     /// For the boundary after a panic inside a call on this partition: nothing that the call left half done is trusted.
     pub fn latch_panic(&self, op: Op) {
-        let mut log = self.log.lock();
+        self.latch_panicked(&mut self.log.lock(), op);
+    }
+
+    pub(super) fn latch_panicked(&self, log: &mut Log, op: Op) {
         let error = Error::new(
             Status::Panic,
             op,
             "a panic inside the library was caught; recover the partition and report the bug",
         );
-        self.latch(&mut log, error.partition(self.id).at(&self.path), State::Unavailable);
+        self.latch(log, error.partition(self.id).at(&self.path), State::Unavailable);
     }
 
     /// Mode sync: what was accepted and not acknowledged is gone, its callers hear so. Mode interval: it stays in memory for recovery.

@@ -98,7 +98,8 @@ fn a_filesystem_that_cannot_make_a_log_durable_is_refused() {
             let disk = SimDisk::with_config(1, SimConfig { direct_io: false, ..SimConfig::default() });
             disk.inject(Rule::errno(errno).on(kind).path(path));
             let engine = support::engine(&disk);
-            let refused = try_open(&engine, "/p1", 1, Mode::Sync).map(|_| ()).expect_err("no mode can be kept");
+            let opened = try_open(&engine, "/p1", 1, Mode::Sync);
+            let refused = opened.map(|p| p.status()).expect_err(&format!("{kind:?}: no mode can be kept"));
             assert_eq!((refused.status, refused.errno), (Status::UnsupportedFilesystem, errno), "{kind:?}: {refused}");
             assert!(refused.message.contains("ext4"), "{refused}");
             // On a disk that can, the same path works.

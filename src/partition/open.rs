@@ -88,6 +88,7 @@ fn is_refusal(status: Status) -> bool {
             | Status::VersionTooNew
             | Status::WrongPartition
             | Status::PermissionDenied
+            | Status::UnsupportedFilesystem
     )
 }
 

@@ -4,14 +4,15 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 
-.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench simulate test-faults test-datanode compare-faults check \
+.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench bench-faults simulate test-faults test-datanode compare-faults check \
 	cluster cluster-stop cluster-demo cluster-short cluster-bench check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
 
 help:
 	@echo 'make test         set up what is missing and run all tests: Rust, C, Go with the race detector'
 	@echo 'make demo         CubeFS raft groups, a disk that dies under one of them: CubeFS'"'"'s own WAL, then Bulkhead'
-	@echo 'make bench-quick  rows B1 and B4 in under a minute (after the build)'
+	@echo 'make bench-quick  rows B1, B4 and a part of B9 in about a minute (after the build; B9 as root)'
 	@echo 'make bench        the same rows, longer'
+	@echo 'make bench-faults how long the owner waits for news: a fault, space that is back (root)'
 	@echo 'make simulate     random histories on the simulated disk: SEEDS=n or TIME=seconds fresh ones, SEED=0x... one again'
 	@echo 'make test-faults  real faults on ext4, xfs and btrfs: bad blocks, full disks, power cuts, kill -9 (root; 3 minutes)'
 	@echo 'make test-datanode  CubeFS'"'"'s own datanode: logs that fail, full disks, partitions brought back (root; 2 minutes with the build)'
@@ -76,6 +77,9 @@ compare-faults: lib
 
 bench: tools
 	tests/bench/run full
+
+bench-faults: tools
+	tests/bench/run faults
 
 cluster: lib
 	sh tests/cluster/run.sh start

@@ -25,6 +25,9 @@ func countCalls(selected []row, programs, dir string) error {
 		return fmt.Errorf("strace is needed to count system calls (Debian: apt-get install strace)")
 	}
 	for _, r := range selected {
+		if r.measure != nil {
+			continue
+		}
 		for _, w := range r.workloads {
 			fmt.Printf("\n%s: system calls per append\n", w.id)
 			for _, a := range r.arms {

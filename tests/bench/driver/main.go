@@ -12,11 +12,13 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bulkhead-wal/bulkhead/tests/faults/runner"
 )
 
 var modes = map[string]settings{
-	"quick": {rounds: 5, slot: 150 * time.Millisecond, warmUp: 50 * time.Millisecond, calmLimit: 100 * time.Millisecond, fillMiB: 160},
-	"full":  {rounds: 7, slot: 600 * time.Millisecond, warmUp: 300 * time.Millisecond, calmLimit: time.Second, fillMiB: 320, everyArm: true},
+	"quick": {rounds: 5, slot: 150 * time.Millisecond, warmUp: 50 * time.Millisecond, calmLimit: 100 * time.Millisecond, fillMiB: 160, faultSlot: 600 * time.Millisecond},
+	"full":  {rounds: 7, slot: 600 * time.Millisecond, warmUp: 300 * time.Millisecond, calmLimit: time.Second, fillMiB: 320, everyArm: true, faultSlot: 1500 * time.Millisecond},
 }
 
 func main() {
@@ -24,7 +26,7 @@ func main() {
 	out := flag.String("out", "", "where results.json and the plots go")
 	data := flag.String("data", "", "a directory on the filesystem to measure")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: driver -programs DIR -out DIR -data DIR quick|full|counts [ROW|WORKLOAD]...")
+		fmt.Fprintln(os.Stderr, "usage: driver -programs DIR -out DIR -data DIR quick|full|counts|faults [ROW|WORKLOAD]...")
 	}
 	flag.Parse()
 	if flag.NArg() < 1 || *programs == "" || *out == "" || *data == "" {
@@ -42,6 +44,13 @@ func run(mode string, wanted []string, programs, out, data string) error {
 	if err != nil {
 		return err
 	}
+	faultDir := filepath.Join(out, "faults")
+	if (mode == "faults" || mode != "counts" && makesFaults(selected)) && missingForFaults() == "" {
+		// Nothing that is mounted from here on outlives this program.
+		if err := runner.Isolate(faultDir); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(data, 0o755); err != nil {
 		return err
 	}
@@ -53,15 +62,23 @@ func run(mode string, wanted []string, programs, out, data string) error {
 	if mode == "counts" {
 		return countCalls(selected, programs, dir)
 	}
+	if mode == "faults" {
+		fmt.Println(machine(data))
+		return measureReports(settings{programDir: programs, dataDir: dir, faultDir: faultDir}, out)
+	}
 	s, known := modes[mode]
 	if !known {
-		return fmt.Errorf("%q is not a mode: quick, full, counts", mode)
+		return fmt.Errorf("%q is not a mode: quick, full, counts, faults", mode)
 	}
-	s.programDir, s.dataDir, s.progress = programs, dir, newProgress()
+	s.programDir, s.dataDir, s.faultDir, s.progress = programs, dir, faultDir, newProgress()
 	fmt.Println(machine(data))
 	var outcomes []outcome
 	for _, r := range selected {
-		measured, err := measureRow(r, r.workloads, s)
+		measure := r.measure
+		if measure == nil {
+			measure = measureRow
+		}
+		measured, err := measure(r, r.workloads, s)
 		if err != nil {
 			return err
 		}
@@ -80,6 +97,15 @@ func run(mode string, wanted []string, programs, out, data string) error {
 	return failures(outcomes)
 }
 
+func makesFaults(selected []row) bool {
+	for _, r := range selected {
+		if r.measure != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // choose narrows the rows down to what was named; everything if nothing was.
 func choose(wanted []string) ([]row, error) {
 	if len(wanted) == 0 {
@@ -94,6 +120,7 @@ func choose(wanted []string) ([]row, error) {
 			for _, name := range wanted {
 				if name == r.id || name == w.id {
 					found[name] = true
+					w.fullOnly = w.fullOnly && name != w.id // asked for by name
 					kept.workloads = append(kept.workloads, w)
 					break
 				}

@@ -16,6 +16,8 @@ type settings struct {
 	everyArm   bool
 	programDir string
 	dataDir    string
+	faultDir   string        // row B9: for disk images
+	faultSlot  time.Duration // row B9
 	progress   *progress
 }
 
@@ -23,6 +25,7 @@ type settings struct {
 type measured struct {
 	arm     arm
 	values  []float64 // entries per second, one for each round
+	p99s    []float64 // microseconds; row B9 only
 	latency histogram // of all rounds together
 	failure error
 }

@@ -22,6 +22,8 @@ const (
 type slotReport struct {
 	Value     float64     `json:"value"`
 	Unit      string      `json:"unit"`
+	P99Micros float64     `json:"p99_us"`
+	Refused   int         `json:"refused"` // row B9
 	Histogram [][2]uint64 `json:"histogram"`
 }
 
@@ -63,6 +65,17 @@ func startArm(program, name, workload, dir string, fillMiB int) (*process, error
 		return nil, p.failure(fmt.Sprintf("did not start: %q %v", line, err))
 	}
 	return p, nil
+}
+
+// ready gives a command and waits until it is done.
+func (p *process) ready(command string, limit time.Duration) error {
+	if _, err := fmt.Fprintln(p.input, command); err != nil {
+		return p.failure(err.Error())
+	}
+	if line, err := p.line(limit); err != nil || line != "ready" {
+		return p.failure(fmt.Sprintf("%s: %q %v", command, line, err))
+	}
+	return nil
 }
 
 func (p *process) slot(workload string, length time.Duration) (slotReport, error) {

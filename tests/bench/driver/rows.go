@@ -13,6 +13,7 @@ type workload struct {
 	title       string
 	minRatio    float64 // what the judged arms have to reach against their reference
 	maxP99Ratio float64 // 0: no target
+	fullOnly    bool    // row B9: not in quick mode
 }
 
 type row struct {
@@ -23,6 +24,7 @@ type row struct {
 	judged    []string // the arms that have a target
 	arms      []arm
 	workloads []workload
+	measure   func(row, []workload, settings) ([]outcome, error) // nil: measureRow
 }
 
 const (
@@ -75,6 +77,20 @@ var rows = []row{
 			{id: "B4/65536", title: "64 KiB", minRatio: 3},
 			{id: "B4/64x4096", title: "64 x 4 KiB", minRatio: 2},
 		},
+	},
+	{
+		id:        "B9",
+		title:     "63 of 64 partitions, 4 KiB, while the first one fails",
+		reference: []string{controlArm},
+		judged:    []string{faultArm},
+		arms:      []arm{{name: controlArm}, {name: secondArm}, {name: faultArm}},
+		workloads: []workload{
+			{id: "B9/sync-eio", title: "mode sync, EIO", minRatio: 0.95},
+			{id: "B9/sync-hang", title: "mode sync, a hang", minRatio: 0.95, fullOnly: true},
+			{id: "B9/sync-nospace", title: "mode sync, no space", minRatio: 0.95, fullOnly: true},
+			{id: "B9/none-eio", title: "mode none, EIO", minRatio: 0.95, fullOnly: true},
+		},
+		measure: measureNeighbours,
 	},
 }
 

@@ -46,6 +46,9 @@ func (o outcome) judgement(m *measured) string {
 		p99 := o.p99Ratio(m)
 		text += fmt.Sprintf("; p99 %.2f <= %g: %s", p99, most, verdict(p99, most, true))
 	}
+	if len(m.p99s) > 0 {
+		text += "; " + o.p99InRange(m)
+	}
 	return text
 }
 

@@ -49,6 +49,8 @@ func Serve(image, mount string) (*Server, error) {
 	options.MaxBackground = requestsAtOnce
 	options.FsName = "badblocks"
 	options.DisableXAttrs = true
+	// A request that hangs or fails must not hold up those behind it in the loop device.
+	options.ExtraCapabilities = fuse.CAP_ASYNC_DIO
 	s.server, err = fs.Mount(mount, &root{server: s}, options)
 	if err != nil {
 		f.Close()

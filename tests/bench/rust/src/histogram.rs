@@ -17,6 +17,12 @@ impl Histogram {
         self.counts[bucket(ns)] += 1;
     }
 
+    pub fn add(&mut self, other: &Histogram) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+    }
+
     /// The given quantile in microseconds; 0 without records.
     pub fn quantile_us(&self, quantile: f64) -> f64 {
         let total: u64 = self.counts.iter().sum();

@@ -4,8 +4,11 @@
 //! neither process start-up nor the filling of the log is measured. By hand: `--seconds 2` or `--ops 10000` run one.
 
 mod arms;
+mod failing;
 mod histogram;
+mod neighbours;
 mod payload;
+mod reporting;
 mod slot;
 mod workload;
 
@@ -36,6 +39,12 @@ fn main() {
 fn run() -> Result<(), String> {
     let options = parse(std::env::args().skip(1))?;
     std::fs::create_dir_all(&options.dir).map_err(|e| format!("{}: {e}", options.dir.display()))?;
+    if options.workload.id.starts_with('F') {
+        return reporting::run(&options.workload.id, &options.dir);
+    }
+    if let Some(mode) = options.workload.neighbours() {
+        return neighbours::serve(mode, &options.dir);
+    }
     let arm = arms::open(&options.arm, &options.workload, &options.dir)?;
     let mut runner = Runner::new(arm);
     runner.fill(options.fill_bytes)?;

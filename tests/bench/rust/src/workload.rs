@@ -13,6 +13,10 @@ pub struct Workload {
 impl Workload {
     pub fn parse(id: &str) -> Option<Workload> {
         let (row, shape) = id.split_once('/')?;
+        if let "B9" | "F7" | "F10" = row {
+            let durable = shape.starts_with("sync");
+            return Some(Workload { id: id.into(), durable, batch: 1, payload_bytes: 4096 });
+        }
         let durable = match row {
             "B1" => true,
             "B4" => false,
@@ -22,5 +26,11 @@ impl Workload {
         let (batch, payload_bytes) = (batch.parse().ok()?, payload.parse().ok()?);
         let valid = (1..=64).contains(&batch) && (1..=1 << 16).contains(&payload_bytes);
         valid.then(|| Workload { id: id.into(), durable, batch, payload_bytes })
+    }
+
+    /// Row B9's mode; nothing in other rows.
+    pub fn neighbours(&self) -> Option<bulkhead::Mode> {
+        let mode = if self.durable { bulkhead::Mode::Sync } else { bulkhead::Mode::None };
+        self.id.starts_with("B9/").then_some(mode)
     }
 }

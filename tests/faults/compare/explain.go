@@ -60,8 +60,13 @@ var explanations = []explanation{
 
 // What cannot be asked of a system, by scenario.
 var notAsked = map[string]string{
-	"f23-calls-hang":    "it has no stall limit and tells its owner nothing; f28-hung-disk shows what becomes of a call",
-	"f10-space-returns": "it does nothing by itself: its owner opens it again",
+	"f23-calls-hang":       "it has no stall limit and tells its owner nothing; f28-hung-disk shows what becomes of a call",
+	"f10-space-returns":    "it does nothing by itself: its owner opens it again",
+	"f6-typed-causes":      "it has no state of health and pushes no events; that the errno of a refusal is the disk's is asked in the other rows",
+	"f7-told":              "it tells its owner nothing unasked",
+	"f27-one-damaged":      "asked of Bulkhead only: a thousand logs with preallocated segments do not fit the small disk",
+	"f30-open-fail-close":  "asked of Bulkhead only: the others have no limit to the time in which a failing call is made good, and their owners end the process",
+	"f17-hard-state-block": "its hard state is among its entries, not in a file of its own",
 }
 
 // explain returns the explanation of a record, or what the scenario saw.

@@ -58,6 +58,16 @@ typedef struct { bulkhead_error *err; bulkhead_cubefs_report report; } bh_cubefs
   bh_prepare(&failure);                           \
   bulkhead_status status = (expression)
 
+/* value is the bytes of the text and its NUL, also with BULKHEAD_BUFFER_TOO_SMALL. */
+static inline bh_value bh_metrics_text(bulkhead_engine engine, char *buffer, size_t capacity) {
+  bh_value out = {NULL, 0};
+  size_t needed = 0;
+  BH_CALL(bulkhead_metrics_text(engine, buffer, capacity, &needed, &failure));
+  out.err = bh_result(status, &failure);
+  out.value = needed;
+  return out;
+}
+
 static inline bh_value bh_engine_open(bulkhead_engine_config config) {
   bh_value out = {NULL, 0};
   config.struct_size = sizeof(config);

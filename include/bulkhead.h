@@ -748,6 +748,22 @@ bulkhead_status bulkhead_engine_completions(bulkhead_engine engine,
                                             size_t *count,
                                             struct bulkhead_error *err);
 
+/// Writes all metrics of an engine in Prometheus's text format, version 0.0.4 (docs/operations.md lists them).
+///
+/// Reads what the partitions have counted without stopping an append, and waits for no disk: a scrape may call it.
+/// buffer: receives UTF-8, NUL-terminated, if it has room; may be NULL with a capacity of 0, to ask for the size.
+/// needed: receives the bytes of the text and its NUL, also with BULKHEAD_BUFFER_TOO_SMALL; the text of the next call
+/// may be longer, by some lines for each partition that has met a fault meanwhile.
+///
+/// Errors: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUFFER_TOO_SMALL (nothing is
+/// written to buffer), BULKHEAD_PANIC.
+/// Thread safety: any thread.
+bulkhead_status bulkhead_metrics_text(bulkhead_engine engine,
+                                      char *buffer,
+                                      size_t capacity,
+                                      size_t *needed,
+                                      struct bulkhead_error *err);
+
 /// Opens a partition: recovers its log from the directory, or creates it.
 ///
 /// config: borrowed for the call, the path included. out: receives the handle, to be closed with

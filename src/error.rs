@@ -88,7 +88,41 @@ pub enum Cause {
     VolatileFilesystem = 10,
 }
 
+impl Op {
+    /// By number.
+    pub(crate) const ALL: [Op; 15] = [
+        Op::None,
+        Op::Open,
+        Op::Append,
+        Op::Read,
+        Op::Compact,
+        Op::Reset,
+        Op::HardState,
+        Op::Sync,
+        Op::Recover,
+        Op::Verify,
+        Op::Close,
+        Op::Allocate,
+        Op::Status,
+        Op::Import,
+        Op::Export,
+    ];
+}
+
 impl Cause {
+    /// By number.
+    pub(crate) const ALL: [Cause; 9] = [
+        Cause::None,
+        Cause::NoSpace,
+        Cause::IoError,
+        Cause::ReadOnlyFilesystem,
+        Cause::Stalled,
+        Cause::Panic,
+        Cause::Damage,
+        Cause::Resource,
+        Cause::LostEntries,
+    ];
+
     /// The status that calls get from a partition latched by this cause.
     pub fn status(self) -> Status {
         match self {

@@ -23,7 +23,9 @@ mod segment;
 pub mod segment;
 mod sync;
 
-pub use engine::{Completion, Engine, EngineConfig, Event};
+pub use engine::{
+    Completion, Engine, EngineConfig, Event, MetricFamily, MetricInfo, MetricKind, MetricSample, MetricValue, METRICS,
+};
 pub use error::{errno_of, Cause, Error, Op, Result, Status};
 pub use partition::{
     Counters, Disposition, Entry, EntryRef, HardState, Mode, Partition, PartitionConfig, PartitionStatus, State,

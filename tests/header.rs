@@ -13,6 +13,7 @@ const SOURCES: &[&str] = &[
     "library",
     "engine",
     "events",
+    "metrics",
     "partition",
     "entries",
     "read",

@@ -218,6 +218,18 @@ class Engine {
     events.resize(count);
     return events;
   }
+  /// All metrics in Prometheus's text format.
+  std::string metrics_text() const {
+    std::string text(std::size_t{1} << 16, '\0');
+    for (;;) {
+      std::size_t needed = 0;
+      bulkhead_error err = sized<bulkhead_error>();
+      const bulkhead_status status = bulkhead_metrics_text(handle(), &text[0], text.size(), &needed, &err);
+      if (status != BULKHEAD_OK && status != BULKHEAD_BUFFER_TOO_SMALL) throw Error(err);
+      text.resize(status == BULKHEAD_OK ? needed - 1 : needed + (std::size_t{1} << 16));
+      if (status == BULKHEAD_OK) return text;
+    }
+  }
 
  private:
   static bulkhead_engine open(const bulkhead_engine_config& config) {

@@ -19,6 +19,8 @@ int run(const std::string& directory) {
                 static_cast<int>(entry.data.size()), reinterpret_cast<const char*>(entry.data.data()));
   }
 
+  if (engine.metrics_text().find("bulkhead_appends_total") == std::string::npos) return 1;
+
   try {
     partition.append(next + 10, 1, nullptr, 0);
   } catch (const bulkhead::Error& error) {

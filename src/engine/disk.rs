@@ -1,6 +1,7 @@
 //! A disk: one failure domain with its own threads. Workers flush partitions, others prepare and tidy up, a timer tells them when.
 
 use super::healer::Healer;
+use super::metrics::{DiskLevels, DiskMetrics};
 use super::pool::{Limits, Pool, Work};
 use super::reserve::Reserve;
 use super::shared::{run_chore, Shared};
@@ -8,7 +9,7 @@ use super::watchdog::drop_elsewhere;
 use crate::error::Op;
 use crate::format::Id;
 use crate::io::File;
-use crate::partition::{Completion, Event, Host, Orphan, Partition, Reserved, State};
+use crate::partition::{Completion, DiskCounts, Event, Host, Orphan, Partition, Reserved, State};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -37,6 +38,7 @@ pub struct Disk {
     threads: Mutex<Vec<JoinHandle<()>>>,
     pub healer: Healer,
     reserve: Reserve,
+    metrics: DiskMetrics,
     /// Partitions that have not let go of their directory.
     open: AtomicUsize,
     /// The next chore fills the reserve as well.
@@ -45,7 +47,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Disk>> {
+    pub fn start(shared: Arc<Shared>, metrics: DiskMetrics) -> std::io::Result<Arc<Disk>> {
         let limits = |usual: usize, patience| Limits {
             usual,
             most: 2 * usual,
@@ -64,6 +66,7 @@ impl Disk {
             threads: Mutex::default(),
             healer: Healer::default(),
             reserve: Reserve::default(),
+            metrics,
             open: AtomicUsize::new(0),
             fill_reserve: AtomicBool::new(false),
             filling: Mutex::default(),
@@ -81,12 +84,19 @@ impl Disk {
     }
 
     pub fn add(&self, partition: &Arc<Partition>) {
+        self.metrics.add(partition.counts());
         self.open.fetch_add(1, Ordering::Relaxed);
         let mut partitions = self.partitions.lock();
         if partitions.len() == partitions.capacity() {
             partitions.retain(|p| p.strong_count() > 0);
         }
         partitions.push(Arc::downgrade(partition));
+    }
+
+    pub fn metrics(&self) -> (&DiskMetrics, DiskLevels) {
+        let (reserve_bytes, reserve_target_bytes) = self.reserve.bytes(self.shared.config.segment_min_bytes);
+        let (flush, keep) = (self.flushes.levels(), self.chores.levels());
+        (&self.metrics, DiskLevels { flush, keep, reserve_bytes, reserve_target_bytes })
     }
 
     /// Ends the threads. One that hangs in the kernel is left behind: it ends when the kernel lets go.
@@ -227,6 +237,10 @@ impl Host for DiskHost {
 
     fn orphan(&self, incarnation: &Id) -> Option<Orphan> {
         self.0.shared.orphans.take(incarnation)
+    }
+
+    fn counts(&self) -> Arc<DiskCounts> {
+        self.0.metrics.counts.clone()
     }
 
     fn watch(&self, partition: &Arc<Partition>) {

@@ -2,6 +2,7 @@
 
 mod disk;
 mod healer;
+mod metrics;
 mod orphans;
 mod pool;
 mod queue;
@@ -11,6 +12,7 @@ mod stepped;
 mod watchdog;
 
 pub use crate::partition::{Completion, EngineConfig, Event};
+pub use metrics::{MetricFamily, MetricInfo, MetricKind, MetricSample, MetricValue, METRICS};
 
 use crate::error::{Error, Op, Result, Status};
 use crate::io::real::RealStorage;
@@ -20,12 +22,13 @@ use crate::partition::{open_dir, Host, Partition, PartitionConfig};
 use crate::sync::thread::JoinHandle;
 use crate::sync::Mutex;
 use disk::{Disk, DiskHost};
+use metrics::DiskMetrics;
 use orphans::Orphans;
 use queue::{CompletionQueue, EventQueue};
 use shared::Shared;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::RawFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -157,7 +160,7 @@ impl Engine {
             stepped.add(&partition);
             return Ok(partition);
         }
-        let disk = self.disk(device)?;
+        let disk = self.disk(device, &config.path)?;
         let partition = open(Arc::new(DiskHost(disk.clone())))?;
         disk.add(&partition);
         Ok(partition)
@@ -182,7 +185,9 @@ impl Engine {
         }
     }
 
-    fn disk(&self, device: &DeviceInfo) -> Result<Arc<Disk>> {
+    fn disk(&self, device: &DeviceInfo, path: &Path) -> Result<Arc<Disk>> {
+        let known = self.state.lock().disks.contains_key(&device.id);
+        let mount = if known { PathBuf::new() } else { self.storage.mount_point(path) };
         let mut state = self.state.lock();
         if state.closed {
             return Err(closed());
@@ -196,7 +201,7 @@ impl Engine {
             let watchdog = crate::sync::thread::Builder::new().name("bulkhead-watch".into());
             state.watchdog = Some(watchdog.spawn(move || shared.watchdog.run()).map_err(fail)?);
         }
-        let disk = Disk::start(self.shared.clone()).map_err(fail)?;
+        let disk = Disk::start(self.shared.clone(), DiskMetrics::new(&mount, device.id)).map_err(fail)?;
         state.disks.insert(device.id, disk.clone());
         Ok(disk)
     }
@@ -218,6 +223,25 @@ impl Engine {
 
     pub fn completions(&self, max: usize) -> Vec<Completion> {
         self.shared.completions.drain(max)
+    }
+
+    /// All metrics as they are now, `METRICS` in its order. Waits for no disk and no call; nothing once the engine is closed.
+    pub fn metrics(&self) -> Vec<MetricFamily> {
+        let (closed, disks) = {
+            let state = self.state.lock();
+            (state.closed, state.disks.values().cloned().collect::<Vec<_>>())
+        };
+        if closed {
+            return Vec::new();
+        }
+        let stepped = self.stepped.iter().map(|s| s.metrics());
+        let disks: Vec<_> = disks.iter().map(|d| d.metrics()).chain(stepped).collect();
+        metrics::snapshot(&self.shared.levels(), &disks)
+    }
+
+    /// The same in Prometheus's text format, version 0.0.4.
+    pub fn metrics_text(&self) -> String {
+        metrics::text(&self.metrics())
     }
 
     /// Closes all partitions and ends all threads. The first error is returned, everything is closed in any case.

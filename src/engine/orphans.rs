@@ -39,6 +39,10 @@ impl Orphans {
         gone
     }
 
+    pub fn bytes(&self) -> u64 {
+        self.0.lock().iter().map(Orphan::bytes).sum::<usize>() as u64
+    }
+
     pub fn take(&self, incarnation: &Id) -> Option<Orphan> {
         let mut orphans = self.0.lock();
         let at = orphans.iter().position(|o| o.incarnation == *incarnation)?;

@@ -10,6 +10,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use super::metrics::PoolLevels;
 use super::watchdog::drop_elsewhere;
 
 pub struct Limits {
@@ -182,6 +183,12 @@ impl Pool {
         self.start_if_needed(&mut state);
         let waits = state.idle < state.ready.len() && state.threads - state.replaced() < self.limits.usual;
         waits.then(|| Instant::now() + self.limits.patience.max(Duration::from_millis(10)))
+    }
+
+    pub fn levels(&self) -> PoolLevels {
+        let state = self.state.lock();
+        let hanging = state.hanging();
+        PoolLevels { waiting: state.ready.len(), idle: state.idle, busy: state.busy.len() - hanging, hanging }
     }
 
     /// No further work; the threads end. What waited is let go.

@@ -42,6 +42,12 @@ impl EventQueue {
         self.fd.signal();
     }
 
+    /// How many there ever were, and how many wait.
+    pub fn levels(&self) -> (u64, u64) {
+        let queue = self.queue.lock();
+        (queue.1, queue.0.len() as u64)
+    }
+
     pub fn drain(&self, max: usize) -> Vec<Event> {
         let mut guard = self.queue.lock();
         let n = max.min(guard.0.len());

@@ -37,8 +37,10 @@ impl Reserve {
     }
 
     pub fn clear(&self) {
-        self.segments.lock().clear();
-        self.roots.lock().clear();
+        // Closing the last descriptor of a file takes as long as its disk does: not under the lock.
+        let segments = std::mem::take(&mut *self.segments.lock());
+        let roots = std::mem::take(&mut *self.roots.lock());
+        drop((segments, roots));
     }
 
     /// Fills it up in the directory of one of these partitions.
@@ -52,6 +54,13 @@ impl Reserve {
     pub fn top_up_in(&self, partition: &Partition, segment_bytes: u32) -> bool {
         let fill = || partition.lend_dir(|dir| self.fill(dir, segment_bytes));
         catch_unwind(AssertUnwindSafe(fill)).unwrap_or(false)
+    }
+
+    /// Bytes there are, and bytes there should be.
+    pub fn bytes(&self, segment_bytes: u32) -> (u64, u64) {
+        let bytes =
+            |segments: usize, roots: usize| segments as u64 * u64::from(segment_bytes) + (roots * ROOT_BYTES) as u64;
+        (bytes(self.segments.lock().len(), self.roots.lock().len()), bytes(FILES, FILES))
     }
 
     pub fn is_full(&self) -> bool {

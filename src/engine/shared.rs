@@ -1,5 +1,6 @@
 //! What all disks of an engine share.
 
+use super::metrics::EngineLevels;
 use super::orphans::Orphans;
 use super::queue::{CompletionQueue, EventQueue};
 use super::watchdog::Watchdog;
@@ -20,6 +21,17 @@ pub struct Shared {
 }
 
 impl Shared {
+    pub fn levels(&self) -> EngineLevels {
+        let (events, events_waiting) = self.events.levels();
+        EngineLevels {
+            cache_bytes: self.cached_bytes.load(Ordering::Relaxed) as u64,
+            cache_limit_bytes: self.config.read_cache_bytes,
+            orphan_bytes: self.orphans.bytes(),
+            events,
+            events_waiting,
+        }
+    }
+
     pub fn cache_taken(&self, bytes: usize) -> bool {
         let held = self.cached_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         held as u64 > self.config.read_cache_bytes

@@ -2,14 +2,16 @@
 //! the simulation asks. Which of the pieces that are ready comes next, and every random id, follows from a seed; time is the simulated
 //! disk's. The same calls on the same seed are the same operations on the disk, byte for byte.
 
+use super::metrics::{DiskLevels, DiskMetrics, PoolLevels};
 use super::reserve::Reserve;
 use super::shared::{run_chore, run_flush, Shared};
 use crate::error::Op;
 use crate::format::Id;
 use crate::io::sim::{mix, SimClock};
 use crate::io::File;
-use crate::partition::{Completion, Event, Host, Orphan, Partition, Reserved};
+use crate::partition::{Completion, DiskCounts, Event, Host, Orphan, Partition, Reserved};
 use crate::sync::Mutex;
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -59,18 +61,35 @@ pub struct Stepped {
     queues: Mutex<Queues>,
     ids: Mutex<u64>,
     reserve: Reserve,
+    metrics: DiskMetrics,
 }
 
 impl Stepped {
     pub fn new(shared: Arc<Shared>, clock: Arc<SimClock>, seed: u64) -> Stepped {
         let queues = Queues { next_tick: Some(clock.now() + TICK), ..Queues::default() };
-        Stepped { shared, clock, seed, queues: Mutex::new(queues), ids: Mutex::new(0), reserve: Reserve::default() }
+        Stepped {
+            shared,
+            clock,
+            seed,
+            queues: Mutex::new(queues),
+            ids: Mutex::new(0),
+            reserve: Reserve::default(),
+            metrics: DiskMetrics::new(Path::new("/simulated"), 0),
+        }
     }
 
     pub fn add(&self, partition: &Arc<Partition>) {
+        self.metrics.add(partition.counts());
         let mut queues = self.queues.lock();
         queues.partitions.retain(|p| p.strong_count() > 0);
         queues.partitions.push(Arc::downgrade(partition));
+    }
+
+    pub fn metrics(&self) -> (&DiskMetrics, DiskLevels) {
+        let waiting = self.queues.lock().ready.iter().filter(|p| p.chore == Chore::Flush).count();
+        let (reserve_bytes, reserve_target_bytes) = self.reserve.bytes(self.shared.config.segment_min_bytes);
+        let flush = PoolLevels { waiting, ..PoolLevels::default() };
+        (&self.metrics, DiskLevels { flush, keep: PoolLevels::default(), reserve_bytes, reserve_target_bytes })
     }
 
     /// The queues hold partitions, and those hold this host.
@@ -192,6 +211,10 @@ impl Host for SteppedHost {
         if !queues.stopped {
             queues.probes.push((at, partition));
         }
+    }
+
+    fn counts(&self) -> Arc<DiskCounts> {
+        self.0.metrics.counts.clone()
     }
 
     fn reserved(&self, what: Reserved, bytes: u64) -> Option<Arc<dyn File>> {

@@ -6,7 +6,7 @@
 //! | handles | 64-bit generational handles |
 //! | memory, report_error | every access to the caller's memory |
 //! | codes, types, reports | constants and structs |
-//! | library, engine, events, partition, entries, read, log, hard_state, cubefs | the functions, by noun |
+//! | library, engine, events, metrics, partition, entries, read, log, hard_state, cubefs | the functions, by noun |
 //!
 //! Rules: outputs are written only on success; pointers are borrowed for the call; nothing here allocates, indexes
 //! or adds on trust of a number that the caller gave; no foreign thread ever calls back.
@@ -28,6 +28,7 @@ mod hard_state;
 mod library;
 mod log;
 mod memory;
+mod metrics;
 mod partition;
 mod read;
 mod report_error;
@@ -47,6 +48,7 @@ pub use events::*;
 pub use hard_state::*;
 pub use library::*;
 pub use log::*;
+pub use metrics::*;
 pub use partition::*;
 pub use read::*;
 pub use reports::*;

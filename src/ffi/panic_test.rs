@@ -70,6 +70,10 @@ const CALLS: &[(&str, Call)] = &[
     ("bulkhead_engine_completions", |w, err| unsafe {
         bulkhead_engine_completions(w.engine, &mut bulkhead_completion::default(), 1, &mut 0, err)
     }),
+    ("bulkhead_metrics_text", |w, err| unsafe {
+        let mut text = [0; 1 << 16];
+        bulkhead_metrics_text(w.engine, text.as_mut_ptr(), text.len(), &mut 0, err)
+    }),
     ("bulkhead_partition_open", |w, err| open_partition(w.engine, &w.directory.path().join("new"), 3, err).0),
     ("bulkhead_partition_close", |w, err| unsafe { bulkhead_partition_close(w.partition, err) }),
     ("bulkhead_append", |w, err| append(w.partition, 2, err)),
@@ -179,7 +183,11 @@ fn check_partitions(name: &str, world: &World, near: bulkhead_partition) {
         return; // the close that panicked was this engine's own
     }
     assert_eq!(append(near, 2, null_mut()), BULKHEAD_OK, "after {name}, a partition of the same engine");
-    if name.starts_with("bulkhead_engine") || name.starts_with("bulkhead_cubefs") || name == "bulkhead_partition_open" {
+    if name.starts_with("bulkhead_engine")
+        || name.starts_with("bulkhead_cubefs")
+        || name == "bulkhead_metrics_text"
+        || name == "bulkhead_partition_open"
+    {
         assert_eq!(append(world.partition, 2, null_mut()), BULKHEAD_OK, "{name} was about no partition that is open");
         return;
     }

@@ -5,16 +5,18 @@
 
 mod buffer;
 mod eventfd;
+mod mount;
 pub mod real;
 pub mod sim;
 mod watched;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use buffer::AlignedBuf;
 pub use eventfd::EventFd;
+pub use mount::mount_point;
 pub use watched::{Call, Calls, WatchedDir, CALLS_MAX};
 
 /// How a file is opened.
@@ -119,6 +121,10 @@ pub trait Storage: Send + Sync {
     fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>>;
     /// Creates the last component of `path` (mode 0700) and makes its entry in the parent durable.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// Where the filesystem of `path` is mounted; `path` itself where that cannot be told.
+    fn mount_point(&self, path: &Path) -> PathBuf {
+        path.to_path_buf()
+    }
 }
 
 /// A call that is interrupted this often is reported as interrupted: nothing here waits for ever.

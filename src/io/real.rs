@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
@@ -17,6 +17,10 @@ impl Storage for RealStorage {
     fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
         let path = cstring(path.as_os_str().as_bytes())?;
         Ok(Arc::new(RealDir::new(open_at(libc::AT_FDCWD, &path, DIR_FLAGS, 0)?)?))
+    }
+
+    fn mount_point(&self, path: &Path) -> PathBuf {
+        super::mount_point(path)
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {

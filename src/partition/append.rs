@@ -1,7 +1,7 @@
 //! Append: check, encode, hand to the disk, wait.
 
-use super::log::{encode_record, Group, Log, Sealed, Tail, Undo};
-use super::types::{EntryRef, Mode, State};
+use super::log::{encode_record, Group, Log, Sealed, Submitted, Tail, Undo};
+use super::types::{Completion, EntryRef, Mode, State};
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::{
@@ -54,6 +54,13 @@ impl Partition {
     /// `EntryTooLarge`, `BatchTooLarge`: nothing changed.
     /// Otherwise the fault that latched the partition, the same one every time until it has recovered.
     pub fn append(&self, entries: &[EntryRef<'_>]) -> Result<()> {
+        let began = self.append_begins();
+        let result = self.append_durably(entries);
+        self.append_ended(began, result.is_ok());
+        result
+    }
+
+    fn append_durably(&self, entries: &[EntryRef<'_>]) -> Result<()> {
         self.check_sizes(entries)?;
         let sums = Checksums::of(entries);
         if self.mode == Mode::None {
@@ -77,9 +84,10 @@ impl Partition {
     pub fn submit(&self, entries: &[EntryRef<'_>], token: u64) -> Result<()> {
         if self.mode != Mode::Sync {
             self.append(entries)?;
-            self.complete(&[token], None);
+            self.host.complete(&[Completion { token, status: Status::Ok, errno: 0, tag: self.tag() }]);
             return Ok(());
         }
+        let at = self.host.now();
         self.check_sizes(entries)?;
         let sums = Checksums::of(entries);
         let mut log = self.log.lock();
@@ -87,7 +95,7 @@ impl Partition {
         self.check_entries(&log, entries)?;
         self.accept(&mut log, entries, &sums)?;
         if let Some(group) = log.groups.back_mut() {
-            group.tokens.push(token);
+            group.tokens.push(Submitted { token, at });
         }
         self.schedule(&mut log);
         Ok(())
@@ -178,10 +186,12 @@ impl Partition {
         for (i, e) in entries.iter().enumerate() {
             self.push_record(log, RecordType::Entry, e, sums.get(i));
         }
-        log.counters.appends += 1;
-        log.counters.entries += entries.len() as u64;
-        log.counters.bytes += entries.iter().map(|e| e.data.len() as u64).sum::<u64>();
+        self.counts.add_append(entries);
         log.last_append = self.host.now();
+        let accepted = log.last_append;
+        if let Some(group) = log.groups.back_mut() {
+            group.since.get_or_insert(accepted);
+        }
         if self.mode == Mode::Interval {
             log.acked = extent(log);
         }
@@ -281,6 +291,7 @@ impl Partition {
             entries: (1, 0),
             end: log.end,
             tokens: Vec::new(),
+            since: None,
         };
         log.groups.push_back(group);
         if begins {

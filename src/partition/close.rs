@@ -47,6 +47,7 @@ impl Partition {
             self.changed.notify_all();
             release(&mut log);
             self.forget_cache(&mut log);
+            self.show_health(&log);
             (healthy, log.in_flight.is_some() || log.writing)
         };
         let wait = if healthy { patience } else { FAULTED_PATIENCE };

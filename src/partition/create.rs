@@ -1,5 +1,6 @@
 //! Creates a segment's file: another one if writing it fails, one of the disk's reserve if there is no space.
 
+use super::counts::SegmentFrom;
 use super::log::Log;
 use super::types::Mode;
 use super::{Partition, Reserved};
@@ -28,10 +29,12 @@ impl Partition {
         loop {
             let error = match segment.create(&*dir, self.segment_access(), recycled.filter(|_| attempt == 1)) {
                 Ok(file) => {
+                    let reused = recycled.is_some() && attempt == 1;
+                    self.disk_counts.note_segment(if reused { SegmentFrom::Recycled } else { SegmentFrom::NewFile });
                     let mut log = self.log.lock();
                     log.bad_files_in_row = 0;
                     if told {
-                        self.tell_end_of_trouble(&mut log);
+                        self.tell_end_of_trouble(&log);
                     }
                     return Ok(file);
                 }
@@ -68,6 +71,7 @@ impl Partition {
         let segment = Segment::new(planned.header, reserved.len().ok()?);
         segment.index.lock().mark_complete();
         let file = segment.create_in(&*dir, &*reserved, self.segment_access()).ok()?;
+        self.disk_counts.note_segment(SegmentFrom::Reserve);
         Some((Arc::new(segment), file))
     }
 

@@ -1,11 +1,14 @@
 //! What a disk's worker does for a partition: write the root, flush groups, one at a time and in order.
 
+use super::counts::Count;
 use super::log::{Extent, Group, Log, Wish};
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Op, Result};
 use crate::io::{write_durable_at, AlignedBuf};
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// One partition's share of the read cache: what raft reads is what it wrote a moment ago, and memory that is used again is warm.
 const CACHE_PER_PARTITION_BYTES: usize = 1 << 20;
@@ -34,7 +37,9 @@ impl Partition {
             }
             let Some(group) = self.take_group(&mut log) else { break };
             drop(log);
+            let began = self.host.now();
             let result = self.flush_group(&group);
+            self.count_flush(&group, began, result.is_ok());
             log = self.log.lock();
             self.flushed(&mut log, group, result);
         }
@@ -82,6 +87,18 @@ impl Partition {
         })
     }
 
+    fn count_flush(&self, group: &Group, began: Instant, ok: bool) {
+        let (first, last) = group.entries;
+        if !ok || first > last {
+            return; // a mark says nothing of how the owner's entries fare
+        }
+        let disk = &self.disk_counts;
+        disk.flush_times.note_time(self.host.now().saturating_duration_since(began));
+        disk.flush_waits.note_time(group.since.map_or(Duration::ZERO, |since| began.saturating_duration_since(since)));
+        disk.flush_entries.note_size(last - first + 1);
+        disk.flush_bytes.fetch_add(group.buf.len() as u64, Ordering::Relaxed);
+    }
+
     fn flushed(&self, log: &mut Log, group: Arc<Group>, result: Result<()>) {
         // After a stall or a panic the late result of an abandoned group means nothing.
         let ours = log.in_flight.as_ref().is_some_and(|g| Arc::ptr_eq(g, &group));
@@ -104,7 +121,7 @@ impl Partition {
         let replaced = log.groups.iter().filter(|g| g.entries.0 <= g.entries.1).map(|g| g.entries.0).min();
         log.durable.index = extent.index.min(replaced.map_or(u64::MAX, |first| first - 1));
         log.undo.retain(|u| u.lsn > extent.lsn);
-        log.counters.flushes += 1;
+        self.counts.add(Count::Flushes, 1);
         self.changed.notify_all();
         self.complete(&group.tokens, None);
         // A segment that filled up is closed once its last group is on disk.

@@ -48,7 +48,7 @@ impl Partition {
         if log.trouble.take().is_some() {
             self.tell_end_of_trouble(log);
         }
-        let tokens: Vec<u64> = log.groups.drain(..).flat_map(|g| g.tokens).collect();
+        let tokens: Vec<_> = log.groups.drain(..).flat_map(|g| g.tokens).collect();
         log.undo.clear();
         log.sealed.clear();
         log.put_off = None;

@@ -1,6 +1,6 @@
 //! Health: what latches a partition, what it answers then, what its owner hears.
 
-use super::log::Log;
+use super::log::{Log, Submitted};
 use super::types::{Event, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
@@ -58,7 +58,7 @@ impl Partition {
 
     /// The first fault decides; a graver one (Unavailable after ReadOnly) replaces it.
     pub(super) fn latch(&self, log: &mut Log, mut error: Error, state: State) {
-        log.counters.errors += 1;
+        self.count_error(&error);
         if matches!(log.state, State::Closed | State::Unavailable)
             || (log.state == State::ReadOnly && state == State::ReadOnly)
         {
@@ -80,6 +80,7 @@ impl Partition {
         };
         error.message.push_str(advice);
         let (op, errno, range, cause) = (error.op, error.errno, error.range, error.cause());
+        self.disk_counts.note_fault(cause);
         log.end_waits(error.clone());
         log.fault = Some(error);
         self.roll_back(log);
@@ -149,7 +150,7 @@ impl Partition {
         if self.mode != super::Mode::Sync {
             return;
         }
-        let mut tokens: Vec<u64> = log.in_flight.as_ref().map(|g| g.tokens.clone()).unwrap_or_default();
+        let mut tokens: Vec<Submitted> = log.in_flight.as_ref().map(|g| g.tokens.clone()).unwrap_or_default();
         tokens.extend(log.groups.drain(..).flat_map(|g| g.tokens));
         let durable = log.durable.lsn;
         let undo = log.undo.drain(..).find(|u| u.lsn > durable);
@@ -171,6 +172,7 @@ impl Partition {
         let from = log.shown_state();
         log.probed = None;
         log.state = to;
+        self.show_health(log);
         self.changed.notify_all();
         self.host.emit(self.event(from, to, cause, op, errno, range), &self.tag);
     }
@@ -209,13 +211,17 @@ impl Partition {
         self.host.now() + Duration::from_millis(u64::from(self.limits.stall_limit_ms))
     }
 
-    pub(super) fn complete(&self, tokens: &[u64], fault: Option<&Error>) {
+    pub(super) fn complete(&self, tokens: &[Submitted], fault: Option<&Error>) {
         if tokens.is_empty() {
             return;
         }
         let (status, errno) = fault.map_or((Status::Ok, 0), |e| (e.status, e.errno));
         let tag = self.tag();
-        let done: Vec<_> = tokens.iter().map(|token| super::Completion { token: *token, status, errno, tag }).collect();
+        let done: Vec<_> = tokens.iter().map(|t| super::Completion { token: t.token, status, errno, tag }).collect();
+        if fault.is_none() {
+            let (now, times) = (self.host.now(), self.disk_counts.append_times(self.mode));
+            tokens.iter().for_each(|t| times.note_time(now.saturating_duration_since(t.at)));
+        }
         self.host.complete(&done);
     }
 

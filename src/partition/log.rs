@@ -1,7 +1,7 @@
 //! What memory knows of a partition's log. Changed only under the partition's lock; no I/O here.
 
 use super::trouble::Trouble;
-use super::types::{Counters, Mode, State};
+use super::types::{Mode, State};
 use crate::error::{Error, Result};
 use crate::format::{BeginData, LogEnd, RecordHeader, RecordType, Root, SegmentHeader, SegmentSalt};
 use crate::io::AlignedBuf;
@@ -30,6 +30,13 @@ pub(super) struct Tail {
     pub healed: bool,
 }
 
+/// A batch whose outcome its caller fetches.
+#[derive(Clone, Copy)]
+pub(super) struct Submitted {
+    pub token: u64,
+    pub at: Instant,
+}
+
 /// Records that one flush makes durable.
 pub(super) struct Group {
     pub segment: Arc<Segment>,
@@ -42,7 +49,9 @@ pub(super) struct Group {
     /// Entries in it; none if `entries.0 > entries.1`.
     pub entries: (u64, u64),
     pub end: BeginData,
-    pub tokens: Vec<u64>,
+    pub tokens: Vec<Submitted>,
+    /// When its first entry was accepted.
+    pub since: Option<Instant>,
 }
 
 impl Clone for Group {
@@ -213,7 +222,6 @@ pub(super) struct Log {
     pub maybe_acknowledged: (u64, u64),
     pub unsynced: (u64, u64),
     pub kept_bytes: u64,
-    pub counters: Counters,
 }
 
 impl Log {
@@ -277,7 +285,6 @@ impl Log {
             maybe_acknowledged: (0, 0),
             unsynced: (0, 0),
             kept_bytes: 0,
-            counters: Counters::default(),
         }
     }
 

@@ -45,6 +45,7 @@ impl Partition {
     /// Called about once a second.
     pub fn tick(&self) {
         let mut log = self.log.lock();
+        self.show_levels(&log);
         if log.put_off.is_some_and(|p| p.until <= self.host.now()) {
             self.maintain_soon();
         }
@@ -144,7 +145,7 @@ impl Partition {
         let tries = log.put_off.map_or(0, |p| p.tries + 1);
         let heard = self.tries_other_files(error.cause()) || error.cause() == Cause::Stalled;
         if tries == 0 && !heard {
-            log.counters.errors += 1;
+            self.count_error(error);
             self.tell(log, error.cause(), error);
         }
         let until = self.host.now() + PUT_OFF_MIN * (1 << tries.min(PUT_OFF_DOUBLINGS_MAX));

@@ -3,6 +3,7 @@
 mod append;
 mod close;
 mod compact;
+mod counts;
 mod create;
 mod flush;
 mod hard_state;
@@ -26,6 +27,7 @@ mod unsynced;
 mod verify;
 mod watch;
 
+pub use counts::{Count, DiskCounts, HealedBy, Health, Level, PartitionCounts, SegmentFrom, COUNTS, LEVELS};
 pub use open::{open_dir, path_error};
 pub use orphan::Orphan;
 pub use recovery::CUBEFS_IMPORT;
@@ -82,6 +84,8 @@ pub trait Host: Send + Sync {
     /// Accounts for cached bytes; true if the engine holds more than its budget.
     fn cache_taken(&self, bytes: usize) -> bool;
     fn cache_released(&self, bytes: usize) -> bool;
+    /// Where the partitions of the disk count together.
+    fn counts(&self) -> Arc<DiskCounts>;
     /// The watchdog is to look at the calls of a partition that has just begun one, until it has had none for a while.
     fn watch(&self, _partition: &Arc<Partition>) {}
     fn now(&self) -> Instant {
@@ -117,6 +121,8 @@ pub struct Partition {
     /// The system calls under way.
     calls: Arc<Calls>,
     log: Mutex<Log>,
+    counts: Arc<PartitionCounts>,
+    disk_counts: Arc<DiskCounts>,
     /// Something in `log` changed that calls wait for.
     changed: Condvar,
     root: Mutex<RootWriter>,

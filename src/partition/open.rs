@@ -1,5 +1,6 @@
 //! Open: find or make the directory, lock it, recover what is in it.
 
+use super::counts::PartitionCounts;
 use super::log::{Extent, Live, Log};
 use super::recovery::{read_root, Found, Recovery};
 use super::rescue::rescue_unsynced;
@@ -108,6 +109,8 @@ impl Partition {
             known_index: config.known_index,
             must_exist: config.disposition == Disposition::OpenExisting,
             limits: limits.clone(),
+            counts: Arc::new(PartitionCounts::new(config.partition_id, config.mode)),
+            disk_counts: host.counts(),
             calls: watched_calls(me, &host),
             log: Mutex::new(Log::new(host.now())),
             host,
@@ -121,7 +124,10 @@ impl Partition {
             syncing: Mutex::new(()),
             maintenance: Mutex::new(()),
         });
-        if let Err(error) = partition.load(created) {
+        let began = partition.host.now();
+        let loaded = partition.load(created);
+        partition.disk_counts.open_times.note_time(partition.host.now() - began);
+        if let Err(error) = loaded {
             let mut error = error.partition(partition.id);
             if matches!(error.errno, libc::EACCES | libc::EPERM) {
                 error.status = Status::PermissionDenied;
@@ -140,6 +146,11 @@ impl Partition {
             partition.latch(&mut log, error, if waits { State::ReadOnly } else { State::Unavailable });
         } else {
             partition.log.lock().state = State::ReadWrite;
+        }
+        {
+            let log = partition.log.lock();
+            partition.show_health(&log);
+            partition.show_levels(&log);
         }
         // An open takes as long as its disk does.
         partition.calls.unwatch();

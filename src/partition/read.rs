@@ -8,6 +8,7 @@ use crate::format::{RecordHeader, RecordType, RECORD_HEADER_BYTES};
 use crate::io::{Access, File};
 use crate::segment::{read_records, scan, ReadError, Take};
 use crate::sync::MutexGuard;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 /// Where the next entry of a read comes from.
@@ -92,6 +93,13 @@ impl Partition {
     /// `read` without copies: hands every entry to `take` until that returns false. `take` must not call this partition.
     pub fn read_into(&self, lo: u64, hi: u64, max_bytes: u64, take: &mut Take<'_>) -> Result<()> {
         let mut reading = Reading { next: lo, end: hi, bytes: 0, max_bytes, stopped: false, take };
+        let mut from_memory = 0;
+        let result = self.read_range(lo, hi, &mut reading, &mut from_memory);
+        self.counts.add_read(from_memory, reading.next - lo - from_memory, reading.bytes);
+        result
+    }
+
+    fn read_range(&self, lo: u64, hi: u64, reading: &mut Reading<'_, '_>, from_memory: &mut u64) -> Result<()> {
         let mut failed_at = None;
         while !reading.stopped {
             let source = {
@@ -108,15 +116,19 @@ impl Partition {
                 source(&log, reading.next, reading.end)
             };
             let before = reading.next;
+            let in_memory = !matches!(source, Some(Source::Segment(_)));
             let result = match source {
-                Some(Source::Memory(group)) => read_group(&group, &mut reading),
+                Some(Source::Memory(group)) => read_group(&group, reading),
                 Some(Source::Copied(entries)) => {
                     entries.iter().all(|e| reading.give(e.index, e.term, e.kind, &e.data));
                     Ok(())
                 }
-                Some(Source::Segment(live)) => self.read_segment(&live, &mut reading),
+                Some(Source::Segment(live)) => self.read_segment(&live, reading),
                 None => Err(damage(reading.next)),
             };
+            if in_memory {
+                *from_memory += reading.next - before;
+            }
             // A source that has nothing of what it should hold is damaged, too: a read always ends.
             let stuck = result.is_ok() && reading.next == before && !reading.stopped;
             if let Err(error) = if stuck { Err(damage(before)) } else { result } {
@@ -206,16 +218,17 @@ impl Partition {
         if let Err(compacted) = self.check_index(&log, index, log.compaction.0 + 1) {
             return compacted;
         }
-        log.counters.errors += 1;
         let error = match error {
             ReadError::Io(e) => {
                 Error::io(Op::Read, &e, "reading an entry").partition(self.id).at(&self.path).range(index, index)
             }
             ReadError::Damaged { first, .. } => {
                 note_damage(&mut log, (first, first));
+                self.disk_counts.checks_failed.fetch_add(1, Ordering::Relaxed);
                 self.damage_at(first)
             }
         };
+        self.count_error(&error);
         self.tell(&log, error.cause(), &error);
         error
     }

@@ -1,5 +1,6 @@
 //! Coming back from a fault: by call (`recover`), or by itself (`probe`).
 
+use super::counts::HealedBy;
 use super::log::Log;
 use super::types::State;
 use super::Partition;
@@ -18,7 +19,7 @@ impl Partition {
         let Some(_operation) = self.operation.try_lock_until(self.lock_until(self.stall_deadline())) else {
             return Err(self.hanging());
         };
-        self.attempt(true)
+        self.attempt(HealedBy::Owner)
     }
 
     /// The healer's own try. Failures are quiet: the owner knows the state, and it has not changed.
@@ -31,7 +32,7 @@ impl Partition {
             }
         }
         // Somebody else is at it: the next one.
-        let _ = self.operation.try_lock().map(|_operation| self.attempt(false));
+        let _ = self.operation.try_lock().map(|_operation| self.attempt(HealedBy::Probe));
         let mut log = self.log.lock();
         log.probes = log.probes.saturating_add(1);
         self.plan_probe(&mut log);
@@ -47,8 +48,9 @@ impl Partition {
         self.host.probe_later(self.me.clone(), Duration::from_millis(u64::from(self.limits.probe_ms) << doublings));
     }
 
-    /// One try to heal. `loud`: the owner asked for it and hears of every step.
-    pub(super) fn attempt(&self, loud: bool) -> Result<()> {
+    /// One try to heal. An owner who asked for it hears of every step.
+    pub(super) fn attempt(&self, by: HealedBy) -> Result<()> {
+        let loud = by == HealedBy::Owner;
         let (state, sound, faults) = {
             let mut log = self.log.lock();
             match log.state {
@@ -91,19 +93,22 @@ impl Partition {
             Ok(()) => {
                 log.fault = None;
                 log.probes = 0;
-                log.counters.heals += 1;
+                self.count_heal(by);
                 // A reset that a panic ended has not taken it back.
                 log.exclusive = false;
                 self.set_state(&mut log, State::ReadWrite, Cause::None, Op::Recover, 0, (0, 0));
                 log.probed = None;
                 Ok(())
             }
-            Err(error) => Err(self.not_healed(&mut log, error, state, loud)),
+            Err(error) => {
+                self.disk_counts.note_heal(by, false);
+                Err(self.not_healed(&mut log, error, state, loud))
+            }
         }
     }
 
     fn not_healed(&self, log: &mut Log, error: Error, before: State, loud: bool) -> Error {
-        log.counters.errors += 1;
+        self.count_error(&error);
         let lost = error.status == Status::LostEntries;
         let mut state = State::Unavailable;
         if error.status == Status::Busy {

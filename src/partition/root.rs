@@ -160,7 +160,7 @@ impl Partition {
             self.host.pause(pause);
             if writer.write(dir, root, &*self.host).is_ok() {
                 if told {
-                    self.tell_end_of_trouble(&mut self.log.lock());
+                    self.tell_end_of_trouble(&self.log.lock());
                 }
                 return Ok(());
             }

@@ -35,7 +35,7 @@ impl Partition {
             maybe_acknowledged: log.maybe_acknowledged,
             unsynced: log.unsynced,
             kept_bytes: log.kept_bytes,
-            counters: log.counters,
+            counters: self.counts.since_open(),
             incarnation: log.stored.incarnation,
             epoch: log.desired.epoch,
         }

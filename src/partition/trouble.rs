@@ -1,6 +1,7 @@
 //! Healing inside the call: a flush that failed is made good on a new segment while its callers wait, within the time budget.
 //! No thread sleeps for it; the next try is a timer, and other partitions have the workers meanwhile.
 
+use super::counts::HealedBy;
 use super::log::{Group, Log};
 use super::types::{Mode, State};
 use super::Partition;
@@ -46,7 +47,7 @@ impl Partition {
             self.complete(&tokens, log.fault.as_ref());
             return;
         }
-        log.counters.errors += 1;
+        self.count_error(&error);
         group.segment.abandon();
         if let Some(tail) = log.tail.take() {
             tail.segment.abandon();
@@ -74,15 +75,16 @@ impl Partition {
         if log.fault_count != faults || log.state != State::ReadWrite {
             return true;
         }
-        if result.is_err() {
-            self.try_again(log);
+        if let Err(error) = result {
+            self.try_again(log, &error);
         }
         true
     }
 
-    fn try_again(&self, log: &mut Log) {
+    fn try_again(&self, log: &mut Log, error: &Error) {
         let Some(mut trouble) = log.trouble.take() else { return };
-        log.counters.errors += 1;
+        self.count_error(error);
+        self.disk_counts.note_heal(HealedBy::Call, false);
         let now = self.host.now();
         let end = trouble.since + self.patience(trouble.error.cause(), trouble.at_stake);
         if now >= end {
@@ -107,7 +109,7 @@ impl Partition {
         let end = self.host.now() + patience;
         let mut pause = FIRST_PAUSE;
         while !patience.is_zero() {
-            let healed = self.operation.try_lock().is_some_and(|_operation| self.attempt(false).is_ok());
+            let healed = self.operation.try_lock().is_some_and(|_operation| self.attempt(HealedBy::Call).is_ok());
             if healed {
                 let faults = self.log.lock().fault_count;
                 match call() {
@@ -135,8 +137,8 @@ impl Partition {
     /// A fault that another file may make good: the owner hears of it before that is tried, which takes as long as the disk does. Says
     /// nothing where the owner knows already that there is something wrong. True if `tell_end_of_trouble` is to follow a success.
     pub(super) fn tell_before_retry(&self, error: &Error) -> bool {
-        let mut log = self.log.lock();
-        log.counters.errors += 1;
+        let log = self.log.lock();
+        self.count_error(error);
         let known = log.trouble.is_some() || log.put_off.is_some();
         let news = matches!(log.state, State::ReadWrite | State::ReadOnly) && !known;
         if news {
@@ -145,8 +147,8 @@ impl Partition {
         news
     }
 
-    pub(super) fn tell_end_of_trouble(&self, log: &mut Log) {
-        log.counters.heals += 1;
+    pub(super) fn tell_end_of_trouble(&self, log: &Log) {
+        self.count_heal(HealedBy::Call);
         let healed = Error::new(Status::Ok, Op::Recover, "");
         self.tell(log, Cause::None, &healed);
     }

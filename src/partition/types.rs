@@ -143,6 +143,11 @@ pub enum State {
     Closed = 5,
 }
 
+impl State {
+    pub(crate) const ALL: [State; 5] =
+        [State::ReadWrite, State::ReadOnly, State::Unavailable, State::Recovering, State::Closed];
+}
+
 /// Raft's hard state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HardState {

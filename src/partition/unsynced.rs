@@ -66,9 +66,7 @@ impl Partition {
             self.switch_segment(&mut log, need, !replaces);
         }
         self.write_records(&mut log, RecordType::Entry, entries, sums)?;
-        log.counters.appends += 1;
-        log.counters.entries += entries.len() as u64;
-        log.counters.bytes += entries.iter().map(|e| e.data.len() as u64).sum::<u64>();
+        self.counts.add_append(entries);
         log.last_append = self.host.now();
         Ok(())
     }

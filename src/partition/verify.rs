@@ -6,6 +6,7 @@ use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::io::Access;
 use crate::segment::{read_records, ReadError};
+use std::sync::atomic::Ordering;
 
 impl Partition {
     /// Reads all entries past the page cache and checks them. Damage is reported, latches nothing, and shows in `status`.
@@ -68,6 +69,7 @@ impl Partition {
             return;
         }
         report.bad_records += bad.1 - bad.0 + 1;
+        self.disk_counts.checks_failed.fetch_add(bad.1 - bad.0 + 1, Ordering::Relaxed);
         report.bad = (if report.bad.0 == 0 { bad.0 } else { report.bad.0 }, bad.1);
         note_damage(&mut log, bad);
         self.tell(&log, Cause::Damage, &Error::new(Status::Damaged, Op::Verify, "").range(bad.0, bad.1));

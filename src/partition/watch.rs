@@ -1,5 +1,6 @@
 //! What of a partition is watched while the kernel has it, and what becomes of an operation that does not come back.
 
+use super::counts::Count;
 use super::log::Log;
 use super::types::State;
 use super::Partition;
@@ -43,8 +44,8 @@ impl Partition {
     /// A call has been in the kernel for longer than `slow_disk_ms`. The state stays; `first` of an episode is told as an event.
     /// False if the partition's lock was not to be had.
     pub fn call_is_slow(&self, code: u8, first: bool) -> bool {
-        let Some(mut log) = self.log.try_lock_for(WATCHDOG_PATIENCE) else { return false };
-        log.counters.slow_operations += 1;
+        let Some(log) = self.log.try_lock_for(WATCHDOG_PATIENCE) else { return false };
+        self.counts.add(Count::SlowOperations, 1);
         if first && log.state != State::Closed {
             self.tell(&log, Cause::Stalled, &Error::new(Status::Stalled, op_of(code), ""));
         }

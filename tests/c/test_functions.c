@@ -176,6 +176,20 @@ static void test_reopen(bulkhead_engine e, const bulkhead_partition_config *conf
   STATUS(BULKHEAD_OK, bulkhead_partition_close(p, &err));
 }
 
+static void test_metrics(bulkhead_engine e) {
+  static char text[1 << 17];
+  size_t needed = 0, again = 0;
+
+  STATUS(BULKHEAD_BUFFER_TOO_SMALL, bulkhead_metrics_text(e, NULL, 0, &needed, &err));
+  CHECK(needed > 1000);
+  STATUS(BULKHEAD_OK, bulkhead_metrics_text(e, text, sizeof text, &again, &err));
+  CHECK(again == strlen(text) + 1);
+  CHECK(strncmp(text, "# HELP bulkhead_build_info ", 27) == 0);
+  /* What the partitions counted that are closed by now. */
+  CHECK(strstr(text, "\nbulkhead_appends_total{disk=") != NULL);
+  STATUS(BULKHEAD_INVALID_ARGUMENT, bulkhead_metrics_text(e, text, sizeof text, NULL, &err));
+}
+
 int main(int argc, char **argv) {
   static const uint32_t modes[] = {BULKHEAD_MODE_NONE, BULKHEAD_MODE_SYNC, BULKHEAD_MODE_INTERVAL};
   bulkhead_engine e = 0;
@@ -200,6 +214,7 @@ int main(int argc, char **argv) {
     test_reopen(e, &config);
   }
   CHECK(i == 3);
+  test_metrics(e);
   STATUS(BULKHEAD_OK, bulkhead_engine_close(e, &err));
   check_finish();
 }

@@ -80,7 +80,7 @@ impl PartitionCounts {
         place.store(place.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
-    pub(super) fn add_append(&self, entries: &[EntryRef<'_>]) {
+    pub(crate) fn add_append(&self, entries: &[EntryRef<'_>]) {
         self.add(Count::Appends, 1);
         self.add(Count::Entries, entries.len() as u64);
         self.add(Count::Bytes, entries.iter().map(|e| e.data.len() as u64).sum());

@@ -111,7 +111,7 @@ impl Op {
 
 impl Cause {
     /// By number.
-    pub(crate) const ALL: [Cause; 9] = [
+    pub(crate) const ALL: [Cause; 11] = [
         Cause::None,
         Cause::NoSpace,
         Cause::IoError,
@@ -121,6 +121,8 @@ impl Cause {
         Cause::Damage,
         Cause::Resource,
         Cause::LostEntries,
+        Cause::UntestedFilesystem,
+        Cause::VolatileFilesystem,
     ];
 
     /// The status that calls get from a partition latched by this cause.

@@ -44,7 +44,7 @@ var table = []row{
 	{"bulkhead_flush_queue_partitions", gauge, []string{"disk", "device"},
 		"Partitions that wait for a flushing thread."},
 	{"bulkhead_threads", gauge, []string{"disk", "device", "pool", "state"},
-		"Threads that flush and that keep house, by what they do; hanging ones wait for the kernel for a partition that is latched."},
+		"Threads that flush and that keep house, by what they do; another one may have the place of those that are replaced: the rest overtake them, or they hang."},
 	{"bulkhead_reads_total", counter, []string{"disk", "device"},
 		"Reads of a range of entries."},
 	{"bulkhead_read_entries_total", counter, []string{"disk", "device", "source"},

@@ -187,8 +187,8 @@ impl Pool {
 
     pub fn levels(&self) -> PoolLevels {
         let state = self.state.lock();
-        let hanging = state.hanging();
-        PoolLevels { waiting: state.ready.len(), idle: state.idle, busy: state.busy.len() - hanging, hanging }
+        let replaced = state.replaced();
+        PoolLevels { waiting: state.ready.len(), idle: state.idle, busy: state.busy.len() - replaced, replaced }
     }
 
     /// No further work; the threads end. What waited is let go.

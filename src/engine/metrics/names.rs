@@ -32,6 +32,8 @@ pub fn cause(cause: Cause) -> &'static str {
         Cause::Damage => "damage",
         Cause::Resource => "resource",
         Cause::LostEntries => "lost_entries",
+        Cause::UntestedFilesystem => "untested_filesystem",
+        Cause::VolatileFilesystem => "volatile_filesystem",
     }
 }
 

@@ -62,7 +62,7 @@ pub struct PoolLevels {
     pub waiting: usize,
     pub idle: usize,
     pub busy: usize,
-    pub hanging: usize,
+    pub replaced: usize,
 }
 
 /// Never waits for a disk, nor for a call that does.
@@ -173,7 +173,7 @@ impl Out {
         for (pool, threads) in [("flush", levels.flush), ("keep", levels.keep)] {
             self.number(Metric::Threads, &[pool, "idle"], threads.idle as u64);
             self.number(Metric::Threads, &[pool, "busy"], threads.busy as u64);
-            self.number(Metric::Threads, &[pool, "hanging"], threads.hanging as u64);
+            self.number(Metric::Threads, &[pool, "replaced"], threads.replaced as u64);
         }
     }
 
@@ -202,7 +202,10 @@ impl Out {
         for (op, cause, errno, n) in disk.counts.errors() {
             self.number(Metric::Errors, &[names::op(op), names::cause(cause), &names::errno(errno)], n);
         }
-        for cause in Cause::ALL.into_iter().filter(|cause| *cause != Cause::None) {
+        // Those that only warn latch nothing.
+        let warns =
+            |cause: &Cause| matches!(cause, Cause::None | Cause::UntestedFilesystem | Cause::VolatileFilesystem);
+        for cause in Cause::ALL.into_iter().filter(|cause| !warns(cause)) {
             self.number(Metric::Faults, &[names::cause(cause)], disk.counts.faults(cause));
         }
         for (name, by) in [("call", HealedBy::Call), ("probe", HealedBy::Probe), ("owner", HealedBy::Owner)] {

@@ -80,7 +80,7 @@ metrics! {
     FlushQueue Gauge "bulkhead_flush_queue_partitions" ["disk" "device"]
         "Partitions that wait for a flushing thread."
     Threads Gauge "bulkhead_threads" ["disk" "device" "pool" "state"]
-        "Threads that flush and that keep house, by what they do; hanging ones wait for the kernel for a partition that is latched."
+        "Threads that flush and that keep house, by what they do; another one may have the place of those that are replaced: the rest overtake them, or they hang."
 
     Reads Counter "bulkhead_reads_total" ["disk" "device"]
         "Reads of a range of entries."

@@ -120,10 +120,10 @@ fn at_most_eight_files_with_bad_blocks_are_kept_and_the_next_opening_removes_the
         let disk = SimDisk::new(3);
         let (engine, p, _) = start(&disk, mode, true, OpKind::Write, libc::EIO);
         let bad = || disk.files("/p1").iter().filter(|f| f.contains("/bad-")).count();
-        for _ in 0..60 {
+        for _ in 0..600 {
             engine.pass_time(Duration::from_secs(1));
         }
-        assert!(disk.faults_fired() > 12, "{mode:?}: {}", disk.faults_fired());
+        assert!(disk.faults_fired() > 10, "{mode:?}: {}", disk.faults_fired());
         assert_eq!(bad(), 8, "{mode:?}: {:?}", disk.files("/p1"));
         disk.clear_faults();
         p.close().unwrap();

@@ -166,8 +166,9 @@ func TestKilledProcess(t *testing.T) {
 }
 
 func TestLoadReports(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "p7") // before start: it is removed after the process has ended
 	p := start(t, "bulkhead", "sync")
-	p.must("open 7 %s", filepath.Join(t.TempDir(), "p7"))
+	p.must("open 7 %s", dir)
 	p.must("load 7 100 60 0")
 	time.Sleep(50 * time.Millisecond)
 	r := p.must("loadstop 7")

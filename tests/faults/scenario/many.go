@@ -142,8 +142,20 @@ func runOneDamaged(e *Env) string {
 	return line
 }
 
-// openAll opens them all in a new process, all at once.
-func (e *Env) openAll(ledgers []*Ledger) (time.Duration, []driver.Reply) {
+// openAll opens them all, all at once, a few times. It gives the shortest time: what a busy machine adds says nothing.
+func (e *Env) openAll(ledgers []*Ledger) (shortest time.Duration, states []driver.Reply) {
+	for try := 0; try < 3; try++ {
+		took, answers := e.openAllOnce(ledgers)
+		if shortest == 0 || took < shortest {
+			shortest = took
+		}
+		states = answers
+	}
+	return shortest, states
+}
+
+// openAllOnce opens them in a new process.
+func (e *Env) openAllOnce(ledgers []*Ledger) (time.Duration, []driver.Reply) {
 	o := e.Start()
 	o.Do(0, "events") // it runs
 	begin := time.Now()

@@ -46,7 +46,7 @@ var explanations = []explanation{
 	{"raft-engine", "f20-power-cut f19-crash-states", "lost",
 		"in mode none Engine::sync is the way to make entries durable, and it returns without a sync: it writes an empty batch, and write " +
 			"returns early for that (its issue 395, mended but not released; strace shows no fdatasync)"},
-	{"cubefs etcd raft-wal raft-engine", "f12-last-record", "lost",
+	{"cubefs", "f12-last-record", "lost",
 		"a last record that does not check is taken for a torn end and cut without a word"},
 	{"cubefs", "f14-flipped-bit f17-hard-state-block", "lost",
 		"META has one copy and no checksum: what is read from it is taken for the vote"},

@@ -56,8 +56,13 @@ fn f25_random_histories() {
         (None, None) => run_many(base, Amount::Count(1000), false),
     };
     println!(
-        "{} runs ({} steps, {} restarts) in {:.1?}, none with a violation; seeds from base {base:#x}",
-        totals.runs, totals.steps, totals.restarts, totals.elapsed
+        "How many histories had what:\n{}\n{} histories ({} steps, {} restarts) in {:.1?}, {:.0} per second, 0 violations; seeds from base {base:#x}",
+        totals.table(),
+        totals.runs,
+        totals.steps,
+        totals.restarts,
+        totals.elapsed,
+        totals.runs as f64 / totals.elapsed.as_secs_f64()
     );
 }
 

@@ -13,6 +13,7 @@ impl World {
     pub fn take(&self, step: &Step) -> Verdict {
         self.tell(|| step.to_string());
         let n = step.part;
+        self.saw("step", step.action.name());
         match &step.action {
             Action::Work(pieces) => self.work(*pieces),
             Action::Time(time) => self.pass_time(*time),
@@ -319,6 +320,7 @@ impl World {
                 Err(format!("{} answers {e}, the first error was {first}", self.parts[n].borrow().path))
             }
             (Err(_), None) if state == State::ReadWrite => {
+                self.saw("found", "healed within the call");
                 // Healed within the call: what had failed is there or not, what was acknowledged is.
                 self.settle(n)?;
                 self.judge(n).map(drop)

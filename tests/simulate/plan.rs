@@ -87,6 +87,36 @@ pub enum Action {
     Crash(Crash),
 }
 
+impl Action {
+    /// For the count of what histories had.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Action::Append(batch) | Action::Submit(batch) if batch.replaces > 0 => "append that replaces",
+            Action::Append(_) => "append",
+            Action::Submit(_) => "submit",
+            Action::HardState { .. } => "hard state",
+            Action::Compact(_) => "compact",
+            Action::Reset(_) => "reset",
+            Action::Sync => "sync",
+            Action::Read => "read",
+            Action::Verify => "verify",
+            Action::Reopen => "reopen",
+            Action::Recover => "recover",
+            Action::Work(_) | Action::Time(_) => "background work",
+            Action::Inject(_) => "fault",
+            Action::Lie(_) => "lie",
+            Action::FlipBit(_) => "flipped bit",
+            Action::Unreadable(_) => "unreadable sector",
+            Action::Unwritable(_) => "unwritable sector",
+            Action::DropCaches => "page cache dropped",
+            Action::Full(_) => "full disk",
+            Action::SpaceBack | Action::ClearFaults | Action::Mend => "end of faults",
+            Action::PowerCutAt(_) => "power cut to come",
+            Action::Crash(_) => "crash",
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Index of the partition it is about.

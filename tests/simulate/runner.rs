@@ -1,5 +1,6 @@
 //! Runs many histories on all cores, tells how far it is, and reports the first violation as something to read and to repeat.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,10 +8,11 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bulkhead::io::sim::mix;
+use bulkhead::Mode;
 
 use super::plan::History;
 use super::shrink::shrink;
-use super::world::play;
+use super::world::{play, World};
 use crate::support::tail_of_log;
 
 /// A history that takes longer than this hangs.
@@ -30,6 +32,38 @@ pub struct Totals {
     pub steps: u64,
     pub restarts: u64,
     pub elapsed: Duration,
+    /// How many histories had what.
+    pub seen: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+impl Totals {
+    fn add(&mut self, history: &History, world: &World) {
+        // Counts only if something went wrong in it and a restart was judged.
+        self.runs += u64::from(world.troubles.get() > 0 && world.restarts.get() > 0);
+        self.steps += history.steps.len() as u64;
+        self.restarts += world.restarts.get();
+        let parts = match history.modes.len() {
+            1 => "1",
+            2..=5 => "2 to 5",
+            _ => "16",
+        };
+        let modes = [(Mode::Sync, "sync"), (Mode::None, "none"), (Mode::Interval, "interval")];
+        let modes = modes.iter().filter(|m| history.modes.contains(&m.0)).map(|m| ("a partition in mode", m.1));
+        let heals = if history.heals { "on" } else { "off" };
+        let shape = [("partitions", parts), ("healing by itself", heals)];
+        for what in world.seen().into_iter().chain(modes).chain(shape) {
+            *self.seen.entry(what).or_default() += 1;
+        }
+    }
+
+    /// One line for each thing, with its kinds and how many histories had them.
+    pub fn table(&self) -> String {
+        let mut rows: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for ((what, how), count) in &self.seen {
+            rows.entry(what).or_default().push(format!("{how} {count}"));
+        }
+        rows.iter().map(|(what, kinds)| format!("{what:>29} | {}\n", kinds.join(", "))).collect()
+    }
 }
 
 /// Runs histories with seeds that follow from `base`. Panics with the report at the first violation.
@@ -62,11 +96,7 @@ pub fn run_many(base: u64, amount: Amount, shows_progress: bool) -> Totals {
                     stop.store(true, Ordering::Relaxed);
                     continue;
                 }
-                let mut totals = totals.lock().unwrap();
-                // Counts only if something went wrong in it and a restart was judged.
-                totals.runs += u64::from(world.troubles.get() > 0 && world.restarts.get() > 0);
-                totals.steps += history.steps.len() as u64;
-                totals.restarts += world.restarts.get();
+                totals.lock().unwrap().add(&history, &world);
             });
         }
         watch(&current, &next, &totals, &stop, began, shows_progress);
@@ -100,7 +130,7 @@ fn watch(
             let runs = totals.lock().unwrap().runs;
             let rate = runs as f64 / began.elapsed().as_secs_f64();
             let violations = u64::from(stop.load(Ordering::Relaxed));
-            eprint!("\r{runs} runs, {rate:.0} per second, {violations} violations    ");
+            eprint!("\r{runs} histories, {rate:.0} per second, {violations} violations    ");
             let _ = std::io::stderr().flush();
         }
         if done {

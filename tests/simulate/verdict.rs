@@ -40,6 +40,7 @@ impl World {
             }
         };
         if healed {
+            self.saw("found", "healed");
             self.tell(|| format!("      {} is ReadWrite again", self.parts[n].borrow().path));
             self.judge(n)?;
         }
@@ -106,6 +107,9 @@ impl World {
         let status = handle.status();
         let damage =
             failed.is_some() || status.state != State::ReadWrite || status.damaged.2 > 0 || status.lost != (0, 0);
+        if damage {
+            self.saw("found", "damage that is reported");
+        }
         let told = damage || [status.maybe_acknowledged, status.unsynced].iter().any(|r| *r != (0, 0));
         let there = |e: &&Arc<Entry>| e.index <= status.compaction_index || found.iter().any(|f| *f == ***e);
         // A lie that no flush has followed yet may have taken what would tell of it.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead::io::sim::{mix, Crash, SimDisk};
+use bulkhead::io::sim::{mix, Crash, Seen, SimDisk};
 use bulkhead::{Engine, EngineConfig, Error, Mode, Op, Partition, State, Status};
 
 use super::plan::{Action, History, Step};
@@ -54,6 +54,8 @@ pub struct World {
     /// Faults, full disks and crashes that took place, and restarts that were judged: a history without them proves nothing.
     pub troubles: Cell<u64>,
     pub restarts: Cell<u64>,
+    /// What took place, each once.
+    seen: RefCell<Seen>,
 }
 
 pub type Verdict<T = ()> = Result<T, String>;
@@ -109,6 +111,7 @@ pub fn play(history: &Rc<History>, tells: bool) -> (Verdict, Rc<World>) {
         story: tells.then(RefCell::default),
         troubles: Cell::default(),
         restarts: Cell::default(),
+        seen: RefCell::default(),
     });
     CURRENT.with(|w| *w.borrow_mut() = Some(world.clone()));
     let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
@@ -174,6 +177,17 @@ impl World {
         self.violation.borrow_mut().get_or_insert(what);
     }
 
+    pub fn saw(&self, what: &'static str, how: &'static str) {
+        self.seen.borrow_mut().insert((what, how));
+    }
+
+    /// What took place in this history, on the disk and above it.
+    pub fn seen(&self) -> Seen {
+        let mut all = self.disk().seen();
+        all.append(&mut self.seen.borrow_mut());
+        all
+    }
+
     pub fn trouble(&self) {
         self.troubles.set(self.troubles.get() + 1);
     }
@@ -190,6 +204,7 @@ impl World {
         if !self.fits_in(step) {
             return;
         }
+        self.saw("step", "in the middle of an operation");
         self.nested.set(true);
         let result = self.take(step);
         self.nested.set(false);
@@ -341,6 +356,7 @@ impl World {
         }
         self.ahead.borrow_mut().clear();
         self.quiet.set(true);
+        self.saw("restart after", if how == Crash::Process { "kill" } else { "power cut" });
         if self.disk().is_dead() || self.disk().faults_fired() > 0 {
             self.trouble();
         }
@@ -370,6 +386,7 @@ impl World {
         if let Some(handle) = handle {
             let _ = catch_unwind(AssertUnwindSafe(|| handle.close()));
         }
+        self.saw("found", "a loss that is reported");
         let mode = self.history.modes[n];
         // A lie that is still to come hits the new one.
         let tainted = self.parts[n].borrow().tainted && !self.disk().is_calm();

@@ -288,7 +288,11 @@ fn random_action(dice: &mut Dice, part: u64, parts: u64, kind: &Kind) -> Action 
         roll = roll.wrapping_sub(w.1);
         hit
     });
-    match drawn.map_or(Class::Append, |w| w.0) {
+    action_of(drawn.map_or(Class::Append, |w| w.0), dice, part, parts, kind)
+}
+
+fn action_of(class: Class, dice: &mut Dice, part: u64, parts: u64, kind: &Kind) -> Action {
+    match class {
         Class::Append => Action::Append(random_batch(dice, kind)),
         Class::Submit => Action::Submit(random_batch(dice, kind)),
         Class::HardState => Action::HardState {
@@ -333,6 +337,14 @@ struct Kind {
     weights: Vec<(Class, u64)>,
 }
 
+/// What goes wrong on purpose in half of the lives of a history that has it at all, whatever its weights.
+const TROUBLES: [(fn(&Kind) -> bool, Class); 4] = [
+    (|kind| kind.faults, Class::Fault),
+    (|kind| kind.lies, Class::Lie),
+    (|kind| kind.lies, Class::Tamper),
+    (|kind| kind.full, Class::Full),
+];
+
 impl History {
     pub fn from_seed(seed: u64) -> History {
         let dice = &mut Dice::new(seed);
@@ -350,8 +362,8 @@ impl History {
         };
         let lives = 1 + dice.roll(3);
         let mut kind = Kind {
-            faults: !dice.one_in(8),
-            lies: dice.one_in(4),
+            faults: !dice.one_in(5),
+            lies: dice.one_in(3),
             full: dice.one_in(3),
             long: length > 100,
             fills: dice.one_in(8),
@@ -362,6 +374,7 @@ impl History {
         kind.weights = random_weights(dice, &kind);
         let mut steps = Vec::new();
         for _ in 0..lives {
+            let begin = steps.len();
             for _ in 0..1 + dice.roll(length / lives) {
                 let part = dice.roll(parts);
                 let action = random_action(dice, part, parts, &kind);
@@ -371,8 +384,17 @@ impl History {
             if dice.one_in(3) {
                 steps.push(Step { part: 0, action: Action::Mend, during: None });
             }
+            for (_, class) in TROUBLES.iter().filter(|(allowed, _)| allowed(&kind)) {
+                if dice.one_in(2) {
+                    let part = dice.roll(parts);
+                    let action = action_of(*class, dice, part, parts, &kind);
+                    // Early in this life: something has to come after it.
+                    let at = begin + dice.roll((steps.len() - begin) as u64 / 2 + 1) as usize;
+                    steps.insert(at, Step { part: part as usize, action, during: None });
+                }
+            }
             if dice.one_in(2) {
-                let at = dice.roll(steps.len() as u64 + 1) as usize;
+                let at = begin + dice.roll((steps.len() - begin) as u64 + 1) as usize;
                 let ahead = 1 + dice.roll(40);
                 steps.insert(at, Step { part: 0, action: Action::PowerCutAt(ahead), during: None });
             }

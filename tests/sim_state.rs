@@ -54,6 +54,22 @@ fn f18_a_vote_that_an_open_shows_survives_a_power_cut() {
     }
 }
 
+/// Found by a random history: the root was there, by a rename that no sync of the directory had made durable.
+#[test]
+fn f18_a_vote_survives_a_power_cut_after_a_first_open_that_failed() {
+    for mode in MODES {
+        let disk = SimDisk::new(1);
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::SyncDir).path("/p1").once());
+        assert_ne!(state(&open(&engine(&disk), "/p1", 1, mode)), State::ReadWrite);
+        let engine = engine(&disk);
+        let p = reopen(&engine, "/p1", 1, mode);
+        p.set_hard_state(hard(1, 2, 0)).unwrap();
+        let engine = support::engine(&disk.crash(Crash::PowerNothing));
+        let found = reopen(&engine, "/p1", 1, mode).hard_state().unwrap();
+        assert_eq!((found.term, found.vote), (1, 2), "{mode:?}");
+    }
+}
+
 #[test]
 fn f18_a_commit_alone_costs_no_flush_and_rides_with_the_next_write() {
     for mode in MODES {

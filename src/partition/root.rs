@@ -24,6 +24,8 @@ pub(super) struct RootWriter {
     pub generation: u64,
     /// An operation on the file failed or has not ended: the next write makes a new file.
     pub broken: bool,
+    /// The file's name is known to be durable. What an open finds may have been put in place by a rename that nobody has synced.
+    named: bool,
     buf: AlignedBuf,
 }
 
@@ -42,6 +44,14 @@ impl RootWriter {
         self.buf.extend_from_slice(&bytes);
         let file = dir.open(ROOT_NAME, Access::Durable)?;
         write_durable_at(&*file, &self.buf, offset)?;
+        self.sync_name(dir)
+    }
+
+    fn sync_name(&mut self, dir: &dyn Dir) -> io::Result<()> {
+        if !self.named {
+            dir.sync()?;
+        }
+        self.named = true;
         self.broken = false;
         Ok(())
     }
@@ -65,10 +75,9 @@ impl RootWriter {
             }
             (fresh, _) => fresh?,
         }
+        self.named = false;
         dir.rename(NEW_ROOT_NAME, ROOT_NAME)?;
-        dir.sync()?;
-        self.broken = false;
-        Ok(())
+        self.sync_name(dir)
     }
 
     /// Both pairs where they are, one after the other: this takes no space.

@@ -4,7 +4,7 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 
-.PHONY: help tools lib test test-rust test-c test-go demo bench-quick bench bench-faults simulate test-faults test-datanode compare-faults check \
+.PHONY: help tools lib command test test-rust test-c test-go demo bench-quick bench bench-faults simulate test-faults test-datanode compare-faults check \
 	cluster cluster-stop cluster-demo cluster-short cluster-bench check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
 
 help:
@@ -22,13 +22,14 @@ help:
 	@echo 'make cluster-bench  random overwrites through its mount (B10)'
 	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'
 	@echo 'make check-deep   short runs of the seven below, with a summary'
-	@echo 'make fuzz         SECONDS=n TARGETS=... inputs from libFuzzer: format, scan, directory, calls of the C ABI'
+	@echo 'make fuzz         SECONDS=n TARGETS=... inputs from libFuzzer: format, scan, directory, calls of the C ABI, cubefs'
 	@echo 'make shuttle      BULKHEAD_SCHEDULES=n orders of the threads: group commit, handle table'
 	@echo 'make asan, tsan   address and thread sanitizer: Rust, C and Go tests (FULL=full: all of them)'
 	@echo 'make ubsan        the undefined-behaviour sanitizer over the C programs'
 	@echo 'make valgrind     memcheck over format and C ABI tests (FULL=full: the C programs, too)'
 	@echo 'make miri         the interpreter over the unit tests without system calls; needs a nightly compiler'
 	@echo 'make lib          the static and the shared library in target/release'
+	@echo 'make command      the bulkhead command in target/release'
 	@echo 'make clean        remove what was built'
 
 tools:
@@ -37,11 +38,15 @@ tools:
 lib: tools
 	$(CARGO) build --release
 
+command: tools
+	$(CARGO) build --release -p bulkhead-command
+
 test: test-rust test-c test-go
 	@echo 'make test: Rust, C and Go tests passed'
 
 test-rust: tools
 	$(CARGO) test --features testing
+	$(CARGO) test -p bulkhead-command
 
 test-c: lib
 	sh tests/c/run.sh
@@ -97,8 +102,9 @@ cluster-bench: lib
 	sh tests/cluster/run.sh bench
 
 check: lib
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets --features testing -- -D warnings
+	$(CARGO) clippy -p bulkhead-command --all-targets -- -D warnings
 	sh tests/c/symbols.sh
 	sh tests/go_check.sh
 

@@ -29,5 +29,5 @@ pub use engine::{
 pub use error::{errno_of, Cause, Error, Op, Result, Status};
 pub use partition::{
     Counters, Disposition, Entry, EntryRef, HardState, Mode, Partition, PartitionConfig, PartitionStatus, State,
-    VerifyReport,
+    Survey, SurveyedSegment, VerifyReport,
 };

@@ -159,7 +159,7 @@ pub(super) fn refuse_damage(report: &Report) -> Result<()> {
     };
     let more = report.findings.iter().filter(|f| f.damage).count() - 1;
     let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
-    let message = format!("{} at {}: {}{more}; nothing was changed", damage.file, damage.offset, damage.message);
+    let message = format!("{} at byte {}: {}{more}; nothing was changed", damage.file, damage.offset, damage.message);
     Err(Error::new(status, Op::Import, message).range(damage.range.0, damage.range.1))
 }
 

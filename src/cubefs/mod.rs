@@ -93,6 +93,11 @@ impl<'a> Conversion<'a> {
         })
     }
 
+    /// Says whose the directory is, by its names alone.
+    pub fn shape(&self) -> Result<Shape> {
+        self.named(|| switch::shape(&*self.open()?))
+    }
+
     fn open(&self) -> Result<Arc<dyn Dir>> {
         self.engine
             .storage()

@@ -114,7 +114,7 @@ impl<'a> Scan<'a> {
         let missing = self.seen && name.first > first;
         if missing {
             let kind = if gap { FindingKind::MissingFile } else { FindingKind::MissingEntries };
-            let message = format!("entries {first} to {last} are in no file; the one before this is {before}");
+            let message = format!("{} in no file; the one before this is {before}", are(first, last));
             let cubefs = "opens the directory; the first read of these entries ends the raft group";
             let mut finding = Finding { damage: true, range: (first, last), ..self.finding(kind, 0, message, cubefs) };
             if let Some((file, offset, bytes)) = junk {
@@ -307,7 +307,7 @@ impl<'a> Scan<'a> {
         finding.damage = end > self.meta.compaction_index;
         finding.message = match (finding.damage, end >= first) {
             (false, _) => "bytes that are no record, in the part that is compacted".into(),
-            (true, true) => format!("bytes that are no record where entries {first} to {end} should be, and {what}"),
+            (true, true) => format!("bytes that are no record where {} should be, and {what}", span(first, end)),
             (true, false) => format!("bytes that are no record behind entry {}, and {what}", self.last.0),
         };
         self.find(finding);
@@ -315,6 +315,19 @@ impl<'a> Scan<'a> {
         self.seen = true;
         Ok(next)
     }
+}
+
+fn span(first: u64, last: u64) -> String {
+    if first == last {
+        format!("entry {first}")
+    } else {
+        format!("entries {first} to {last}")
+    }
+}
+
+/// `entry 7 is`, `entries 7 to 9 are`.
+pub(super) fn are(first: u64, last: u64) -> String {
+    format!("{} {}", span(first, last), if first == last { "is" } else { "are" })
 }
 
 /// What CubeFS does with bad bytes in its last file.

@@ -1,7 +1,7 @@
 //! What follows from META and the log together.
 
 use super::report::{Finding, FindingKind};
-use super::scan::{Scan, SEALED};
+use super::scan::{are, Scan, SEALED};
 use super::source::Source;
 use crate::format::cubefs::{Entry, META_BYTES, META_NAME};
 use crate::format::MAX_COUNTER;
@@ -32,7 +32,7 @@ pub(super) fn check_order(scan: &mut Scan<'_>, entry: &Entry<'_>, offset: u64) {
     } else if index < next {
         (FindingKind::OutOfOrder, (index, index), format!("entry {index} follows entry {}", scan.last.0))
     } else if index > missing {
-        let message = format!("entries {missing} to {} are in no file", index - 1);
+        let message = format!("{} in no file", are(missing, index - 1));
         (FindingKind::MissingEntries, (missing, index - 1), message)
     } else if term < before {
         let message = format!("entry {index} has term {term}, what is before it {before}");

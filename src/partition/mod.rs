@@ -21,6 +21,7 @@ mod rescue;
 mod rewrite;
 mod root;
 mod status;
+mod survey;
 mod trouble;
 mod types;
 mod unsynced;
@@ -32,6 +33,7 @@ pub use open::{open_dir, path_error};
 pub use orphan::Orphan;
 pub use recovery::CUBEFS_IMPORT;
 pub use root::ROOT_NAME;
+pub use survey::{Survey, SurveyedSegment};
 pub use types::{
     Completion, Counters, Disposition, EngineConfig, Entry, EntryRef, Event, HardState, Mode, PartitionConfig,
     PartitionStatus, State, VerifyReport,

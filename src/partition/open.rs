@@ -397,7 +397,7 @@ fn watched_calls(partition: &Weak<Partition>, host: &Arc<dyn Host>) -> Arc<Calls
 }
 
 /// The chain as the view of the log: every part ends before the next newer one begins.
-fn live_parts(found: &Found) -> Vec<Live> {
+pub(super) fn live_parts(found: &Found) -> Vec<Live> {
     let mut parts: Vec<Live> = Vec::new();
     let mut upper = found.last.0;
     for link in found.chain.iter().rev() {

@@ -115,12 +115,14 @@ pub const CUBEFS_IMPORT: &str = "cubefs-import";
 
 /// A second log beside one of CubeFS's, or beside an import that was cut short, would be a log with vote 0 that the group never had.
 fn needs_import(dir: &dyn Dir, names: &[String]) -> Result<()> {
-    let import = names.iter().any(|n| n == CUBEFS_IMPORT || n == "bulkhead-original");
-    let log = names.iter().any(|n| LogName::parse(n).is_some());
-    let message = match (import, log || (names.iter().any(|n| n == META_NAME) && dir.subdir(META_NAME).is_err())) {
-        (true, _) => "an import or export was cut short here; import the directory to finish it",
-        (false, true) => "the directory holds a CubeFS log; import it first",
-        (false, false) => return Ok(()),
+    let has = |name: &str| names.iter().any(|n| n == name);
+    let meta_is_file = has(META_NAME) && dir.subdir(META_NAME).is_err();
+    let message = if meta_is_file || (!has(META_NAME) && names.iter().any(|n| LogName::parse(n).is_some())) {
+        "the directory holds a CubeFS log; import it first"
+    } else if has(CUBEFS_IMPORT) || has("bulkhead-original") {
+        "an import or export was cut short here; import the directory to finish it"
+    } else {
+        return Ok(());
     };
     Err(Error::new(Status::NeedsImport, Op::Open, message))
 }

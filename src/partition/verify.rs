@@ -1,11 +1,12 @@
 //! Verify: reads every live entry from the medium and checks it.
 
+use super::log::Live;
 use super::read::note_damage;
 use super::types::{State, VerifyReport};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
-use crate::io::Access;
-use crate::segment::{read_records, ReadError};
+use crate::io::{Access, File};
+use crate::segment::{read_records, ReadError, Take};
 use std::sync::atomic::Ordering;
 
 impl Partition {
@@ -35,28 +36,12 @@ impl Partition {
             let file = dir
                 .open(&name, Access::ReadDirect)
                 .map_err(|e| self.io_error(Op::Verify, &e, "opening a segment", &name))?;
-            let mut next = part.first.max(compaction + 1);
-            while next <= part.last {
-                let mut cursor = part.segment.cursor(&*file, part.end);
-                let from =
-                    part.segment.index.lock().place(next).map_or(u64::from(part.segment.header.header_bytes), |p| p.1);
-                let result = read_records(&mut cursor, from, next, part.last, &mut |index, _, _, data| {
-                    report.entries += 1;
-                    report.bytes += data.len() as u64;
-                    next = index + 1;
-                    true
-                });
-                let last_bad = match result {
-                    Ok(_) => break,
-                    Err(ReadError::Damaged { first, next: behind }) => {
-                        next = first;
-                        behind.map_or(part.last, |good| (good - 1).min(part.last))
-                    }
-                    Err(ReadError::Io(_)) => next,
-                };
-                self.note_bad(&mut report, (next, last_bad));
-                next = last_bad + 1;
-            }
+            let bad = read_part(&*file, part, part.first.max(compaction + 1), &mut |_, _, _, data| {
+                report.entries += 1;
+                report.bytes += data.len() as u64;
+                true
+            });
+            bad.into_iter().for_each(|bad| self.note_bad(&mut report, bad));
         }
         Ok(report)
     }
@@ -74,4 +59,30 @@ impl Partition {
         note_damage(&mut log, bad);
         self.tell(&log, Cause::Damage, &Error::new(Status::Damaged, Op::Verify, "").range(bad.0, bad.1));
     }
+}
+
+/// Hands the entries of one part of the log from `next` on to `take`, until it returns false. Returns what does not read back: first and last
+/// of each range.
+pub(super) fn read_part(file: &dyn File, part: &Live, mut next: u64, take: &mut Take<'_>) -> Vec<(u64, u64)> {
+    let mut bad = Vec::new();
+    while next <= part.last {
+        let mut cursor = part.segment.cursor(file, part.end);
+        let start = u64::from(part.segment.header.header_bytes);
+        let from = part.segment.index.lock().place(next).map_or(start, |p| p.1);
+        let result = read_records(&mut cursor, from, next, part.last, &mut |index, term, kind, data| {
+            next = index + 1;
+            take(index, term, kind, data)
+        });
+        let last_bad = match result {
+            Ok(_) => break,
+            Err(ReadError::Damaged { first, next: behind }) => {
+                next = first;
+                behind.map_or(part.last, |good| (good - 1).min(part.last))
+            }
+            Err(ReadError::Io(_)) => next,
+        };
+        bad.push((next, last_bad));
+        next = last_bad + 1;
+    }
+    bad
 }

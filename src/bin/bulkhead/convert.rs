@@ -1,0 +1,178 @@
+//! `bulkhead import` and `bulkhead export`.
+
+use crate::args;
+use crate::exit::Exit;
+use crate::{find, show};
+use bulkhead::cubefs::{Conversion, Inspection, Report, Shape};
+use bulkhead::io::real::RealStorage;
+use bulkhead::{Engine, Result, Survey};
+use serde_json::json;
+use std::path::Path;
+use std::time::Instant;
+
+pub fn import(args: &args::Import, json: bool) -> Result<Exit> {
+    let engine = find::engine()?;
+    let mut exit = Exit::Fine;
+    for path in &args.directories {
+        let done = import_one(&engine, args, path, json);
+        exit = exit.and(done.unwrap_or_else(|error| {
+            show::error(path, &error, json);
+            Exit::of(&error)
+        }));
+    }
+    engine.close().map(|()| exit)
+}
+
+fn import_one(engine: &Engine, args: &args::Import, path: &Path, json: bool) -> Result<Exit> {
+    let name = path.display();
+    let bar = show::bar(&name.to_string());
+    let tell = |now| show::tick(&bar, now);
+    let begun = Instant::now();
+    // A directory that is Bulkhead's already says itself whose it is.
+    let id = args.id.map_or_else(
+        || Survey::of(&RealStorage, path).map(|s| s.partition_id()).or_else(|_| find::id_of_name(path)),
+        Ok,
+    )?;
+    let conversion = Conversion::new(engine, path, id).known_index(args.known_index).progress(&tell);
+    if args.undo || args.discard_original {
+        let (what, done) = match args.undo {
+            true => ("undone", conversion.undo_import()),
+            false => ("discarded", conversion.discard_original()),
+        };
+        bar.finish_and_clear();
+        done?;
+        match (json, args.undo) {
+            (true, _) => println!("{}", json!({"path": name.to_string(), "done": what})),
+            (false, true) => println!("{name}: undone; the directory is CubeFS's, with its original files"),
+            (false, false) => println!("{name}: what was kept is removed"),
+        }
+        return Ok(Exit::Fine);
+    }
+    if args.check {
+        let found = conversion.inspect();
+        bar.finish_and_clear();
+        return Ok(checked(path, &found?, json));
+    }
+    let before = conversion.shape();
+    let found = conversion.import();
+    bar.finish_and_clear();
+    let found = found?;
+    if json {
+        println!("{}", inspection_json(path, &found, "imported"));
+    } else if before == Ok(Shape::Bulkhead) {
+        println!("{name}: is a Bulkhead directory already");
+    } else if before != Ok(Shape::Cubefs) {
+        println!("{name}: an import or export that was cut short is settled; the directory is Bulkhead's");
+    } else {
+        let report = &found.report;
+        println!("{name}: imported {}, {:.1} s", contents(report), begun.elapsed().as_secs_f64());
+        show::findings(&report.findings);
+        println!(
+            "  CubeFS's files are kept in cubefs-original: --undo brings them back, --discard-original removes them"
+        );
+    }
+    Ok(Exit::Fine)
+}
+
+fn contents(report: &Report) -> String {
+    let entries = show::count(report.entries, "entry", "entries");
+    let range = if report.entries == 0 {
+        String::new()
+    } else {
+        format!(" ({})", show::range((report.first_index, report.last_index)))
+    };
+    let files = show::count(report.files, "file", "files");
+    format!("{entries}{range}, {} in {files}", show::bytes(report.file_bytes))
+}
+
+/// What `--check` and `status` say of a CubeFS log.
+pub fn checked(path: &Path, found: &Inspection, json: bool) -> Exit {
+    let report = &found.report;
+    let exit = if report.damage().is_some() { Exit::Damage } else { Exit::Fine };
+    if json {
+        println!("{}", inspection_json(path, found, "checked"));
+        return exit;
+    }
+    let name = path.display();
+    match found.shape {
+        Shape::Cubefs => {
+            let verdict = if exit == Exit::Fine { "can be imported" } else { "is damaged and would not be imported" };
+            println!("{name}: a CubeFS log that {verdict}: {}", contents(report));
+            let hard = report.hard_state;
+            let (term, vote, commit) = (show::number(hard.term), show::number(hard.vote), show::number(hard.commit));
+            println!(
+                "  term {term}, vote {vote}, commit {commit}; compacted up to {} of term {}",
+                show::number(report.compaction_index),
+                report.compaction_term
+            );
+            show::findings(&report.findings);
+        }
+        Shape::Bulkhead if found.undoable => println!("{name}: a Bulkhead log; its import can be undone"),
+        Shape::Bulkhead if found.cubefs_original => {
+            println!("{name}: a Bulkhead log; it has changed since its import, the original is kept")
+        }
+        Shape::Bulkhead => println!("{name}: a Bulkhead log"),
+        Shape::Empty => println!("{name}: no log"),
+        Shape::Importing | Shape::Exporting => {
+            println!("{name}: an import or export was cut short; the next import settles it")
+        }
+        Shape::Unknown => println!("{name}: parts of a CubeFS log and of a Bulkhead log that no import leaves"),
+    }
+    exit
+}
+
+fn inspection_json(path: &Path, found: &Inspection, done: &str) -> serde_json::Value {
+    let r = &found.report;
+    json!({
+        "path": path.to_string_lossy(), "done": done, "shape": format!("{:?}", found.shape), "undoable": found.undoable,
+        "cubefs_original": found.cubefs_original, "bulkhead_original": found.bulkhead_original, "files": r.files, "file_bytes": r.file_bytes,
+        "entries": r.entries, "bytes": r.bytes, "first_index": r.first_index, "last_index": r.last_index, "last_term": r.last_term,
+        "term": r.hard_state.term, "vote": r.hard_state.vote, "commit": r.hard_state.commit, "compaction_index": r.compaction_index,
+        "compaction_term": r.compaction_term, "torn_bytes": r.torn_bytes, "findings": show::findings_json(&r.findings),
+    })
+}
+
+pub fn export(args: &args::Export, json: bool) -> Result<Exit> {
+    let engine = find::engine()?;
+    let path = &args.directory;
+    // An interrupted export has no root in its place; import settles that.
+    let id = Survey::of(&RealStorage, path).map(|s| s.partition_id());
+    let bar = show::bar(&path.display().to_string());
+    let tell = |now| show::tick(&bar, now);
+    let begun = Instant::now();
+    let result = id.and_then(|id| {
+        let conversion = Conversion::new(&engine, path, id).progress(&tell);
+        match &args.target {
+            Some(target) => conversion.export(target),
+            None => conversion.export_in_place(),
+        }
+    });
+    bar.finish_and_clear();
+    let exported = match result {
+        Ok(exported) => exported,
+        Err(error) => {
+            show::error(path, &error, json);
+            return Ok(Exit::of(&error));
+        }
+    };
+    let target = args.target.as_deref().unwrap_or(path).display().to_string();
+    if json {
+        println!(
+            "{}",
+            json!({"path": path.to_string_lossy(), "done": "exported", "target": target, "files": exported.files,
+            "file_bytes": exported.file_bytes, "entries": exported.entries, "first_index": exported.first_index, "last_index": exported.last_index})
+        );
+    } else {
+        let entries = show::count(exported.entries, "entry", "entries");
+        let files = show::count(exported.files, "file", "files");
+        println!(
+            "{target}: exported {entries}, {} in {files}, {:.1} s",
+            show::bytes(exported.file_bytes),
+            begun.elapsed().as_secs_f64()
+        );
+        if args.in_place {
+            println!("  the directory is CubeFS's; Bulkhead's files are kept in bulkhead-original: import --discard-original removes them");
+        }
+    }
+    engine.close().map(|()| Exit::Fine)
+}

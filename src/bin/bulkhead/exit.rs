@@ -1,0 +1,46 @@
+//! Exit codes. They are part of the command's interface; `bulkhead --help` lists them.
+
+use bulkhead::{Error, Status};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    Fine = 0,
+    Damage = 1,
+    System = 3,
+    InUse = 4,
+    Unfit = 5,
+}
+
+impl Exit {
+    pub fn of(error: &Error) -> Exit {
+        match error.status {
+            Status::Ok => Exit::Fine,
+            Status::Damaged | Status::LostEntries => Exit::Damage,
+            Status::Locked | Status::AlreadyOpen | Status::Busy => Exit::InUse,
+            Status::NotFound
+            | Status::NotADirectory
+            | Status::Symlink
+            | Status::AlreadyExists
+            | Status::Foreign
+            | Status::WrongPartition
+            | Status::VersionTooNew
+            | Status::NeedsImport
+            | Status::OutOfOrder
+            | Status::EntryTooLarge
+            | Status::InvalidArgument => Exit::Unfit,
+            _ => Exit::System,
+        }
+    }
+
+    /// Of several: the one that most needs somebody to look.
+    pub fn and(self, other: Exit) -> Exit {
+        let rank =
+            |e: Exit| [Exit::Fine, Exit::Unfit, Exit::InUse, Exit::Damage, Exit::System].iter().position(|x| *x == e);
+        if rank(other) > rank(self) {
+            other
+        } else {
+            self
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Which directories are meant.
+
+use bulkhead::cubefs::{Conversion, Shape};
+use bulkhead::{Engine, EngineConfig, Error, Op, Result, Status};
+use std::path::{Path, PathBuf};
+
+/// CubeFS puts its logs two levels below a disk.
+const DEPTH_MAX: usize = 4;
+
+/// An engine with nothing open: no thread runs and nothing is touched before it is asked to.
+pub fn engine() -> Result<Engine> {
+    Engine::open(EngineConfig::default())
+}
+
+/// The log directories among `paths` and below them, each path's in order.
+pub fn logs(engine: &Engine, paths: &[PathBuf]) -> Vec<(PathBuf, Result<Shape>)> {
+    let mut found = Vec::new();
+    for path in paths {
+        let before = found.len();
+        visit(engine, path, DEPTH_MAX, &mut found);
+        if found.len() == before {
+            let message = "no log in it, nor in the directories below";
+            found.push((path.clone(), Err(Error::new(Status::NotFound, Op::Status, message).at(path))));
+        }
+    }
+    found
+}
+
+fn visit(engine: &Engine, path: &Path, depth: usize, found: &mut Vec<(PathBuf, Result<Shape>)>) {
+    match Conversion::new(engine, path, 0).shape() {
+        Ok(Shape::Empty) => {}
+        Err(e) if depth < DEPTH_MAX && matches!(e.status, Status::NotADirectory | Status::Symlink) => return,
+        shape => return found.push((path.to_path_buf(), shape)),
+    }
+    let Ok(entries) = std::fs::read_dir(path) else { return };
+    let mut below: Vec<PathBuf> =
+        entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect();
+    below.sort();
+    if depth > 0 {
+        below.iter().for_each(|path| visit(engine, path, depth - 1, found));
+    }
+}
+
+/// The number that a directory's name ends in, as in wal_7.
+pub fn id_of_name(path: &Path) -> Result<u64> {
+    let absolute = std::path::absolute(path).ok();
+    let name = absolute.and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned())).unwrap_or_default();
+    let digits = name.len() - name.bytes().rev().take_while(u8::is_ascii_digit).count();
+    name.get(digits..).and_then(|d| d.parse().ok()).filter(|id| *id != 0).ok_or_else(|| {
+        let message = "the directory's name does not end in a partition id; give --id";
+        Error::new(Status::InvalidArgument, Op::Import, message).at(path)
+    })
+}
+
+/// The process that has the directory locked, from /proc/locks; none if that does not tell.
+pub fn holder(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::metadata(path).ok()?;
+    let device = meta.dev();
+    let (major, minor) = ((device >> 8) & 0xFFF, (device & 0xFF) | ((device >> 12) & 0xFFF00));
+    let place = format!("{major:02x}:{minor:02x}:{}", meta.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let line = locks.lines().find(|l| l.contains(" FLOCK ") && l.split_whitespace().any(|word| word == place))?;
+    line.split_whitespace().find_map(|word| word.parse().ok())
+}

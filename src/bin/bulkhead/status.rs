@@ -1,0 +1,123 @@
+//! `bulkhead status` and `bulkhead stat`.
+
+use crate::args::Paths;
+use crate::exit::Exit;
+use crate::{convert, find, show};
+use bulkhead::cubefs::{Conversion, Shape};
+use bulkhead::io::real::RealStorage;
+use bulkhead::{Engine, Result, Survey};
+use serde_json::json;
+use std::path::Path;
+
+pub fn status(paths: &Paths, json: bool) -> Result<Exit> {
+    let engine = find::engine()?;
+    let mut exit = Exit::Fine;
+    let mut rows =
+        vec![row(["DIRECTORY", "PARTITION", "STATE", "ENTRIES", "TERM", "VOTE", "COMMIT", "SEGMENTS", "BYTES"])];
+    for (path, shape) in find::logs(&engine, &paths.paths) {
+        match shape.and_then(|shape| one(&engine, &path, shape, json, &mut rows)) {
+            Ok(found) => exit = exit.and(found),
+            Err(error) => {
+                show::error(&path, &error, json);
+                exit = exit.and(Exit::of(&error));
+            }
+        }
+    }
+    if rows.len() > 1 {
+        show::table(&rows);
+    }
+    Ok(exit)
+}
+
+fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.iter().map(|c| c.to_string()).collect()
+}
+
+fn one(engine: &Engine, path: &Path, shape: Shape, json: bool, rows: &mut Vec<Vec<String>>) -> Result<Exit> {
+    if shape != Shape::Bulkhead {
+        return Ok(convert::checked(path, &Conversion::new(engine, path, 0).inspect()?, json));
+    }
+    let survey = Survey::of(&RealStorage, path)?;
+    let holder = find::holder(path);
+    let damaged = survey.damaged();
+    let state = match (survey.fault(), damaged.2) {
+        (Some(_), _) => "damaged".to_string(),
+        (None, 1..) => "damaged entries".to_string(),
+        _ => match (holder, survey.is_clean()) {
+            (Some(pid), _) => format!("open ({pid})"),
+            (None, true) => "closed".into(),
+            (None, false) => "not closed".into(),
+        },
+    };
+    let (first, last) = survey.bounds();
+    let (hard, segments) = (survey.hard_state(), survey.segments());
+    let size: u64 = segments.iter().map(|s| s.file_bytes).sum();
+    let exit = if survey.fault().is_some() || damaged.2 > 0 { Exit::Damage } else { Exit::Fine };
+    if json {
+        let maybe = survey.maybe_acknowledged();
+        println!(
+            "{}",
+            json!({
+                "path": path.to_string_lossy(), "shape": "Bulkhead", "partition_id": survey.partition_id(), "clean": survey.is_clean(),
+                "holder_pid": holder, "mode": format!("{:?}", survey.mode()).to_lowercase(), "first_index": first, "last_index": last,
+                "last_term": survey.last_term(), "term": hard.term, "vote": hard.vote, "commit": hard.commit,
+                "compaction_index": survey.compaction().0, "compaction_term": survey.compaction().1, "segments": segments.len(),
+                "segment_bytes": size, "damaged_first": damaged.0, "damaged_last": damaged.1, "damaged_entries": damaged.2,
+                "maybe_acknowledged_first": maybe.0, "maybe_acknowledged_last": maybe.1, "fault": survey.fault().map(|f| f.message.clone()),
+            })
+        );
+        return Ok(exit);
+    }
+    let entries = if first > last { format!("none, from {}", show::number(first)) } else { show::range((first, last)) };
+    let numbers = [hard.term, hard.vote, hard.commit, segments.len() as u64].map(show::number);
+    let mut cells = vec![path.display().to_string(), survey.partition_id().to_string(), state, entries];
+    cells.extend(numbers);
+    cells.push(show::bytes(size));
+    rows.push(cells);
+    if let Some(fault) = survey.fault() {
+        eprintln!("{}: {}", path.display(), fault.message);
+    } else if damaged.2 > 0 {
+        let entries = show::range((damaged.0, damaged.1));
+        eprintln!(
+            "{}: entries {entries} are damaged; fetch them from another replica, or compact past them",
+            path.display()
+        );
+    }
+    Ok(exit)
+}
+
+pub fn stat(paths: &Paths, json: bool) -> Result<Exit> {
+    let engine = find::engine()?;
+    let mut exit = Exit::Fine;
+    for (path, shape) in find::logs(&engine, &paths.paths) {
+        let survey = match shape.and_then(|_| Survey::of(&RealStorage, &path)) {
+            Ok(survey) => survey,
+            Err(error) => {
+                show::error(&path, &error, json);
+                exit = exit.and(Exit::of(&error));
+                continue;
+            }
+        };
+        let segments = survey.segments();
+        if json {
+            let one = |s: &bulkhead::SurveyedSegment| json!({"name": s.name, "file_bytes": s.file_bytes, "end": s.end, "first_index": s.first_index, "last_index": s.last_index});
+            println!(
+                "{}",
+                json!({"path": path.to_string_lossy(), "segments": segments.iter().map(one).collect::<Vec<_>>()})
+            );
+            continue;
+        }
+        println!("{}: {}", path.display(), show::count(segments.len() as u64, "segment", "segments"));
+        let mut rows = vec![row(["  SEGMENT", "FILE", "USED", "ENTRIES"])];
+        rows.extend(segments.iter().map(|s| {
+            vec![
+                format!("  {}", s.name),
+                show::bytes(s.file_bytes),
+                show::bytes(s.end),
+                show::range((s.first_index, s.last_index)),
+            ]
+        }));
+        show::table(&rows);
+    }
+    Ok(exit)
+}

@@ -1,0 +1,127 @@
+//! A directory to work in, CubeFS logs in it, and the command.
+
+use bulkhead::format::cubefs::{encode_seal, Entry, IndexItem, LogName, Meta};
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+pub struct World {
+    dir: tempfile::TempDir,
+}
+
+pub struct Run {
+    what: String,
+    exit: Option<i32>,
+    pub stdout: String,
+    stderr: String,
+}
+
+impl World {
+    pub fn new() -> World {
+        World { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Entries 11 to 40 in three files, compacted up to 10; returns the files.
+    pub fn cubefs(&self, name: &str) -> Vec<PathBuf> {
+        let dir = self.path(name);
+        std::fs::create_dir(&dir).unwrap();
+        let meta = Meta { term: 5, commit: 38, vote: 3, compaction_index: 10, compaction_term: 2 };
+        std::fs::write(dir.join("META"), meta.encode()).unwrap();
+        let mut files = Vec::new();
+        for (i, indexes) in [11..=20u64, 21..=30, 31..=40].into_iter().enumerate() {
+            let (mut bytes, mut items) = (Vec::new(), Vec::new());
+            let path = dir.join(LogName { sequence: 4 + i as u64, first: *indexes.start() }.to_string());
+            for index in indexes {
+                let term = 2 + index / 15;
+                items.push(IndexItem { index, term, offset: bytes.len() as u32 });
+                let data = vec![index as u8; 10 * index as usize];
+                Entry { kind: (index % 7 == 0) as u8, term, index, data: &data }.encode_record(&mut bytes);
+            }
+            if i < 2 {
+                encode_seal(&items, bytes.len() as u64, &mut bytes);
+            }
+            std::fs::write(&path, bytes).unwrap();
+            files.push(path);
+        }
+        files
+    }
+
+    pub fn tree(&self, name: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = std::fs::read_dir(self.path(name)).unwrap().flatten().map(|e| e.path());
+        files.map(|f| (f.clone(), std::fs::read(&f).unwrap_or_default())).collect()
+    }
+
+    pub fn deny(&self, name: &str) {
+        std::fs::set_permissions(self.dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o000)).unwrap();
+    }
+
+    fn command(&self, args: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bulkhead"));
+        command.args(args.split(' ')).current_dir(self.dir.path());
+        command
+    }
+
+    fn done(&self, args: &str, output: Output) -> Run {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Run { what: args.into(), exit: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    pub fn run(&self, args: &str) -> Run {
+        self.done(args, self.command(args).output().unwrap())
+    }
+
+    /// As a user who is not root; as the one who runs the tests if that is not root. `None` if the command cannot be reached that way.
+    pub fn run_as_nobody(&self, args: &str) -> Option<Run> {
+        const NOBODY: u32 = 65_534;
+        let mut command = self.command(args);
+        if std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0) {
+            let copy = self.path("bulkhead");
+            std::fs::copy(env!("CARGO_BIN_EXE_bulkhead"), &copy).unwrap();
+            command = Command::new(copy);
+            command.args(args.split(' ')).current_dir(self.dir.path()).uid(NOBODY).gid(NOBODY);
+        }
+        let output = command.output().ok()?;
+        Some(self.done(args, output))
+    }
+}
+
+impl Run {
+    pub fn code(self, want: i32) -> Run {
+        assert_eq!(self.exit, Some(want), "bulkhead {}\n{}{}", self.what, self.stdout, self.stderr);
+        self
+    }
+
+    /// Compares what was printed, times aside.
+    pub fn golden(self, name: &str) -> Run {
+        let text = format!("$ bulkhead {}\n{}{}", self.what, self.stdout, self.stderr);
+        let text = text.lines().map(without_times).collect::<Vec<_>>().join("\n") + "\n";
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/command/golden").join(format!("{name}.txt"));
+        if std::env::var_os("BULKHEAD_BLESS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let want = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(
+            text,
+            want,
+            "{}; if the change is meant: BULKHEAD_BLESS=1 cargo test -p bulkhead-command",
+            path.display()
+        );
+        self
+    }
+}
+
+/// `1.2 s` at the end of a line says how long it took.
+fn without_times(line: &str) -> String {
+    match line.rsplit_once(", ") {
+        Some((before, time)) if time.ends_with(" s") && time.len() < 10 => format!("{before}, T s"),
+        _ => line.to_string(),
+    }
+}

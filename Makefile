@@ -4,7 +4,7 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 
-.PHONY: help tools lib command test test-rust test-c test-go demo bench-quick bench bench-faults simulate test-faults test-datanode compare-faults check \
+.PHONY: help tools lib command test test-rust test-c test-go demo bench-quick bench bench-faults simulate test-faults test-datanode test-go119 compare-faults check \
 	cluster cluster-stop cluster-demo cluster-short cluster-bench check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo 'make simulate     random histories on the simulated disk: SEEDS=n or TIME=seconds fresh ones, SEED=0x... one again'
 	@echo 'make test-faults  real faults on ext4, xfs and btrfs: bad blocks, full disks, power cuts, kill -9 (root; 3 minutes)'
 	@echo 'make test-datanode  CubeFS'"'"'s own datanode: logs that fail, full disks, partitions brought back (root; 2 minutes with the build)'
+	@echo 'make test-go119   the Go packages with Go 1.19, as Debian packages it'
 	@echo 'make compare-faults  the same faults over CubeFS'"'"'s WAL, etcd'"'"'s, raft-wal and raft-engine as well (root; 5 minutes)'
 	@echo 'make cluster      a real CubeFS cluster on this machine: ENGINE=cubefs|bulkhead|mixed (root); make cluster-stop ends it'
 	@echo 'make cluster-demo  faults in such a cluster, CubeFS'"'"'s WAL and Bulkhead: ENGINE=... SCENARIO=... (root; an hour); cluster-short: one of them'
@@ -73,6 +74,9 @@ simulate: tools
 
 test-faults: lib
 	sh tests/faults/run.sh
+
+test-go119: lib
+	sh tests/go119.sh
 
 test-datanode: lib
 	sh tests/datanode/run.sh

@@ -154,9 +154,11 @@ func TestBadPaths(t *testing.T) {
 	mustAppend(t, p, makeEntries(1, 4, 1, 10))
 	dir := t.TempDir()
 	file, foreign, link, closed := filepath.Join(dir, "file"), filepath.Join(dir, "foreign"), filepath.Join(dir, "link"), filepath.Join(dir, "closed")
+	theirs := filepath.Join(dir, "theirs")
 	for _, err := range []error{
 		os.WriteFile(file, []byte("x"), 0o600), os.Mkdir(foreign, 0o700),
-		os.WriteFile(filepath.Join(foreign, "0000000000000001-0000000000000001.log"), []byte("x"), 0o600), os.Symlink(p.Path(), link),
+		os.WriteFile(filepath.Join(foreign, "somebody's"), []byte("x"), 0o600), os.Mkdir(theirs, 0o700),
+		os.WriteFile(filepath.Join(theirs, "0000000000000001-0000000000000001.log"), []byte("x"), 0o600), os.Symlink(p.Path(), link),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -176,6 +178,7 @@ func TestBadPaths(t *testing.T) {
 		{"a file", ErrNotADirectory, PartitionConfig{Path: file, ID: 1}},
 		{"a symbolic link", ErrSymlink, PartitionConfig{Path: link, ID: 7}},
 		{"a foreign directory", ErrForeign, PartitionConfig{Path: foreign, ID: 1}},
+		{"a directory of CubeFS's WAL", ErrNeedsImport, PartitionConfig{Path: theirs, ID: 1}},
 		{"a directory that is open", ErrAlreadyOpen, PartitionConfig{Path: p.Path(), ID: 7}},
 		{"a directory of another partition", ErrWrongPartition, PartitionConfig{Path: closed, ID: 9}},
 		{"a new log where one is", ErrAlreadyExists, PartitionConfig{Path: closed, ID: 8, Disposition: CreateNew}},

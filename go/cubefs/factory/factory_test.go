@@ -231,6 +231,36 @@ func TestPolicyFile(t *testing.T) {
 	}
 }
 
+// TestOpenWithABadPolicy: a mistake in the policy must not keep a restarting
+// server from its logs, whoever keeps them; new ones are CubeFS's then.
+func TestOpenWithABadPolicy(t *testing.T) {
+	reset(t)
+	parent := t.TempDir()
+	dir := func(name string) string { return filepath.Join(parent, name+"_1") }
+	set(t, Policy{Enabled: true, Share: Share{Percent: 100}})
+	s := openGroup(t, dir("bulkhead"), 1)
+	fill(t, s)
+	s.Close()
+	set(t, Policy{})
+	s = openGroup(t, dir("cubefs"), 1)
+	fill(t, s)
+	s.Close()
+	warned := reset(t) // a new process
+	before := os.Getenv(PolicyVariable)
+	t.Cleanup(func() { os.Setenv(PolicyVariable, before) })
+	os.Setenv(PolicyVariable, `{"enabled": true, "percnt": 100}`)
+	for name, want := range map[string]string{"bulkhead": "bulkhead", "cubefs": "cubefs", "new": "cubefs"} {
+		s := openGroup(t, dir(name), 1)
+		if got := engineOf(s); got != want {
+			t.Errorf("%s is kept by %s", name, got)
+		}
+		s.Close()
+	}
+	if n := strings.Count(warned.all(), "percnt"); n != 1 {
+		t.Errorf("warned %d times: %s", n, warned.all())
+	}
+}
+
 // TestBackendErrors: an error is returned, as raftstore expects, and never as a
 // storage that is nil in an interface that is not.
 func TestBackendErrors(t *testing.T) {

@@ -22,6 +22,7 @@ type member struct {
 	wake    chan struct{}
 
 	delay    time.Duration // before the next try
+	patience time.Duration // before the first try of this round: grows if the group does not stay up
 	since    time.Time     // of the first fault, until the group is back
 	returned time.Time
 	lastErr  error

@@ -41,15 +41,22 @@ func (m *member) bringBack(o *opening) {
 			m.latest = o // the try opened the log, but there is no group
 		}
 	}
-	if m.delay *= 2; m.delay > m.sup.options.LongestDelay {
-		m.delay = m.sup.options.LongestDelay
-	}
+	m.delay = m.nextDelay()
 	m.sup.mu.Unlock()
 	if err != nil {
 		m.tell(Event{Kind: ReturnFailed, Fault: fault, Err: err}, o)
 		return
 	}
 	m.tell(Event{Kind: Returned, Fault: fault, Down: time.Since(began)}, o)
+}
+
+// nextDelay needs the supervisor's lock.
+func (m *member) nextDelay() time.Duration {
+	most := longestLook
+	if m.patience > most {
+		most = m.patience
+	}
+	return shorter(2*m.delay, shorter(most, m.sup.options.LongestDelay))
 }
 
 // wait returns true when a try is due, and false if there is something else to

@@ -36,10 +36,19 @@ func (m *member) stop(o *opening) {
 	unanswered := queue.count()
 	m.sup.mu.Lock()
 	o.down = true
-	// One that failed again soon after it was back is not tried at once.
-	if m.returned.IsZero() || time.Since(m.returned) > m.sup.options.LongestDelay {
-		m.delay = m.sup.options.FirstDelay
+	if m.patience == 0 || time.Since(m.returned) > m.sup.options.LongestDelay {
+		m.patience = m.sup.options.FirstDelay
+	} else {
+		m.patience = shorter(2*m.patience, m.sup.options.LongestDelay)
 	}
+	m.delay = m.patience
 	m.sup.mu.Unlock()
 	m.tell(Event{Kind: Stopped, Fault: fault, Unanswered: unanswered}, o)
+}
+
+func shorter(a, b time.Duration) time.Duration {
+	if a < b {
+		return a
+	}
+	return b
 }

@@ -39,9 +39,10 @@ type Options struct {
 	// OnEvent hears of every step, one call at a time for each group. It may
 	// block, which holds up that group's next step.
 	OnEvent func(Event)
-	// ByCall leaves groups down until BringBack is called. Otherwise they are
-	// tried after FirstDelay and, as long as that fails, or they fail again soon,
-	// in twice the time up to LongestDelay.
+	// ByCall leaves groups down until BringBack is called. Otherwise they are tried
+	// after FirstDelay and, as long as that fails, in twice the time up to 8 s or
+	// FirstDelay. One that fails again within LongestDelay of its return is not
+	// tried before twice the time of the last round, up to LongestDelay.
 	ByCall       bool
 	FirstDelay   time.Duration // default 1 s
 	LongestDelay time.Duration // default 60 s
@@ -50,6 +51,8 @@ type Options struct {
 const (
 	defaultFirstDelay   = time.Second
 	defaultLongestDelay = time.Minute
+	// A log that is down is looked at this often at least: it costs an open.
+	longestLook = 8 * time.Second
 	// returnsAtATime bounds how many groups start at once when a disk is back;
 	// CubeFS loads the partitions of a disk four at a time.
 	returnsAtATime = 4

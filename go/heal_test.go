@@ -86,7 +86,7 @@ func TestPartitionComesBackByItself(t *testing.T) {
 // checkResumes expects one fault and, within limit of it, ReadWrite.
 func checkResumes(t *testing.T, sub *Subscription, p *Partition, state State, cause Cause, limit time.Duration) {
 	t.Helper()
-	fault := nextEvent(t, sub)
+	fault := nextChange(t, sub)
 	if fault.Partition != p || fault.To != state || fault.Cause != cause {
 		t.Errorf("the fault: %+v", fault)
 	}

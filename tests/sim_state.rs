@@ -2,7 +2,7 @@
 
 mod support;
 
-use bulkhead::io::sim::{mix, Crash, OpKind, Rule, SimConfig, SimDisk};
+use bulkhead::io::sim::{mix, Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
 use bulkhead::{Cause, Mode, State, Status};
 use support::driver::Driver;
 use support::judge::After;
@@ -242,5 +242,36 @@ fn f19_replacing_committed_entries_leaves_no_commit_beyond_the_log() {
         let p = reopen(&engine, "/p1", 1, mode);
         assert_eq!(state(&p), State::ReadWrite, "{mode:?}: {:?}", p.last_fault());
         assert!(p.hard_state().unwrap().commit <= p.bounds().unwrap().1);
+    }
+}
+
+/// Found by the simulation: the begin record of the failed replacement superseded entries that were committed after it had failed.
+#[test]
+fn f19_a_replacement_that_failed_half_written_supersedes_nothing_that_is_committed_later() {
+    for (cut, compacted) in [60, 300, 3000, 9000].into_iter().flat_map(|cut| [(cut, false), (cut, true)]) {
+        let what = format!("{cut} bytes written, compacted {compacted}");
+        let disk = SimDisk::new(1);
+        let engine = engine(&disk);
+        let p = open(&engine, "/p1", 1, Mode::None);
+        append(&p, &entries(1, 10, 1, 2500)).unwrap();
+        p.sync().unwrap();
+        let replacement = "/p1/seg-0000000000000002";
+        disk.inject(Rule::new(Fault::Short(cut)).on(OpKind::Write).path(replacement).skip(1).once());
+        disk.inject(Rule::errno(libc::ENOSPC).on(OpKind::Write).path(replacement).skip(1));
+        append(&p, &entries(5, 9, 2, 2500)).expect_err("the disk is full");
+        assert_eq!(state(&p), State::ReadOnly, "{what}: {:?}", p.last_fault());
+        let wanted = entries(if compacted { 8 } else { 1 }, 10, 1, 2500);
+        p.set_hard_state(hard(3, 1, 8)).unwrap();
+        if compacted {
+            p.compact(7).unwrap();
+        }
+        assert_same(&read_all(&p).unwrap(), &wanted, &what);
+        for how in [Crash::Process, Crash::PowerNothing, Crash::PowerRandom] {
+            let after = disk.fork().crash(how);
+            let engine = support::engine(&after);
+            let p = reopen(&engine, "/p1", 1, Mode::None);
+            assert_eq!((state(&p), p.hard_state().unwrap()), (State::ReadWrite, hard(3, 1, 8)), "{what}, {how:?}");
+            assert_same(&read_all(&p).unwrap(), &wanted, &format!("{what}, {how:?}"));
+        }
     }
 }

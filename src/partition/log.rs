@@ -410,7 +410,10 @@ impl Log {
 
     /// The next root says what is stored, no change that failed; it is still this opening's.
     pub fn forget_wishes(&mut self) {
-        self.desired = Root { epoch: self.desired.epoch, end: self.opened_end, clean: false, ..self.stored };
+        // What failed may have begun a segment: it must not supersede what still counts, and what the next root vouches for.
+        let last_segment = self.stored.last_segment.min(self.acked.end.segment);
+        let epoch = self.desired.epoch;
+        self.desired = Root { epoch, end: self.opened_end, clean: false, last_segment, ..self.stored };
     }
 
     /// Records of this segment wait for a flush, or are in one.

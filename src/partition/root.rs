@@ -219,7 +219,7 @@ impl Partition {
             log.unbacked.pop_front();
             segment.publish(file);
             if log.put_off.take().is_some() {
-                self.tell_end_of_trouble(&mut log);
+                self.tell_end_of_trouble(&log);
             }
             if segment.sequence() > log.newest_begun {
                 log.spares.push_back(segment);

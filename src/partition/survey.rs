@@ -9,7 +9,7 @@ use super::verify::read_part;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::{Id, Root};
 use crate::io::{Access, Dir, Storage};
-use crate::segment::Segment;
+use crate::segment::{Segment, Take};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -135,7 +135,7 @@ impl Survey {
 
     /// Reads and checks entries `lo ..= hi` and hands them to `take` until that returns false: index, term, kind, data. Returns what does not read
     /// back: first and last of each range. In a log that is written to meanwhile, what is compacted and removed is not looked for.
-    pub fn read(&self, lo: u64, hi: u64, take: &mut dyn FnMut(u64, u64, u8, &[u8]) -> bool) -> Result<Vec<(u64, u64)>> {
+    pub fn read(&self, lo: u64, hi: u64, take: &mut Take<'_>) -> Result<Vec<(u64, u64)>> {
         let mut bad = Vec::new();
         let mut on = true;
         for part in &self.parts {

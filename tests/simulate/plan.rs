@@ -337,8 +337,10 @@ struct Kind {
     weights: Vec<(Class, u64)>,
 }
 
+type Allowed = fn(&Kind) -> bool;
+
 /// What goes wrong on purpose in half of the lives of a history that has it at all, whatever its weights.
-const TROUBLES: [(fn(&Kind) -> bool, Class); 4] = [
+const TROUBLES: [(Allowed, Class); 4] = [
     (|kind| kind.faults, Class::Fault),
     (|kind| kind.lies, Class::Lie),
     (|kind| kind.lies, Class::Tamper),

@@ -105,14 +105,31 @@ func command(args []string) *exec.Cmd {
 	return cmd
 }
 
+// startIn starts a command and holds its mounts until the caller closes what it gets, when all processes of the namespaces are
+// gone. Without that the last of them takes the mounts down as it ends; if that one serves a disk through FUSE, a filesystem on
+// that disk waits for it, and it for the filesystem.
+func startIn(cmd *exec.Cmd) (*os.File, error) {
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("cannot make namespaces: %w", err)
+	}
+	mounts, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", cmd.Process.Pid))
+	if err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	return mounts, err
+}
+
 // Run runs this program with other arguments in new namespaces, for no longer than the limit.
 func Run(limit time.Duration, args ...string) error {
 	runtime.LockOSThread() // Pdeathsig is about the thread that started the child
 	defer runtime.UnlockOSThread()
 	cmd := command(args)
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("cannot make namespaces: %w", err)
+	mounts, err := startIn(cmd)
+	if err != nil {
+		return err
 	}
+	defer mounts.Close()
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(stop)
@@ -136,9 +153,10 @@ func Run(limit time.Duration, args ...string) error {
 
 // Talker is this program in new namespaces, told what to do line by line.
 type Talker struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Scanner
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    *bufio.Scanner
+	mounts *os.File
 }
 
 // Talk starts one. The caller's thread must be locked, and live as long as the talker.
@@ -153,10 +171,8 @@ func Talk(args ...string) (*Talker, error) {
 		return nil, err
 	}
 	t.out = bufio.NewScanner(out)
-	if err := t.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("cannot make namespaces: %w", err)
-	}
-	return t, nil
+	t.mounts, err = startIn(t.cmd)
+	return t, err
 }
 
 // Say sends a line.
@@ -180,6 +196,7 @@ func (t *Talker) Hear() (string, error) {
 func (t *Talker) End() {
 	_ = t.cmd.Process.Kill()
 	_ = t.cmd.Wait()
+	t.mounts.Close()
 }
 
 func exitCode(err error) (int, error) {

@@ -24,6 +24,7 @@ type Sample struct {
 	PerSecond float64 `json:"per_second"`
 	P50US     float64 `json:"p50_us"`
 	P99US     float64 `json:"p99_us"`
+	CPUUS     float64 `json:"cpu_us"` // processor time of all processes of the cluster, per write
 	Error     string  `json:"error,omitempty"`
 }
 
@@ -56,7 +57,7 @@ func Arm(l cluster.Layout, choice cluster.Choice) error {
 		if _, err := fmt.Sscan(lines.Text(), &seconds); err != nil {
 			return err
 		}
-		if err := answer.Encode(round(loaded, time.Duration(seconds*float64(time.Second)))); err != nil {
+		if err := answer.Encode(round(c, loaded, time.Duration(seconds*float64(time.Second)))); err != nil {
 			return err
 		}
 	}
@@ -64,7 +65,7 @@ func Arm(l cluster.Layout, choice cluster.Choice) error {
 }
 
 // round has all writers overwrite as fast as they can.
-func round(loaded []*load.File, lasts time.Duration) Sample {
+func round(c *cluster.Cluster, loaded []*load.File, lasts time.Duration) Sample {
 	stop := make(chan struct{})
 	ended := make(chan error, len(loaded))
 	var before, after int64
@@ -72,6 +73,7 @@ func round(loaded []*load.File, lasts time.Duration) Sample {
 		f.Mark()
 		before += f.Writes()
 	}
+	used := c.ProcessorTime()
 	begin := time.Now()
 	for _, f := range loaded {
 		go func() { ended <- f.Run(0, stop) }()
@@ -84,6 +86,7 @@ func round(loaded []*load.File, lasts time.Duration) Sample {
 		}
 	}
 	took := time.Since(begin)
+	used = c.ProcessorTime() - used
 	var latencies []time.Duration
 	for _, f := range loaded {
 		after += f.Writes()
@@ -97,5 +100,6 @@ func round(loaded []*load.File, lasts time.Duration) Sample {
 	}
 	sort.Slice(latencies, func(i, j int) bool { return latencies[i] < latencies[j] })
 	at := func(share int) float64 { return float64(latencies[len(latencies)*share/100].Nanoseconds()) / 1000 }
-	return Sample{PerSecond: float64(after-before) / took.Seconds(), P50US: at(50), P99US: at(99)}
+	writes := float64(after - before)
+	return Sample{PerSecond: writes / took.Seconds(), P50US: at(50), P99US: at(99), CPUUS: float64(used.Microseconds()) / writes}
 }

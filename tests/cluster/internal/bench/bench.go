@@ -37,6 +37,7 @@ type row struct {
 	Value    float64 `json:"value"`
 	P50US    float64 `json:"p50_us"`
 	P99US    float64 `json:"p99_us"`
+	CPUUS    float64 `json:"cpu_us"`
 }
 
 // Run starts a cluster for each arm, side by side, and gives each a round in turn. command makes the arguments that run an arm.
@@ -76,7 +77,8 @@ func Run(command func(cluster.Choice) []string, jsonPath string) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", arms[i].name, err)
 			}
-			fmt.Printf("round %d  %-14s %6.0f /s  p50 %6.0f us  p99 %6.0f us\n", r, arms[i].name, s.PerSecond, s.P50US, s.P99US)
+			fmt.Printf("round %d  %-14s %6.0f /s  p50 %6.0f us  p99 %6.0f us  processor %4.0f us a write\n", r, arms[i].name, s.PerSecond,
+				s.P50US, s.P99US, s.CPUUS)
 			if r > 0 {
 				samples[i] = append(samples[i], s)
 			}
@@ -103,15 +105,15 @@ func report(samples [][]Sample, jsonPath string) error {
 	var table []row
 	fmt.Printf("\n%s, %d rounds of %d s, medians:\n", workload, rounds, roundSeconds)
 	for i, a := range arms {
-		var rates, ratios, p50, p99 []float64
+		var rates, ratios, p50, p99, cpu []float64
 		for r, s := range samples[i] {
-			rates, p50, p99 = append(rates, s.PerSecond), append(p50, s.P50US), append(p99, s.P99US)
+			rates, p50, p99, cpu = append(rates, s.PerSecond), append(p50, s.P50US), append(p99, s.P99US), append(cpu, s.CPUUS)
 			ratios = append(ratios, s.PerSecond/samples[0][r].PerSecond)
 		}
-		table = append(table, row{workload, a.name, "writes/s", median(rates), median(p50), median(p99)})
+		table = append(table, row{workload, a.name, "writes/s", median(rates), median(p50), median(p99), median(cpu)})
 		sort.Float64s(ratios)
-		fmt.Printf("%-14s %6.0f /s  p50 %6.0f us  p99 %6.0f us  %.2f x %s (%.2f to %.2f)\n", a.name, median(rates), median(p50), median(p99),
-			median(ratios), arms[0].name, ratios[0], ratios[len(ratios)-1])
+		fmt.Printf("%-14s %6.0f /s  p50 %6.0f us  p99 %6.0f us  processor %4.0f us a write  %.2f x %s (%.2f to %.2f)\n", a.name, median(rates),
+			median(p50), median(p99), median(cpu), median(ratios), arms[0].name, ratios[0], ratios[len(ratios)-1])
 	}
 	text, err := json.MarshalIndent(table, "", "  ")
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -40,18 +41,40 @@ func start(name, output string, env []string, program string, args ...string) (*
 	return p, nil
 }
 
-// startTime is field 22 of /proc/<pid>/stat, and its state. Empty: there is no such process, or it has ended.
-func startTime(pid int) (start, state string) {
+// stat is /proc/<pid>/stat from field 3 on; nil if there is no such process.
+func stat(pid int) []string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return "", ""
+		return nil
 	}
-	_, rest, ok := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 20 {
-		return "", ""
+	_, rest, _ := strings.Cut(string(text), ") ")
+	if fields := strings.Fields(rest); len(fields) >= 20 {
+		return fields
 	}
-	return fields[19], fields[0]
+	return nil
+}
+
+// startTime is when a process was started, and its state. Empty: there is no such process, or it has ended.
+func startTime(pid int) (start, state string) {
+	if fields := stat(pid); fields != nil {
+		return fields[19], fields[0]
+	}
+	return "", ""
+}
+
+const ticksPerSecond = 100 // USER_HZ, the same on every architecture that Go runs on
+
+// ProcessorTime is what all processes of the cluster have used so far.
+func (c *Cluster) ProcessorTime() time.Duration {
+	var ticks int64
+	for _, p := range c.Processes {
+		fields := stat(p.PID)
+		for i := 11; fields != nil && i <= 12; i++ { // utime, stime
+			n, _ := strconv.ParseInt(fields[i], 10, 64)
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * time.Second / ticksPerSecond
 }
 
 // Alive tells whether it runs. A dead one that nobody has waited for does not.

@@ -154,11 +154,14 @@ func (w *watch) askMaster() {
 	}
 }
 
-// told is how long it took until the datanodes, and the master, said something else than ReadWrite of all victims; negative: they
-// have not.
+// told is how long it took until the datanodes, and the master, said something else than ReadWrite of all victims. never:
+// they have not, or nobody was hurt.
 func (w *watch) told() (node, master time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(w.victims) == 0 {
+		return never, never
+	}
 	for _, r := range w.replicas {
 		if w.victims[r.node.Number] {
 			node, master = later(node, w.fault, r.nodeTold), later(master, w.fault, r.mastTold)

@@ -62,6 +62,10 @@ func New(base, log, badblocksProgram string) (*Disk, error) {
 	if err := d.shell.run(0, "cp", "-a", "--sparse=always", log, inside); err != nil {
 		return nil, err
 	}
+	// What the log had made durable where it was, must be so here.
+	if err := syncfs(d.mounted.Dir); err != nil {
+		return nil, err
+	}
 	return d, d.bind()
 }
 

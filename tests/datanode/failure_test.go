@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -45,6 +46,10 @@ func TestDeadDisk(t *testing.T) {
 	if e := p.told(supervisor.Stopped); e.Fault.Cause != bulkhead.CauseIOError {
 		t.Errorf("stopped for %v", e.Fault.Cause)
 	}
+	eventually(t, "CubeFS's alarm is in the log", func() bool {
+		text, err := os.ReadFile(filepath.Join(work, "logs", "dataNode", "dataNode_critical.log"))
+		return err == nil && strings.Contains(string(text), "bulkhead: group")
+	})
 	neighbour.write(20)
 
 	p.told(supervisor.ReturnFailed) // the disk is still dead

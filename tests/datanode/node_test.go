@@ -99,6 +99,7 @@ func startNode() error {
 		return err
 	}
 	factory.OnEvent(node.events.add)
+	factory.OnWarning(func(text string) { exporter.Warning(text) })
 	master, err := startMaster()
 	if err != nil {
 		return err

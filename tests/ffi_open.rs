@@ -90,7 +90,9 @@ fn paths_that_cannot_be_used_are_told_apart() {
     std::fs::write(at("file"), b"not a directory").unwrap();
     std::os::unix::fs::symlink(at("p"), at("link")).unwrap();
     std::fs::create_dir(at("foreign")).unwrap();
-    std::fs::write(at("foreign").join("0000000000000000-0000000000000001.log"), b"another log").unwrap();
+    std::fs::write(at("foreign").join("another.log"), b"another log").unwrap();
+    std::fs::create_dir(at("cubefs")).unwrap();
+    std::fs::write(at("cubefs").join("0000000000000000-0000000000000001.log"), b"CubeFS's").unwrap();
     std::fs::create_dir(at("empty")).unwrap();
     let before = f.settled();
     let cases = [
@@ -99,6 +101,7 @@ fn paths_that_cannot_be_used_are_told_apart() {
         ("file", BULKHEAD_OPEN_OR_CREATE, 9, BULKHEAD_NOT_A_DIRECTORY),
         ("link", BULKHEAD_OPEN_OR_CREATE, 9, BULKHEAD_SYMLINK),
         ("foreign", BULKHEAD_OPEN_OR_CREATE, 9, BULKHEAD_FOREIGN),
+        ("cubefs", BULKHEAD_OPEN_OR_CREATE, 9, BULKHEAD_NEEDS_IMPORT),
         ("p", BULKHEAD_OPEN_OR_CREATE, 5, BULKHEAD_ALREADY_OPEN),
         ("empty", BULKHEAD_OPEN_EXISTING, 9, BULKHEAD_NOT_FOUND),
     ];

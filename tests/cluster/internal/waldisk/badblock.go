@@ -16,8 +16,8 @@ const (
 	ruleName = "bad"
 	// badBytes is the size of the bad block.
 	badBytes = 4096
-	// ahead is how far behind the last write the bad block lies, in bytes.
-	ahead = 16 * badBytes
+	// ahead is how far behind the last write the bad block lies, in bytes: further than the log gets until it is bad.
+	ahead = 128 * badBytes
 	// recordFor is how long writes are recorded to see where the log is.
 	recordFor = 300 * time.Millisecond
 )

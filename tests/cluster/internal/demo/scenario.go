@@ -109,9 +109,12 @@ func (r *run) disksDie(where ...place) error {
 }
 
 const (
-	// A log without flushes reaches the disk when the kernel writes back: half a minute later.
-	metLimit     = 40 * time.Second
-	spoilAttempt = 3
+	// metLimit is how long it is waited for the log to write to the bad block.
+	metLimit = 5 * time.Second
+	// writeBackAfter is when the kernel is told to write back: a log without flushes may have truncated what it wrote before the
+	// kernel does so by itself, half a minute later.
+	writeBackAfter = 2 * time.Second
+	spoilAttempt   = 5
 )
 
 func badBlock(r *run) error {
@@ -130,9 +133,11 @@ func badBlock(r *run) error {
 		if err := disk.SpoilAhead(load.Mark()); err != nil {
 			return err
 		}
+		written := time.AfterFunc(writeBackAfter, disk.WriteBack)
 		for begin := time.Now(); disk.Hits() == 0 && time.Since(begin) < metLimit; {
 			time.Sleep(pollEvery)
 		}
+		written.Stop()
 	}
 	met := time.Now()
 	r.say("the bad block was met; it stays bad")

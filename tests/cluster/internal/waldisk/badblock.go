@@ -18,6 +18,8 @@ const (
 	badBytes = 4096
 	// ahead is how far behind the last write the bad block lies, in bytes: further than the log gets until it is bad.
 	ahead = 128 * badBytes
+	// beyond is how far behind the end of a file's blocks, in bytes.
+	beyond = 16 * badBytes
 	// recordFor is how long writes are recorded to see where the log is.
 	recordFor = 300 * time.Millisecond
 )
@@ -32,21 +34,26 @@ func (d *Disk) SpoilAhead(mark []byte) error {
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(path)
+	extents, err := disk.Extents(path, kind)
 	if err != nil {
 		return err
 	}
-	offset = (offset + ahead) / badBytes * badBytes
-	if offset+badBytes > info.Size() {
-		offset = (info.Size() - badBytes) / badBytes * badBytes
-	}
-	place, err := disk.Place(path, kind, offset)
-	if err != nil {
-		return err
-	}
+	place := placeAt(extents, (offset+ahead)/badBytes*badBytes)
 	rule := badblocks.Rule{Name: ruleName, Op: badblocks.OpWrite, First: place, Length: badBytes, Action: badblocks.ActionFail, Errno: int(unix.EIO)}
 	_, err = d.bad.Do(badblocks.Command{Do: "add", Rule: &rule})
 	return err
+}
+
+// placeAt is where a byte of a file lies on the disk. One behind all that is allocated is looked for behind the last extent: a file
+// that grows gets the blocks next to it.
+func placeAt(extents []disk.Extent, offset int64) (place int64) {
+	for _, x := range extents {
+		place = x.Image + x.Length + beyond
+		if offset >= x.File && offset < x.File+x.Length {
+			return x.Image + offset - x.File
+		}
+	}
+	return place
 }
 
 // tail finds where the log writes: it records what reaches the disk, and asks the filesystem whose blocks those are. A log is not
@@ -98,6 +105,9 @@ func inFile(path string, place int64) (offset int64, ok bool) {
 	}
 	return 0, false
 }
+
+// WriteBack has everything written that is still in the page cache. That it fails is the bad block.
+func (d *Disk) WriteBack() { _ = syncfs(d.mounted.Dir) }
 
 func syncfs(dir string) error {
 	f, err := os.Open(dir)

@@ -62,8 +62,10 @@ func (r *run) play(s Scenario) (err error) {
 	if r.c, r.plan, err = fresh(r.places, s.start(r.choice), name); err != nil {
 		return err
 	}
-	if err := r.logDisks(s); err != nil {
-		return err
+	if s.From == "" { // a conversion keeps the original beside the log: it has the room of the whole disk
+		if err := r.logDisks(s); err != nil {
+			return err
+		}
 	}
 	if err := r.c.Start(func(what string) { r.say("waiting until " + what) }); err != nil {
 		return err

@@ -42,6 +42,7 @@ const (
 	ErrBusy                  Code = 33 // an operation is still in the kernel
 	ErrLostEntries           Code = 34 // acknowledged entries are missing after a recovery
 	ErrNeedsImport           Code = 35 // a log of CubeFS's own WAL, or an import that was cut short: Engine.ImportCubeFS
+	ErrFenced                Code = 36 // taken out of service by hand: Partition.Release
 )
 
 // None of these texts may contain Go's text of an errno: CubeFS takes a text
@@ -82,6 +83,7 @@ var codeText = [...]string{
 	ErrBusy:                  "operation still in the kernel",
 	ErrLostEntries:           "acknowledged entries lost",
 	ErrNeedsImport:           "directory needs an import",
+	ErrFenced:                "fenced by hand",
 }
 
 // Error makes a Code usable as an error and with errors.Is.

@@ -216,6 +216,17 @@ func (e *Engine) OpenPartition(config PartitionConfig) (*Partition, error) {
 	return p, nil
 }
 
+// Partitions returns the open partitions of the engine, in no order.
+func (e *Engine) Partitions() []*Partition {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]*Partition, 0, len(e.partitions))
+	for _, p := range e.partitions {
+		out = append(out, p)
+	}
+	return out
+}
+
 // deviceOf tells which disk a directory is on: what waits for one disk must
 // not wait for another. Directories that cannot be asked share one.
 func deviceOf(path string) uint64 {

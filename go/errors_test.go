@@ -63,7 +63,7 @@ func TestErrorsIs(t *testing.T) {
 }
 
 func TestEveryCodeHasAText(t *testing.T) {
-	for code := ErrInvalidArgument; code <= ErrNeedsImport; code++ {
+	for code := ErrInvalidArgument; code <= ErrFenced; code++ {
 		if strings.Contains(code.Error(), "unknown") && code != ErrInvalidHandle {
 			t.Errorf("code %d: %s", int32(code), code)
 		}

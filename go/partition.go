@@ -177,6 +177,35 @@ func (p *Partition) Recover() error {
 	return err
 }
 
+// Fence takes the partition out of service by hand: to StateReadOnly (appends
+// are refused, votes and compaction work) or StateUnavailable, until Release.
+// What was accepted before is made durable first. Calls that are refused get
+// ErrFenced and the reason; neither a probe nor Recover brings the partition
+// back. One that has a fault keeps it, and is fenced when that is healed. Close
+// ends the fence.
+func (p *Partition) Fence(state State, reason string) error {
+	maybeGC()
+	if err := p.enter(OpFence); err != nil {
+		return err
+	}
+	text := []byte(reason)
+	err := takeError(C.bh_fence(p.handle, C.uint32_t(state), (*C.char)(bytesPointer(text)), C.size_t(len(text))))
+	p.leave()
+	return err
+}
+
+// Release ends what Fence began: the partition is ReadWrite again, unless it has
+// a fault, which heals like any other.
+func (p *Partition) Release() error {
+	maybeGC()
+	if err := p.enter(OpRecover); err != nil {
+		return err
+	}
+	err := takeError(C.bh_release(p.handle))
+	p.leave()
+	return err
+}
+
 // Verify reads and checks every record on disk. Records that are bad are
 // counted in the report and are no error of the call.
 func (p *Partition) Verify() (VerifyReport, error) {

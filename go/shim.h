@@ -58,6 +58,16 @@ typedef struct { bulkhead_error *err; bulkhead_cubefs_report report; } bh_cubefs
   bh_prepare(&failure);                           \
   bulkhead_status status = (expression)
 
+static inline bulkhead_error *bh_fence(bulkhead_partition partition, uint32_t state, const char *reason, size_t length) {
+  BH_CALL(bulkhead_fence(partition, state, reason, length, &failure));
+  return bh_result(status, &failure);
+}
+
+static inline bulkhead_error *bh_release(bulkhead_partition partition) {
+  BH_CALL(bulkhead_release(partition, &failure));
+  return bh_result(status, &failure);
+}
+
 /* value is the bytes of the text and its NUL, also with BULKHEAD_BUFFER_TOO_SMALL. */
 static inline bh_value bh_metrics_text(bulkhead_engine engine, char *buffer, size_t capacity) {
   bh_value out = {NULL, 0};

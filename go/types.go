@@ -61,6 +61,8 @@ const (
 	// Warnings, in an event of the first open on a disk.
 	CauseUntestedFilesystem Cause = 9  // the project does not test it
 	CauseVolatileFilesystem Cause = 10 // tmpfs or ramfs: a power cut takes everything
+	// CauseFenced: taken out of service by Partition.Fence.
+	CauseFenced Cause = 11
 )
 
 // Op is the operation an error or an event names.
@@ -82,13 +84,14 @@ const (
 	OpStatus    Op = 12
 	OpImport    Op = 13
 	OpExport    Op = 14
+	OpFence     Op = 15
 )
 
 var (
 	modeNames  = []string{"sync", "none", "sync", "interval"}
 	stateNames = []string{"unknown", "ReadWrite", "ReadOnly", "Unavailable", "Recovering", "Closed"}
-	causeNames = []string{"none", "no space", "I/O error", "read-only filesystem", "stalled", "panic", "damage", "resource", "lost entries", "untested filesystem", "volatile filesystem"}
-	opNames    = []string{"none", "open", "append", "read", "compact", "reset", "hard state", "sync", "recover", "verify", "close", "allocate", "status", "import", "export"}
+	causeNames = []string{"none", "no space", "I/O error", "read-only filesystem", "stalled", "panic", "damage", "resource", "lost entries", "untested filesystem", "volatile filesystem", "fenced"}
+	opNames    = []string{"none", "open", "append", "read", "compact", "reset", "hard state", "sync", "recover", "verify", "close", "allocate", "status", "import", "export", "fence"}
 )
 
 func name(names []string, n uint32) string {

@@ -108,6 +108,9 @@
 /// A warning, in an event of the first open on a disk: tmpfs or ramfs, a power cut takes everything on it.
 #define BULKHEAD_CAUSE_VOLATILE_FILESYSTEM 10
 
+/// See BULKHEAD_FENCED.
+#define BULKHEAD_CAUSE_FENCED 11
+
 /// No operation.
 #define BULKHEAD_OP_NONE 0
 
@@ -152,6 +155,9 @@
 
 /// Exporting a log to CubeFS's format.
 #define BULKHEAD_OP_EXPORT 14
+
+/// Fencing by hand.
+#define BULKHEAD_OP_FENCE 15
 
 /// Shape of a directory: it holds no log.
 #define BULKHEAD_CUBEFS_SHAPE_EMPTY 1
@@ -648,6 +654,9 @@ typedef struct bulkhead_progress {
 /// The directory holds a log of CubeFS's own WAL, or an import or export that was cut short: bulkhead_cubefs_import first.
 #define BULKHEAD_NEEDS_IMPORT 35
 
+/// The partition was taken out of service by bulkhead_fence; only bulkhead_release gives it back.
+#define BULKHEAD_FENCED 36
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -814,6 +823,32 @@ bulkhead_status bulkhead_partition_close(bulkhead_partition partition,
 /// BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED, BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC.
 /// Thread safety: any thread.
 bulkhead_status bulkhead_recover(bulkhead_partition partition,
+                                 struct bulkhead_error *err);
+
+/// Takes a partition out of service by hand, whatever its disk does.
+///
+/// What was accepted before is made durable first. Then its state is the one given until bulkhead_release, with cause
+/// BULKHEAD_CAUSE_FENCED: an event tells it, and calls that are refused get BULKHEAD_FENCED and the reason. Neither a
+/// probe nor bulkhead_recover brings it back. A partition that has a fault already keeps it, and is fenced when that is
+/// healed. Closing the partition ends the fence.
+/// state: BULKHEAD_STATE_READ_ONLY (appends are refused, votes and compaction work) or BULKHEAD_STATE_UNAVAILABLE.
+/// reason: UTF-8, reason_length bytes, may be NULL if that is 0; borrowed for the call.
+///
+/// Errors: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (an operation is still in
+/// the kernel; try later), BULKHEAD_FENCED (it is fenced as Unavailable already: release it first), BULKHEAD_PANIC.
+/// Thread safety: any thread.
+bulkhead_status bulkhead_fence(bulkhead_partition partition,
+                               uint32_t state,
+                               const char *reason,
+                               size_t reason_length,
+                               struct bulkhead_error *err);
+
+/// Ends what bulkhead_fence began: the partition is ReadWrite again, unless it has a fault, which heals like any other.
+/// A partition that is not fenced stays as it is.
+///
+/// Errors: as those of bulkhead_recover; the partition stays fenced then.
+/// Thread safety: any thread.
+bulkhead_status bulkhead_release(bulkhead_partition partition,
                                  struct bulkhead_error *err);
 
 /// Reads everything that the partition has on disk and checks it. Appends go on meanwhile. Changes nothing.

@@ -44,6 +44,8 @@ pub enum Status {
     LostEntries = 34,
     /// The directory holds a CubeFS log, or an import or export that was cut short.
     NeedsImport = 35,
+    /// Taken out of service by hand.
+    Fenced = 36,
 }
 
 /// The operation that an error or event speaks of.
@@ -66,6 +68,7 @@ pub enum Op {
     Status = 12,
     Import = 13,
     Export = 14,
+    Fence = 15,
 }
 
 /// Why a partition is not ReadWrite, or what its owner is warned of.
@@ -86,11 +89,13 @@ pub enum Cause {
     UntestedFilesystem = 9,
     /// A warning at open: the filesystem is in memory, nothing on it survives a power cut.
     VolatileFilesystem = 10,
+    /// Taken out of service by hand.
+    Fenced = 11,
 }
 
 impl Op {
     /// By number.
-    pub(crate) const ALL: [Op; 15] = [
+    pub(crate) const ALL: [Op; 16] = [
         Op::None,
         Op::Open,
         Op::Append,
@@ -106,12 +111,13 @@ impl Op {
         Op::Status,
         Op::Import,
         Op::Export,
+        Op::Fence,
     ];
 }
 
 impl Cause {
     /// By number.
-    pub(crate) const ALL: [Cause; 11] = [
+    pub(crate) const ALL: [Cause; 12] = [
         Cause::None,
         Cause::NoSpace,
         Cause::IoError,
@@ -123,6 +129,7 @@ impl Cause {
         Cause::LostEntries,
         Cause::UntestedFilesystem,
         Cause::VolatileFilesystem,
+        Cause::Fenced,
     ];
 
     /// The status that calls get from a partition latched by this cause.
@@ -137,6 +144,7 @@ impl Cause {
             Cause::Damage => Status::Damaged,
             Cause::Resource => Status::ResourceExhausted,
             Cause::LostEntries => Status::LostEntries,
+            Cause::Fenced => Status::Fenced,
             Cause::UntestedFilesystem | Cause::VolatileFilesystem => Status::UnsupportedFilesystem,
         }
     }
@@ -211,6 +219,7 @@ impl Error {
             Status::Damaged => Cause::Damage,
             Status::ResourceExhausted => Cause::Resource,
             Status::LostEntries => Cause::LostEntries,
+            Status::Fenced => Cause::Fenced,
             Status::UnsupportedFilesystem => Cause::UntestedFilesystem,
             _ => Cause::IoError,
         }

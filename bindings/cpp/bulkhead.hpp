@@ -161,6 +161,9 @@ class Partition {
   }
   void sync() { detail::call(bulkhead_sync, handle()); }
   void recover() { detail::call(bulkhead_recover, handle()); }
+  /// Takes the partition out of service by hand: BULKHEAD_STATE_READ_ONLY or BULKHEAD_STATE_UNAVAILABLE.
+  void fence(uint32_t state, const std::string& reason) { detail::call(bulkhead_fence, handle(), state, reason.data(), reason.size()); }
+  void release() { detail::call(bulkhead_release, handle()); }
   bulkhead_verify_report verify() const {
     bulkhead_verify_report report = sized<bulkhead_verify_report>();
     detail::call(bulkhead_verify, handle(), &report);

@@ -9,6 +9,19 @@ import (
 var shared struct {
 	mu     sync.Mutex
 	engine *bulkhead.Engine
+	follow []func(*bulkhead.Engine)
+}
+
+// OnSharedEngine calls f with the shared engine as soon as there is one, and with
+// each that follows it. It is how package exporter shows it.
+func OnSharedEngine(f func(*bulkhead.Engine)) {
+	shared.mu.Lock()
+	shared.follow = append(shared.follow, f)
+	engine := shared.engine
+	shared.mu.Unlock()
+	if engine != nil {
+		f(engine)
+	}
 }
 
 // SharedEngine returns the engine of all storages that were not given one. It is
@@ -22,6 +35,9 @@ func SharedEngine() (*bulkhead.Engine, error) {
 			return nil, err
 		}
 		shared.engine = engine
+		for _, f := range shared.follow {
+			f(engine)
+		}
 	}
 	return shared.engine, nil
 }

@@ -62,6 +62,7 @@ var causeOf = map[bulkhead.Code]bulkhead.Cause{
 	bulkhead.ErrDamaged:            bulkhead.CauseDamage,
 	bulkhead.ErrResourceExhausted:  bulkhead.CauseResource,
 	bulkhead.ErrLostEntries:        bulkhead.CauseLostEntries,
+	bulkhead.ErrFenced:             bulkhead.CauseFenced,
 }
 
 // faultOfCall describes a failed call; the caller fills in who it was.

@@ -84,6 +84,8 @@ pub const BULKHEAD_BUSY: bulkhead_status = 33;
 pub const BULKHEAD_LOST_ENTRIES: bulkhead_status = 34;
 /// The directory holds a log of CubeFS's own WAL, or an import or export that was cut short: bulkhead_cubefs_import first.
 pub const BULKHEAD_NEEDS_IMPORT: bulkhead_status = 35;
+/// The partition was taken out of service by bulkhead_fence; only bulkhead_release gives it back.
+pub const BULKHEAD_FENCED: bulkhead_status = 36;
 
 /// Mode: acknowledged from the page cache. Survives a crash of the process, not a power cut.
 pub const BULKHEAD_MODE_NONE: u32 = 1;
@@ -137,6 +139,8 @@ pub const BULKHEAD_CAUSE_LOST_ENTRIES: u32 = 8;
 pub const BULKHEAD_CAUSE_UNTESTED_FILESYSTEM: u32 = 9;
 /// A warning, in an event of the first open on a disk: tmpfs or ramfs, a power cut takes everything on it.
 pub const BULKHEAD_CAUSE_VOLATILE_FILESYSTEM: u32 = 10;
+/// See BULKHEAD_FENCED.
+pub const BULKHEAD_CAUSE_FENCED: u32 = 11;
 
 /// No operation.
 pub const BULKHEAD_OP_NONE: u32 = 0;
@@ -168,6 +172,8 @@ pub const BULKHEAD_OP_STATUS: u32 = 12;
 pub const BULKHEAD_OP_IMPORT: u32 = 13;
 /// Exporting a log to CubeFS's format.
 pub const BULKHEAD_OP_EXPORT: u32 = 14;
+/// Fencing by hand.
+pub const BULKHEAD_OP_FENCE: u32 = 15;
 
 /// Shape of a directory: it holds no log.
 pub const BULKHEAD_CUBEFS_SHAPE_EMPTY: u32 = 1;
@@ -242,7 +248,7 @@ statuses! {
     BULKHEAD_NO_SPACE = NoSpace, BULKHEAD_IO_ERROR = IoError, BULKHEAD_READ_ONLY_FILESYSTEM = ReadOnlyFilesystem,
     BULKHEAD_STALLED = Stalled, BULKHEAD_PANIC = Panic, BULKHEAD_RESOURCE_EXHAUSTED = ResourceExhausted,
     BULKHEAD_UNSUPPORTED_FILESYSTEM = UnsupportedFilesystem, BULKHEAD_BUSY = Busy, BULKHEAD_LOST_ENTRIES = LostEntries,
-    BULKHEAD_NEEDS_IMPORT = NeedsImport,
+    BULKHEAD_NEEDS_IMPORT = NeedsImport, BULKHEAD_FENCED = Fenced,
 }
 
 macro_rules! same {
@@ -259,11 +265,11 @@ same! {
     BULKHEAD_CAUSE_READ_ONLY_FILESYSTEM = Cause::ReadOnlyFilesystem, BULKHEAD_CAUSE_STALLED = Cause::Stalled,
     BULKHEAD_CAUSE_PANIC = Cause::Panic, BULKHEAD_CAUSE_DAMAGE = Cause::Damage, BULKHEAD_CAUSE_RESOURCE = Cause::Resource,
     BULKHEAD_CAUSE_LOST_ENTRIES = Cause::LostEntries, BULKHEAD_CAUSE_UNTESTED_FILESYSTEM = Cause::UntestedFilesystem,
-    BULKHEAD_CAUSE_VOLATILE_FILESYSTEM = Cause::VolatileFilesystem,
+    BULKHEAD_CAUSE_VOLATILE_FILESYSTEM = Cause::VolatileFilesystem, BULKHEAD_CAUSE_FENCED = Cause::Fenced,
     BULKHEAD_OP_NONE = Op::None, BULKHEAD_OP_OPEN = Op::Open, BULKHEAD_OP_APPEND = Op::Append, BULKHEAD_OP_READ = Op::Read,
     BULKHEAD_OP_COMPACT = Op::Compact, BULKHEAD_OP_RESET = Op::Reset, BULKHEAD_OP_HARD_STATE = Op::HardState, BULKHEAD_OP_SYNC = Op::Sync,
     BULKHEAD_OP_RECOVER = Op::Recover, BULKHEAD_OP_VERIFY = Op::Verify, BULKHEAD_OP_CLOSE = Op::Close, BULKHEAD_OP_ALLOCATE = Op::Allocate,
-    BULKHEAD_OP_STATUS = Op::Status, BULKHEAD_OP_IMPORT = Op::Import, BULKHEAD_OP_EXPORT = Op::Export,
+    BULKHEAD_OP_STATUS = Op::Status, BULKHEAD_OP_IMPORT = Op::Import, BULKHEAD_OP_EXPORT = Op::Export, BULKHEAD_OP_FENCE = Op::Fence,
     BULKHEAD_CUBEFS_SHAPE_EMPTY = Shape::Empty, BULKHEAD_CUBEFS_SHAPE_CUBEFS = Shape::Cubefs,
     BULKHEAD_CUBEFS_SHAPE_BULKHEAD = Shape::Bulkhead, BULKHEAD_CUBEFS_SHAPE_IMPORTING = Shape::Importing,
     BULKHEAD_CUBEFS_SHAPE_EXPORTING = Shape::Exporting, BULKHEAD_CUBEFS_SHAPE_UNKNOWN = Shape::Unknown,

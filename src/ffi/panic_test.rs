@@ -99,6 +99,10 @@ const CALLS: &[(&str, Call)] = &[
     ("bulkhead_get_hard_state", |w, err| unsafe { bulkhead_get_hard_state(w.partition, &mut Default::default(), err) }),
     ("bulkhead_sync", |w, err| unsafe { bulkhead_sync(w.partition, err) }),
     ("bulkhead_recover", |w, err| unsafe { bulkhead_recover(w.partition, err) }),
+    ("bulkhead_fence", |w, err| unsafe {
+        bulkhead_fence(w.partition, BULKHEAD_STATE_READ_ONLY, b"x".as_ptr().cast(), 1, err)
+    }),
+    ("bulkhead_release", |w, err| unsafe { bulkhead_release(w.partition, err) }),
     ("bulkhead_verify", |w, err| unsafe { bulkhead_verify(w.partition, &mut sized(), err) }),
     ("bulkhead_get_status", |w, err| unsafe { bulkhead_get_status(w.partition, &mut sized(), err) }),
     ("bulkhead_cubefs_inspect", |w, err| {

@@ -1,6 +1,6 @@
 //! Opening, closing, inspecting and recovering a partition.
 
-use std::ffi::OsStr;
+use std::ffi::{c_char, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use super::memory::{self, invalid, Out, OutStruct};
 use super::report_error;
 use super::reports::{bulkhead_partition_status, bulkhead_verify_report};
 use super::types::{bulkhead_engine, bulkhead_error, bulkhead_partition, bulkhead_partition_config};
-use crate::{Disposition, Error, Mode, Op, PartitionConfig, PartitionStatus, Result, Status};
+use crate::{Disposition, Error, Mode, Op, PartitionConfig, PartitionStatus, Result, State, Status};
 
 /// Opens a partition: recovers its log from the directory, or creates it.
 ///
@@ -90,6 +90,54 @@ fn take(handle: bulkhead_partition) -> Result<std::sync::Arc<handles::OpenPartit
 #[no_mangle]
 pub unsafe extern "C" fn bulkhead_recover(partition: bulkhead_partition, err: *mut bulkhead_error) -> bulkhead_status {
     boundary!(partition(handles::partition(partition)), Op::Recover, err, |partition| partition.recover())
+}
+
+/// Takes a partition out of service by hand, whatever its disk does.
+///
+/// What was accepted before is made durable first. Then its state is the one given until bulkhead_release, with cause
+/// BULKHEAD_CAUSE_FENCED: an event tells it, and calls that are refused get BULKHEAD_FENCED and the reason. Neither a
+/// probe nor bulkhead_recover brings it back. A partition that has a fault already keeps it, and is fenced when that is
+/// healed. Closing the partition ends the fence.
+/// state: BULKHEAD_STATE_READ_ONLY (appends are refused, votes and compaction work) or BULKHEAD_STATE_UNAVAILABLE.
+/// reason: UTF-8, reason_length bytes, may be NULL if that is 0; borrowed for the call.
+///
+/// Errors: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (an operation is still in
+/// the kernel; try later), BULKHEAD_FENCED (it is fenced as Unavailable already: release it first), BULKHEAD_PANIC.
+/// Thread safety: any thread.
+#[no_mangle]
+pub unsafe extern "C" fn bulkhead_fence(
+    partition: bulkhead_partition,
+    state: u32,
+    reason: *const c_char,
+    reason_length: usize,
+    err: *mut bulkhead_error,
+) -> bulkhead_status {
+    boundary!(partition(handles::partition(partition)), Op::Fence, err, |partition| {
+        // SAFETY: this function's callers promise null or reason_length bytes.
+        let reason = unsafe { memory::slice(reason.cast::<u8>(), reason_length.min(REASON_MAX_BYTES), "reason") }?;
+        let wanted = match state {
+            BULKHEAD_STATE_READ_ONLY => State::ReadOnly,
+            BULKHEAD_STATE_UNAVAILABLE => State::Unavailable,
+            other => {
+                let wanted = "use BULKHEAD_STATE_READ_ONLY or BULKHEAD_STATE_UNAVAILABLE";
+                return Err(invalid(format!("state is {other}; {wanted}")));
+            }
+        };
+        partition.fence(wanted, &String::from_utf8_lossy(reason))
+    })
+}
+
+/// Longer reasons are cut: the error struct has no more room.
+const REASON_MAX_BYTES: usize = 400;
+
+/// Ends what bulkhead_fence began: the partition is ReadWrite again, unless it has a fault, which heals like any other.
+/// A partition that is not fenced stays as it is.
+///
+/// Errors: as those of bulkhead_recover; the partition stays fenced then.
+/// Thread safety: any thread.
+#[no_mangle]
+pub unsafe extern "C" fn bulkhead_release(partition: bulkhead_partition, err: *mut bulkhead_error) -> bulkhead_status {
+    boundary!(partition(handles::partition(partition)), Op::Recover, err, |partition| partition.release())
 }
 
 /// Reads everything that the partition has on disk and checks it. Appends go on meanwhile. Changes nothing.

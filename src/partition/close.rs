@@ -156,7 +156,7 @@ impl Partition {
     }
 
     /// Mode none: syncs what is not known durable, oldest segment first.
-    fn sync_all(&self, op: Op) -> Result<()> {
+    pub(super) fn sync_all(&self, op: Op) -> Result<()> {
         let _alone = self.lock_for(&self.syncing, op)?;
         let (files, extent, faults) = {
             let log = self.log.lock();

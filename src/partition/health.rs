@@ -58,7 +58,9 @@ impl Partition {
 
     /// The first fault decides; a graver one (Unavailable after ReadOnly) replaces it.
     pub(super) fn latch(&self, log: &mut Log, mut error: Error, state: State) {
-        self.count_error(&error);
+        if error.status != Status::Fenced {
+            self.count_error(&error);
+        }
         if matches!(log.state, State::Closed | State::Unavailable)
             || (log.state == State::ReadOnly && state == State::ReadOnly)
         {

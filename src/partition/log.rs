@@ -1,5 +1,6 @@
 //! What memory knows of a partition's log. Changed only under the partition's lock; no I/O here.
 
+use super::fence::Fence;
 use super::trouble::Trouble;
 use super::types::{Mode, State};
 use crate::error::{Error, Result};
@@ -133,6 +134,7 @@ pub(super) struct Log {
     /// While a probe is at work: the state that the owner knows, and that stays if the probe fails.
     pub probed: Option<State>,
     pub fault: Option<Error>,
+    pub fence: Option<Fence>,
     /// Counts faults, so that a waiter or a late operation knows that its world has ended.
     pub fault_count: u64,
     ended: VecDeque<Ended>,
@@ -230,6 +232,7 @@ impl Log {
             state: State::Recovering,
             probed: None,
             fault: None,
+            fence: None,
             fault_count: 0,
             ended: VecDeque::new(),
             loaded: false,

@@ -5,6 +5,7 @@ mod close;
 mod compact;
 mod counts;
 mod create;
+mod fence;
 mod flush;
 mod hard_state;
 mod heal;

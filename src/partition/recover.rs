@@ -14,11 +14,18 @@ impl Partition {
     /// Makes a ReadOnly or Unavailable partition ReadWrite again, if the disk allows it. A partition that is ReadWrite stays so.
     ///
     /// Errors: `Busy` while an operation hangs in the kernel; `LostEntries` if acknowledged entries are gone (status says which; the
-    /// partition stays Unavailable: the owner decides whether to rejoin as an empty replica); otherwise what failed this time.
+    /// partition stays Unavailable: the owner decides whether to rejoin as an empty replica); `Fenced` if only `release` helps; otherwise what
+    /// failed this time.
     pub fn recover(&self) -> Result<()> {
         let Some(_operation) = self.operation.try_lock_until(self.lock_until(self.stall_deadline())) else {
             return Err(self.hanging());
         };
+        {
+            let log = self.log.lock();
+            if self.is_held(&log) {
+                return Err(self.fault_error(&log, Op::Recover));
+            }
+        }
         self.attempt(HealedBy::Owner)
     }
 
@@ -98,7 +105,11 @@ impl Partition {
                 log.exclusive = false;
                 self.set_state(&mut log, State::ReadWrite, Cause::None, Op::Recover, 0, (0, 0));
                 log.probed = None;
-                Ok(())
+                if log.fence.is_none() {
+                    return Ok(());
+                }
+                self.apply_fence(&mut log);
+                Err(self.fault_error(&log, Op::Recover))
             }
             Err(error) => {
                 self.disk_counts.note_heal(by, false);
@@ -157,6 +168,6 @@ fn probes(log: &Log) -> bool {
     let cause = log.fault.as_ref().map_or(Cause::None, Error::cause);
     // While another quiet try is at work the fault is still there.
     matches!(log.shown_state(), State::ReadOnly | State::Unavailable)
-        && !matches!(cause, Cause::None | Cause::Damage | Cause::LostEntries)
+        && !matches!(cause, Cause::None | Cause::Damage | Cause::LostEntries | Cause::Fenced)
         && log.lost == (0, 0)
 }

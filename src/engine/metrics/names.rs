@@ -34,6 +34,7 @@ pub fn cause(cause: Cause) -> &'static str {
         Cause::LostEntries => "lost_entries",
         Cause::UntestedFilesystem => "untested_filesystem",
         Cause::VolatileFilesystem => "volatile_filesystem",
+        Cause::Fenced => "fenced",
     }
 }
 
@@ -54,6 +55,7 @@ pub fn op(op: Op) -> &'static str {
         Op::Status => "status",
         Op::Import => "import",
         Op::Export => "export",
+        Op::Fence => "fence",
     }
 }
 

@@ -1,0 +1,131 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+)
+
+func serve(t *testing.T) (*bulkhead.Partition, *httptest.Server) {
+	t.Helper()
+	engine, err := bulkhead.Open(bulkhead.EngineConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first *bulkhead.Partition
+	for id := uint64(7); id < 9; id++ {
+		p, err := engine.OpenPartition(bulkhead.PartitionConfig{Path: filepath.Join(t.TempDir(), "wal"), ID: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = p
+		}
+	}
+	handler := New(engine)
+	mux := http.NewServeMux()
+	mux.Handle("/bulkhead/", http.StripPrefix("/bulkhead", handler))
+	server := httptest.NewServer(mux)
+	t.Cleanup(func() {
+		server.Close()
+		handler.Close()
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return first, server
+}
+
+// call makes a request and reads the answer into out.
+func call(t *testing.T, method, url, body string, want int, out interface{}) {
+	t.Helper()
+	request, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != want {
+		t.Errorf("%s %s: %d, not %d", method, url, response.StatusCode, want)
+	}
+	if out != nil {
+		if err := json.NewDecoder(response.Body).Decode(out); err != nil {
+			t.Errorf("%s %s: %v", method, url, err)
+		}
+	}
+}
+
+func TestFenceAndRelease(t *testing.T) {
+	p, server := serve(t)
+	at := server.URL + "/bulkhead/partitions/7"
+	var got Partition
+	call(t, "POST", at+"/fence", `{"state": "ReadOnly", "reason": "moved away"}`, 200, &got)
+	if got.State != "ReadOnly" || got.Cause != "fenced" || !strings.Contains(got.Fault, "moved away") {
+		t.Errorf("fenced: %+v", got)
+	}
+	err := p.Append([]bulkhead.Entry{{Index: 1, Term: 1}})
+	if !errors.Is(err, bulkhead.ErrFenced) || !strings.Contains(err.Error(), "moved away") {
+		t.Errorf("append to a fenced partition: %v", err)
+	}
+	var list []Partition
+	if call(t, "GET", server.URL+"/bulkhead/partitions?state=faulted", "", 200, &list); len(list) != 1 || list[0].ID != 7 {
+		t.Errorf("faulted: %+v", list)
+	}
+	if call(t, "GET", server.URL+"/bulkhead/partitions", "", 200, &list); len(list) != 2 {
+		t.Errorf("all: %+v", list)
+	}
+	call(t, "POST", at+"/recover", "", 409, nil)
+	if call(t, "POST", at+"/release", "", 200, &got); got.State != "ReadWrite" {
+		t.Errorf("released: %+v", got)
+	}
+	if err := p.Append([]bulkhead.Entry{{Index: 1, Term: 1}}); err != nil {
+		t.Error(err)
+	}
+	var events []Event
+	for end := time.Now().Add(5 * time.Second); len(events) < 2 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		call(t, "GET", server.URL+"/bulkhead/events", "", 200, &events)
+	}
+	if len(events) < 2 || events[0].Operation != "fence" || events[0].To != "ReadOnly" || events[len(events)-1].To != "ReadWrite" {
+		t.Errorf("events: %+v", events)
+	}
+}
+
+func TestBadRequestsSayWhatToDoAndChangeNothing(t *testing.T) {
+	p, server := serve(t)
+	at := server.URL + "/bulkhead/partitions/"
+	for _, c := range []struct {
+		method, url, body string
+		status            int
+		says              string
+	}{
+		{"GET", at + "7/fence", "", 405, "use POST"},
+		{"POST", at + "7", "", 405, "use GET"},
+		{"POST", at + "seven/fence", "{}", 400, "a number"},
+		{"POST", at + "99/fence", "{}", 404, "not open"},
+		{"POST", at + "7/fence", "", 400, "the body is"},
+		{"POST", at + "7/fence", `{"state": "Closed"}`, 400, "use ReadOnly or Unavailable"},
+		{"POST", at + "7/fence", `{"state": "ReadOnly", "force": true}`, 400, "force"},
+		{"POST", at + "7/fence", `{"reason": "` + strings.Repeat("x", 9000) + `"}`, 400, "the body is"},
+		{"POST", at + "7/drop", "", 404, "fence, release and recover"},
+		{"GET", server.URL + "/bulkhead/", "", 404, "/partitions"},
+	} {
+		var got failure
+		call(t, c.method, c.url, c.body, c.status, &got)
+		if !strings.Contains(got.Error, c.says) {
+			t.Errorf("%s %s: %q", c.method, c.url, got.Error)
+		}
+	}
+	if status, err := p.Status(); err != nil || status.State != bulkhead.StateReadWrite {
+		t.Errorf("%+v, %v", status, err)
+	}
+}

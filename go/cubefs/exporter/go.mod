@@ -1,0 +1,29 @@
+module github.com/bulkhead-wal/bulkhead/go/cubefs/exporter
+
+go 1.17
+
+require (
+	github.com/bulkhead-wal/bulkhead/go v0.0.0
+	github.com/bulkhead-wal/bulkhead/go/cubefs v0.0.0
+	github.com/bulkhead-wal/bulkhead/go/metrics v0.0.0
+	github.com/prometheus/client_golang v1.13.0
+)
+
+require (
+	github.com/beorn7/perks v1.0.1 // indirect
+	github.com/cespare/xxhash/v2 v2.1.2 // indirect
+	github.com/cubefs/cubefs v1.34.0 // indirect
+	github.com/golang/protobuf v1.5.2 // indirect
+	github.com/matttproud/golang_protobuf_extensions v1.0.1 // indirect
+	github.com/prometheus/client_model v0.2.0 // indirect
+	github.com/prometheus/common v0.37.0 // indirect
+	github.com/prometheus/procfs v0.8.0 // indirect
+	golang.org/x/sys v0.7.0 // indirect
+	google.golang.org/protobuf v1.28.1 // indirect
+)
+
+replace (
+	github.com/bulkhead-wal/bulkhead/go => ../../
+	github.com/bulkhead-wal/bulkhead/go/cubefs => ../
+	github.com/bulkhead-wal/bulkhead/go/metrics => ../../metrics
+)

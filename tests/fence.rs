@@ -1,0 +1,103 @@
+//! Fencing by hand: an operator's word holds, whatever the disk, probes and recover do, and costs nothing that was acknowledged.
+
+mod support;
+
+use bulkhead::io::sim::{Fault, OpKind, Rule, SimDisk};
+use bulkhead::{Cause, Mode, Op, State, Status};
+use support::field::*;
+use support::*;
+
+#[test]
+fn a_fenced_partition_refuses_with_the_reason_until_it_is_released() {
+    for (mode, to) in MODES.into_iter().flat_map(|m| [(m, State::ReadOnly), (m, State::Unavailable)]) {
+        let what = format!("{mode:?}, {to:?}");
+        let disk = SimDisk::new(1);
+        let (engine, p) = start(&disk, mode);
+        append(&p, &entries(6, 9, 1, 100)).unwrap();
+        engine.events(100);
+        p.fence(to, "the disk is to be replaced").unwrap();
+        let status = p.status();
+        assert_eq!((status.state, status.cause, status.op), (to, Cause::Fenced, Op::Fence), "{what}");
+        let refused = append(&p, &entries(10, 10, 1, 10)).expect_err("it is fenced");
+        assert_eq!(refused.status, Status::Fenced, "{what}");
+        assert!(refused.message.contains("the disk is to be replaced"), "{what}: {}", refused.message);
+        assert_eq!(p.set_hard_state(hard(2, 1, 0)).is_ok(), to == State::ReadOnly, "{what}: votes");
+        assert_same(&read_all(&p).unwrap(), &[entries(1, 5, 1, 300), entries(6, 9, 1, 100)].concat(), &what);
+        assert_eq!(p.recover().map_err(|e| e.status), Err(Status::Fenced), "{what}: recover is not release");
+        let event = engine.events(100).pop().expect("an event");
+        assert_eq!(
+            (event.from, event.to, event.cause, event.op),
+            (State::ReadWrite, to, Cause::Fenced, Op::Fence),
+            "{what}"
+        );
+        assert_eq!(p.status().counters.errors, 0, "{what}: nothing failed");
+        p.release().unwrap();
+        assert_eq!(state(&p), State::ReadWrite, "{what}");
+        assert_eq!(engine.events(100).pop().map(|e| e.to), Some(State::ReadWrite), "{what}");
+        append_durably(&p, &entries(10, 12, 2, 10)).unwrap();
+        let all = [entries(1, 5, 1, 300), entries(6, 9, 1, 100), entries(10, 12, 2, 10)].concat();
+        assert_survives(&disk, mode, &all, &what);
+        p.release().unwrap();
+    }
+}
+
+#[test]
+fn what_was_accepted_before_a_fence_is_durable() {
+    for mode in MODES {
+        let disk = SimDisk::new(1);
+        let (_engine, p) = start(&disk, mode);
+        append(&p, &entries(6, 9, 1, 100)).unwrap();
+        p.fence(State::Unavailable, "").unwrap();
+        assert_survives(&disk, mode, &[entries(1, 5, 1, 300), entries(6, 9, 1, 100)].concat(), "fenced");
+    }
+}
+
+#[test]
+fn a_fence_outlives_a_fault_and_its_healing() {
+    let disk = SimDisk::new(1);
+    let (engine, p) = start(&disk, Mode::Sync);
+    p.fence(State::ReadOnly, "drained").unwrap();
+    disk.inject(Rule::new(Fault::Errno(libc::EIO)).on(OpKind::Write).path("/p1/root").times(8));
+    p.set_hard_state(hard(2, 1, 0)).expect_err("the root cannot be written");
+    assert_eq!((state(&p), p.status().cause), (State::Unavailable, Cause::IoError), "the graver fault shows");
+    disk.clear_faults();
+    assert_eq!(p.recover().map_err(|e| e.status), Err(Status::Fenced));
+    assert_eq!((state(&p), p.status().cause), (State::ReadOnly, Cause::Fenced), "healed, and fenced as before");
+    p.release().unwrap();
+    append_durably(&p, &entries(6, 6, 1, 10)).unwrap();
+    // The other way round: a fence over a fault.
+    disk.inject(Rule::new(Fault::Errno(libc::EIO)).on(OpKind::Write).path("/p1").once());
+    append(&p, &entries(7, 7, 1, 10)).expect_err("healing is off");
+    engine.events(100);
+    p.fence(State::Unavailable, "looked at").unwrap();
+    assert_eq!(p.status().cause, Cause::IoError, "the fault stays what it is");
+    assert_eq!(engine.events(100).pop().map(|e| e.cause), Some(Cause::Fenced), "the action is an event");
+    assert_eq!(p.recover().map_err(|e| e.status), Err(Status::Fenced));
+    p.release().unwrap();
+    append_durably(&p, &entries(7, 7, 1, 10)).unwrap();
+}
+
+#[test]
+fn no_probe_ends_a_fence() {
+    let disk = SimDisk::new(1);
+    let engine = healing_engine(&disk);
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append(&p, &entries(1, 3, 1, 10)).unwrap();
+    p.fence(State::ReadOnly, "").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(800));
+    assert_eq!(p.status().cause, Cause::Fenced);
+}
+
+#[test]
+fn bad_fences_are_refused_and_change_nothing() {
+    let disk = SimDisk::new(1);
+    let (_engine, p) = start(&disk, Mode::Sync);
+    for state in [State::ReadWrite, State::Recovering, State::Closed] {
+        assert_eq!(p.fence(state, "").map_err(|e| e.status), Err(Status::InvalidArgument), "{state:?}");
+    }
+    append_durably(&p, &entries(6, 6, 1, 10)).unwrap();
+    p.fence(State::Unavailable, "").unwrap();
+    assert_eq!(p.fence(State::ReadOnly, "").map_err(|e| e.status), Err(Status::Fenced));
+    p.close().unwrap();
+    assert_eq!(p.fence(State::Unavailable, "").map_err(|e| e.status), Err(Status::Closed));
+}

@@ -33,6 +33,8 @@ func openPartition(t *testing.T, engine *bulkhead.Engine, id uint64, mode bulkhe
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Before its directory is removed: an open one gets new files.
+	t.Cleanup(func() { _ = p.Close() })
 	return p
 }
 

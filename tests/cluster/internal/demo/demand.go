@@ -7,6 +7,7 @@ const (
 	mediumToldS       = 15 // the master, where the medium failed
 	otherToldS        = 75 // the master, otherwise: the datanode looks once a minute
 	nodeToldS         = 1
+	voteToldS         = 3 // where the log is not written to before the vote after its leader's death
 	healthyThroughput = 0.95
 )
 
@@ -21,7 +22,7 @@ type demand struct {
 var demands = map[string]demand{
 	"follower-dies": {masterToldS: mediumToldS, nodeToldS: nodeToldS},
 	"leader-dies":   {masterToldS: mediumToldS, nodeToldS: nodeToldS},
-	"two-die":       {masterToldS: mediumToldS, nodeToldS: nodeToldS, mayStall: true},
+	"two-die":       {masterToldS: mediumToldS, nodeToldS: voteToldS, mayStall: true},
 	"bad-block":     {},
 	"full":          {masterToldS: otherToldS},
 	"kill":          {masterToldS: otherToldS},

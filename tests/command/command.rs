@@ -5,6 +5,7 @@
 mod world;
 
 use bulkhead::cubefs::{Conversion, Shape};
+use bulkhead::io::real::RealStorage;
 use bulkhead::*;
 use world::*;
 
@@ -159,7 +160,6 @@ fn verify_reads_many_directories_while_they_are_written_to() {
 
 #[test]
 fn without_rights_it_says_so() {
-    // SAFETY of the test: root reads everything, so this is for everybody else.
     let world = World::new();
     world.cubefs("wal_7");
     world.deny("wal_7");
@@ -180,4 +180,38 @@ fn an_import_that_is_killed_is_finished_by_the_next_one() {
     let engine = Engine::open(EngineConfig::default()).unwrap();
     assert_eq!(Conversion::new(&engine, world.path("wal_7"), 7).shape(), Ok(Shape::Bulkhead));
     world.run("verify wal_7").code(0);
+}
+
+/// kill -9 at any time, by a real kernel on a real filesystem: the directory is CubeFS's or Bulkhead's, whole, or the next import settles it.
+#[test]
+fn kill_9_at_any_time_leaves_a_whole_log() {
+    const ENTRIES: u64 = 4000;
+    const KILLS: u32 = 24;
+    let world = World::new();
+    let begun = std::time::Instant::now();
+    world.large_cubefs("wal_99", ENTRIES);
+    world.run("import wal_99").code(0);
+    let whole = begun.elapsed();
+    let mut seen = std::collections::BTreeMap::new();
+    for i in 1..=KILLS {
+        let name = format!("wal_{i}");
+        world.large_cubefs(&name, ENTRIES);
+        for (command, kept) in
+            [("import", true), ("import --undo", false), ("import", false), ("export --in-place", false)]
+        {
+            let after = whole * (i * 7 % KILLS) / KILLS / share;
+            world.kill(&format!("{command} {name}"), after);
+            let shape = world.check_large(&name, ENTRIES);
+            *seen.entry(format!("{command}: {shape:?}")).or_insert(0) += 1;
+            if command == "export --in-place" {
+                continue;
+            }
+            world.run(&format!("import {name}")).code(0);
+            assert_eq!(world.check_large(&name, ENTRIES), Shape::Bulkhead);
+        }
+        std::fs::remove_dir_all(world.path(&name)).unwrap();
+    }
+    println!("{seen:?}");
+    let survey = Survey::of(&RealStorage, &world.path("wal_99")).unwrap();
+    assert_eq!(survey.bounds(), (1, ENTRIES));
 }

@@ -1,11 +1,15 @@
 //! A directory to work in, CubeFS logs in it, and the command.
 
+use bulkhead::cubefs::{Conversion, Shape};
 use bulkhead::format::cubefs::{encode_seal, Entry, IndexItem, LogName, Meta};
+use bulkhead::io::real::RealStorage;
+use bulkhead::{Engine, EngineConfig, Survey};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 pub struct World {
     dir: tempfile::TempDir,
@@ -50,6 +54,55 @@ impl World {
             files.push(path);
         }
         files
+    }
+
+    /// Entries 1 to `last` of 2,000 bytes, one file.
+    pub fn large_cubefs(&self, name: &str, last: u64) {
+        let dir = self.path(name);
+        std::fs::create_dir(&dir).unwrap();
+        let meta = Meta { term: 3, commit: last, vote: 1, compaction_index: 0, compaction_term: 0 };
+        std::fs::write(dir.join("META"), meta.encode()).unwrap();
+        let mut bytes = Vec::new();
+        for index in 1..=last {
+            Entry { kind: 0, term: 3, index, data: &[index as u8; 2000] }.encode_record(&mut bytes);
+        }
+        std::fs::write(dir.join(LogName { sequence: 1, first: 1 }.to_string()), bytes).unwrap();
+    }
+
+    /// Starts the command and kills it after a while.
+    pub fn kill(&self, args: &str, after: Duration) {
+        let mut command = self.command(args);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(after);
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+
+    /// Whoever may open the directory finds the whole log in it.
+    pub fn check_large(&self, name: &str, last: u64) -> Shape {
+        let engine = Engine::open(EngineConfig::default()).unwrap();
+        let conversion = Conversion::new(&engine, self.path(name), name[4..].parse().unwrap());
+        let shape = conversion.shape().unwrap();
+        match shape {
+            Shape::Cubefs => {
+                let report = conversion.inspect().unwrap().report;
+                assert_eq!((report.entries, report.last_index, report.findings), (last, last, Vec::new()));
+            }
+            Shape::Bulkhead => {
+                let survey = Survey::of(&RealStorage, &self.path(name)).unwrap();
+                let mut entries = 0;
+                let bad = survey.read(1, last, &mut |index, _, _, data| {
+                    entries += 1;
+                    data == [index as u8; 2000]
+                });
+                assert_eq!((entries, bad), (last, Ok(Vec::new())));
+            }
+            Shape::Importing | Shape::Exporting => {
+                assert!(self.path(name).join("META").is_dir(), "CubeFS would open it")
+            }
+            Shape::Empty | Shape::Unknown => panic!("{name} is {shape:?}"),
+        }
+        shape
     }
 
     pub fn tree(&self, name: &str) -> BTreeMap<PathBuf, Vec<u8>> {

@@ -12,7 +12,7 @@ root=$(cd "$here/../.." && pwd)
 seconds=${1:-20}
 shift || true
 case $seconds in '' | *[!0-9]*) echo "usage: tests/fuzz/run.sh [seconds per target] [target ...]; '$seconds' is no number" >&2; exit 2 ;; esac
-all="format scan directory calls"
+all="format scan directory calls cubefs"
 targets=${*:-$all}
 for target in $targets; do
     case " $all " in *" $target "*) ;; *) echo "no target '$target'; there are: $all" >&2; exit 2 ;; esac

@@ -7,6 +7,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "scan" => (40, 300),
         "directory" => (60, 90),
         "calls" => (60, 400),
+        "cubefs" => (40, 60),
         _ => (0, 0),
     };
     (0..count).map(|n| seed(n, length)).collect()

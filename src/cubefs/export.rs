@@ -46,11 +46,13 @@ impl Conversion<'_> {
             // A directory of this name: a CubeFS binary refuses what is not whole yet.
             switch::make_dir(&*dir, META_NAME)?;
             dir.sync().map_err(fail("syncing the target"))?;
-            let exported = self.write_out(&partition, &*dir, NEW_META)?;
+            let exported = self.write_out(&partition, &*dir, NEW_META);
+            let closed = partition.close();
+            let exported = exported?;
+            closed?;
             dir.exchange(META_NAME, NEW_META).map_err(switch::fail("exchanging META"))?;
             dir.sync().map_err(fail("syncing the target"))?;
             switch::remove_tree(&*dir, NEW_META)?;
-            partition.close()?;
             Ok(exported)
         })
     }
@@ -69,10 +71,11 @@ impl Conversion<'_> {
             let export = switch::make_dir(&*dir, switch::EXPORT)?;
             drop(dir);
             let partition = self.open_existing()?;
-            let exported = self.write_out(&partition, &*export, META_NAME)?;
+            let exported = self.write_out(&partition, &*export, META_NAME);
             let status = partition.status();
-            partition.close()?;
-            drop(partition);
+            let closed = partition.close();
+            let exported = exported?;
+            closed?;
             let dir = self.lock()?;
             dir.sync().map_err(fail("syncing the directory"))?;
             self.check_still(&*dir, &status)?;
@@ -153,15 +156,17 @@ impl Conversion<'_> {
             ..crate::PartitionConfig::new(&self.path, self.partition_id)
         };
         let partition = self.engine.open_partition(config)?;
-        let status = partition.status();
-        match partition.last_fault() {
-            Some(fault) if status.state != State::ReadWrite => Err(fault),
-            _ if status.damaged.2 > 0 => {
+        let damaged = partition.status().damaged;
+        let refused = match partition.last_fault() {
+            Some(fault) if partition.status().state != State::ReadWrite => fault,
+            _ if damaged.2 > 0 => {
                 let message = "entries of the log are damaged; restore the replica from its peers";
-                Err(Error::new(Status::Damaged, Op::Export, message).range(status.damaged.0, status.damaged.1))
+                Error::new(Status::Damaged, Op::Export, message).range(damaged.0, damaged.1)
             }
-            _ => Ok(partition),
-        }
+            _ => return Ok(partition),
+        };
+        let _ = partition.close();
+        Err(refused)
     }
 }
 

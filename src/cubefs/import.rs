@@ -2,6 +2,7 @@
 
 use super::report::{Progress, Report};
 use super::scan::{Limits, Meter, Scan};
+use super::source::Source;
 use super::switch::{self, Shape};
 use super::{Conversion, Inspection};
 use crate::error::{Error, Op, Result, Status};
@@ -31,55 +32,37 @@ impl Conversion<'_> {
                 }
                 _ => return self.look(&*dir),
             }
-            let report = self.scan(&*dir, &mut |_| Ok(()), 0, 3)?;
-            refuse_damage(&report)?;
-            if let Err(error) = self.build(&*dir, &report) {
+            let report = self.build(&*dir).map_err(|error| {
                 // The error that led here matters more than one of this.
                 let _ = switch::settle(&*dir);
-                return Err(error);
-            }
+                error
+            })?;
             switch::to_bulkhead(&*dir)?;
             Ok(Inspection { report, ..self.look(&*dir)? })
         })
     }
 
-    /// Reads the whole log: pass `pass` of `passes`.
-    pub(super) fn scan(
-        &self,
-        dir: &dyn Dir,
-        take: &mut super::scan::Take<'_>,
-        pass: u64,
-        passes: u64,
-    ) -> Result<Report> {
-        let bytes = self.source_bytes(dir)?;
-        let progress = Progress { done_bytes: pass * bytes, total_bytes: passes * bytes };
+    /// Reads the whole log.
+    pub(super) fn scan(&self, dir: &dyn Dir, take: &mut super::scan::Take<'_>) -> Result<Report> {
+        let progress = Progress { done_bytes: 0, total_bytes: Source::list(dir)?.bytes(dir)? };
         let mut meter = Meter { progress, tell: self.progress };
         let limits = Limits { max_entry_bytes: self.engine.limits().max_entry_bytes, known_index: self.known_index };
         Scan::run(dir, limits, take, &mut |n| meter.add(n))
     }
 
-    fn source_bytes(&self, dir: &dyn Dir) -> Result<u64> {
-        let source = super::source::Source::list(dir)?;
-        source.files.iter().try_fold(0, |sum, name| {
-            let len = dir.open(&name.to_string(), Access::Read).and_then(|f| f.len());
-            Ok(sum + len.map_err(switch::fail("reading a file's size"))?)
-        })
-    }
-
     /// Everything up to the exchange. Nothing of CubeFS's is touched.
-    fn build(&self, dir: &dyn Dir, report: &Report) -> Result<()> {
+    fn build(&self, dir: &dyn Dir) -> Result<Report> {
         let import = switch::make_dir(dir, switch::IMPORT)?;
         dir.sync().map_err(switch::fail("syncing the directory"))?;
-        self.write(dir, report)?;
-        let root = read_root_file(&*import)?;
+        let report = self.write(dir)?;
+        let root = read_root_named(&*import, ROOT_NAME)?.0;
         let original = switch::make_dir(dir, switch::CUBEFS_ORIGINAL)?;
         switch::make_dir(&*original, META_NAME)?;
-        let copy = original
-            .create(switch::IMPORTED_ROOT, Access::Durable)
-            .map_err(switch::fail("keeping a copy of the root"))?;
+        let fail = || switch::fail("keeping a copy of the root");
+        let copy = original.create(switch::IMPORTED_ROOT, Access::Durable).map_err(fail())?;
         let mut bytes = AlignedBuf::new();
         bytes.extend_from_slice(&root);
-        write_durable_at(&*copy, &bytes, 0).map_err(switch::fail("keeping a copy of the root"))?;
+        write_durable_at(&*copy, &bytes, 0).map_err(fail())?;
         match dir.open(META_NAME, Access::Read) {
             // CubeFS makes META before its first log: a power cut has taken it, and with it nothing.
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -90,29 +73,44 @@ impl Conversion<'_> {
         for dir in [&*import, &*original, dir] {
             dir.sync().map_err(switch::fail("syncing a directory"))?;
         }
-        Ok(())
+        Ok(report)
     }
 
-    /// Writes the log through a partition as any other: without syncs first, then durable, then read back.
-    fn write(&self, dir: &dyn Dir, report: &Report) -> Result<()> {
+    /// Reads and judges the log, and writes it, in the same pass, through a partition as any other: without syncs first, then durable.
+    fn write(&self, dir: &dyn Dir) -> Result<Report> {
+        let source = Source::list(dir)?;
+        let before = source.bytes(dir)?;
         let partition = self.open_new(Mode::None)?;
-        if report.compaction_index > 0 {
-            partition.reset(report.compaction_index, report.compaction_term)?;
-        }
-        let again = self.scan(dir, &mut |entries| append(&partition, entries), 1, 3)?;
-        partition.close()?;
-        drop(partition);
-        if again != *report {
+        let mut written = match source.compaction() {
+            (0, _) => Ok(()),
+            (index, term) => partition.reset(index, term),
+        };
+        let scanned = self.scan(dir, &mut |entries| {
+            // The whole log is judged, whatever becomes of it.
+            if written.is_ok() {
+                written = append(&partition, entries);
+            }
+            Ok(())
+        });
+        // In any case: housekeeping may be at work in the directory.
+        let closed = partition.close();
+        let report = scanned?;
+        refuse_damage(&report)?;
+        written.and(closed)?;
+        let again = Source::list(dir)?;
+        if again.files != source.files || again.meta != source.meta || again.bytes(dir)? != before {
             let message = "the CubeFS log changed while it was read: somebody has it open; stop that first";
             return Err(Error::new(Status::Busy, Op::Import, message));
         }
         // Mode sync from here on: the root says so, and what it says is durable.
         let partition = self.open_new(Mode::Sync)?;
-        if report.hard_state != partition.hard_state()? {
-            partition.set_hard_state(report.hard_state)?;
-        }
-        self.check(&partition, report)?;
-        partition.close()
+        let stored = match partition.hard_state() {
+            Ok(state) if state == report.hard_state => Ok(()),
+            _ => partition.set_hard_state(report.hard_state),
+        };
+        let checked = stored.and_then(|()| check(&partition, &report));
+        checked.and(partition.close())?;
+        Ok(report)
     }
 
     fn open_new(&self, mode: Mode) -> Result<Arc<Partition>> {
@@ -121,26 +119,25 @@ impl Conversion<'_> {
         let config = PartitionConfig { mode, disposition, ..PartitionConfig::new(path, self.partition_id) };
         let partition = self.engine.open_partition(config)?;
         match partition.last_fault() {
-            Some(fault) if partition.status().state != State::ReadWrite => Err(fault),
+            Some(fault) if partition.status().state != State::ReadWrite => {
+                let _ = partition.close();
+                Err(fault)
+            }
             _ => Ok(partition),
         }
     }
+}
 
-    /// What was written is what was read.
-    fn check(&self, partition: &Partition, report: &Report) -> Result<()> {
-        let read = partition.verify()?;
-        let status = partition.status();
-        let same = (read.bad_records, read.entries, read.bytes) == (0, report.entries, report.bytes)
-            && (status.first_index, status.last_index, status.last_term)
-                == (report.first_index, report.last_index, report.last_term);
-        let total = 3 * report.file_bytes;
-        (self.progress)(Progress { done_bytes: total, total_bytes: total });
-        if same {
-            return Ok(());
-        }
-        let message = "what was written does not read back as it was; the disk loses writes";
-        Err(Error::new(Status::Damaged, Op::Import, message))
+/// What was written is what was read. That it reads back is looked at before the original is discarded.
+fn check(partition: &Partition, report: &Report) -> Result<()> {
+    let status = partition.status();
+    let same = (status.first_index, status.last_index, status.last_term, status.hard_state)
+        == (report.first_index, report.last_index, report.last_term, report.hard_state);
+    if same && report.entries == report.last_index - report.compaction_index {
+        return Ok(());
     }
+    let message = "what was written is not what was read; this is a bug of the library";
+    Err(Error::new(Status::Panic, Op::Import, message))
 }
 
 fn append(partition: &Partition, entries: &[crate::EntryRef<'_>]) -> Result<()> {
@@ -163,11 +160,7 @@ pub(super) fn refuse_damage(report: &Report) -> Result<()> {
     Err(Error::new(status, Op::Import, message).range(damage.range.0, damage.range.1))
 }
 
-/// A root file's bytes, and what they say; clean, as a close leaves it.
-pub(super) fn read_root_file(dir: &dyn Dir) -> Result<Vec<u8>> {
-    read_root_named(dir, ROOT_NAME).map(|(bytes, _)| bytes)
-}
-
+/// A root file's bytes, and what they say.
 pub(super) fn read_root_named(dir: &dyn Dir, name: &str) -> Result<(Vec<u8>, Root)> {
     let mut bytes = vec![0; ROOT_BYTES];
     let file = dir.open(name, Access::Read).map_err(switch::fail("opening a root"))?;

@@ -89,7 +89,7 @@ impl<'a> Conversion<'a> {
             if found.shape != Shape::Cubefs {
                 return Ok(found);
             }
-            Ok(Inspection { report: self.scan(&*dir, &mut |_| Ok(()), 0, 1)?, ..found })
+            Ok(Inspection { report: self.scan(&*dir, &mut |_| Ok(()))?, ..found })
         })
     }
 

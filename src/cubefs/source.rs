@@ -2,7 +2,7 @@
 
 use super::report::{Finding, FindingKind};
 use crate::error::{Error, Op, Result};
-use crate::format::cubefs::{LogName, META_BYTES, META_NAME};
+use crate::format::cubefs::{LogName, Meta, META_BYTES, META_NAME};
 use crate::io::{read_full_at, Access, Dir};
 use std::io;
 
@@ -29,6 +29,20 @@ impl Source {
             ..strange_file(&name.to_string())
         }));
         Ok(Source { files, meta: read_meta(dir)?, findings })
+    }
+
+    /// Of all log files.
+    pub fn bytes(&self, dir: &dyn Dir) -> Result<u64> {
+        self.files.iter().try_fold(0, |sum, name| {
+            let len = dir.open(&name.to_string(), Access::Read).and_then(|f| f.len());
+            Ok(sum + len.map_err(|e| Error::io(Op::Import, &e, "reading a file's size"))?)
+        })
+    }
+
+    /// Index and term, if META can be believed.
+    pub fn compaction(&self) -> (u64, u64) {
+        let meta = self.meta.as_ref().and_then(|(bytes, _)| Meta::decode(bytes)).unwrap_or_default();
+        (meta.compaction_index, meta.compaction_term)
     }
 }
 

@@ -59,7 +59,7 @@ impl Conversion<'_> {
                 return Err(Error::new(Status::NotFound, Op::Import, "nothing is kept here that could be discarded"));
             }
             if shape == Shape::Cubefs {
-                super::import::refuse_damage(&self.scan(&*dir, &mut |_| Ok(()), 0, 1)?)?;
+                super::import::refuse_damage(&self.scan(&*dir, &mut |_| Ok(()))?)?;
             } else {
                 drop(dir);
                 self.check_log()?;
@@ -72,12 +72,14 @@ impl Conversion<'_> {
     /// A Bulkhead log that is whole.
     fn check_log(&self) -> Result<()> {
         let partition = self.open_existing()?;
-        let report = partition.verify()?;
+        let report = partition.verify();
+        let closed = partition.close();
+        let report = report?;
         if report.bad_records > 0 {
             let message = "entries of the log do not read back; the original is kept";
             return Err(Error::new(Status::Damaged, Op::Verify, message).range(report.bad.0, report.bad.1));
         }
-        partition.close()
+        closed
     }
 
     /// What the directory is, without changing anything and without its lock.

@@ -58,6 +58,7 @@ impl<'a> LogWriter<'a> {
 
     fn flush(&mut self) -> io::Result<()> {
         write_all_at(&*self.file, &[&self.buffer], self.written)?;
+        self.file.start_write_back(self.written, self.buffer.len() as u64);
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())

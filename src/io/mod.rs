@@ -53,6 +53,8 @@ pub trait File: Send + Sync {
     fn writes_are_durable(&self) -> bool;
     /// Drops the pages that the kernel holds for clean (POSIX_FADV_DONTNEED), so that without O_DIRECT, too, the next read is the medium's.
     fn drop_cache(&self);
+    /// The kernel is to begin writing this range back (SYNC_FILE_RANGE_WRITE), so that a later `sync` finds less to do. Waits for nothing.
+    fn start_write_back(&self, _offset: u64, _len: u64) {}
     /// What `Dir::link` knows it by: the descriptor of a real file, the inode of a simulated one.
     fn id(&self) -> u64;
 }

@@ -303,6 +303,13 @@ impl File for RealFile {
         unsafe { libc::posix_fadvise(self.fd.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
     }
 
+    fn start_write_back(&self, offset: u64, len: u64) {
+        let (Ok(offset), Ok(len)) = (off(offset), off(len)) else { return };
+        // It is advice: what goes wrong is found by the sync that follows.
+        // SAFETY: fd is open.
+        unsafe { libc::sync_file_range(self.fd.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE) };
+    }
+
     fn id(&self) -> u64 {
         self.fd.as_raw_fd() as u64
     }

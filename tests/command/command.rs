@@ -196,9 +196,7 @@ fn kill_9_at_any_time_leaves_a_whole_log() {
     for i in 1..=KILLS {
         let name = format!("wal_{i}");
         world.large_cubefs(&name, ENTRIES);
-        for (command, kept) in
-            [("import", true), ("import --undo", false), ("import", false), ("export --in-place", false)]
-        {
+        for (command, share) in [("import", 1), ("import --undo", 4), ("import", 2), ("export --in-place", 1)] {
             let after = whole * (i * 7 % KILLS) / KILLS / share;
             world.kill(&format!("{command} {name}"), after);
             let shape = world.check_large(&name, ENTRIES);

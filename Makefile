@@ -4,7 +4,7 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 
-.PHONY: help tools lib command test test-metrics test-rust test-c test-go demo bench-quick bench bench-faults simulate test-faults test-datanode test-go119 compare-faults check \
+.PHONY: help tools lib command test test-metrics test-rust test-c test-go demo bench-quick bench bench-faults bench-overhead simulate test-faults test-datanode test-go119 compare-faults check \
 	cluster cluster-stop cluster-demo cluster-short cluster-bench check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo 'make demo         CubeFS raft groups, a disk that dies under one of them: CubeFS'"'"'s own WAL, then Bulkhead'
 	@echo 'make bench-quick  rows B1, B4 and a part of B9 in about a minute (after the build; B9 as root)'
 	@echo 'make bench        the same rows, longer'
+	@echo 'make bench-overhead  what the defences cost on the append path (valgrind)'
 	@echo 'make bench-faults how long the owner waits for news: a fault, space that is back (root)'
 	@echo 'make simulate     random histories on the simulated disk: SEEDS=n or TIME=seconds fresh ones, SEED=0x... one again'
 	@echo 'make test-metrics  alert rules, and the dashboard against a real Prometheus and failing disks (root; 1 minute)'
@@ -90,6 +91,9 @@ compare-faults: lib
 
 bench: tools
 	tests/bench/run full
+
+bench-overhead: tools
+	tests/bench/overhead
 
 bench-faults: tools
 	tests/bench/run faults

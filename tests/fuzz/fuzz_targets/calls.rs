@@ -69,7 +69,7 @@ impl World {
     }
 
     fn step(&self, input: &mut Input<'_>, alone: bool) {
-        match input.u8() % 24 {
+        match input.u8() % 27 {
             0 => self.open_engine(input),
             1 | 2 => self.open_partition(input),
             3 => self.close(input),
@@ -84,6 +84,12 @@ impl World {
             20 => self.plain("recover", input, |p, _, _, e| unsafe { bulkhead_recover(p, e) }),
             21 => self.term(input),
             22 => self.verify(input),
+            23 => self.plain("fence", input, |p, state, length, e| {
+                let reason = [b'a', 0xff, 0, b'z'];
+                unsafe { bulkhead_fence(p, state as u32, reason.as_ptr().cast(), (length % 5) as usize, e) }
+            }),
+            24 => self.plain("release", input, |p, _, _, e| unsafe { bulkhead_release(p, e) }),
+            25 => self.metrics(input),
             _ => drop(bulkhead_status_name(input.u64() as i32)),
         }
     }
@@ -266,6 +272,19 @@ impl World {
         check(what, status, &mut err, valid);
         assert!(count == usize::MAX || (status == BULKHEAD_OK && count <= capacity), "{what}");
         assert!(fd == 77 || status == BULKHEAD_OK, "{what}");
+    }
+
+    fn metrics(&self, input: &mut Input<'_>) {
+        let engine = self.pick(&self.engines, input);
+        let capacity = [0, 1, 4096, 1 << 18][input.below(4)];
+        let mut text = Room::new(capacity, 0x55u8);
+        let mut needed = 0;
+        let (mut err, valid) = error(input);
+        let buffer = text.pointer().cast();
+        let status = unsafe { bulkhead_metrics_text(engine, buffer, capacity, &mut needed, err.pointer()) };
+        check("metrics_text", status, &mut err, valid);
+        assert!(status == BULKHEAD_OK || text.get().iter().all(|b| *b == 0x55), "a failed metrics_text wrote");
+        assert!(status != BULKHEAD_OK || text.get().get(needed - 1) == Some(&0), "metrics_text: no NUL where it says");
     }
 
     fn state(&self, input: &mut Input<'_>) {

@@ -52,7 +52,7 @@ impl<T: Copy> Room<T> {
 
 /// Every status is one of those that the header names, and the error struct says the same.
 pub fn check(what: &str, status: bulkhead_status, err: &mut Sized, valid_error: bool) {
-    assert!((BULKHEAD_OK..=BULKHEAD_LOST_ENTRIES).contains(&status), "{what}: {status}");
+    assert!((BULKHEAD_OK..=BULKHEAD_FENCED).contains(&status), "{what}: {status}");
     assert_ne!(status, BULKHEAD_PANIC, "{what}");
     if status == BULKHEAD_OK || !valid_error {
         assert!(err.untouched(), "{what} wrote its error struct with status {status}");

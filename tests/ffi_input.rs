@@ -189,8 +189,8 @@ fn null_outputs_are_refused_everywhere() {
 fn every_status_has_its_name() {
     assert_eq!(name(BULKHEAD_OK), "BULKHEAD_OK");
     assert_eq!(name(BULKHEAD_IO_ERROR), "BULKHEAD_IO_ERROR");
-    assert_eq!(name(BULKHEAD_NEEDS_IMPORT), "BULKHEAD_NEEDS_IMPORT");
-    for unknown in [-1, BULKHEAD_NEEDS_IMPORT + 1, i32::MAX, i32::MIN] {
+    assert_eq!(name(BULKHEAD_FENCED), "BULKHEAD_FENCED");
+    for unknown in [-1, BULKHEAD_FENCED + 1, i32::MAX, i32::MIN] {
         assert_eq!(name(unknown), "BULKHEAD_UNKNOWN_STATUS");
     }
 }

@@ -32,11 +32,8 @@ impl Conversion<'_> {
                 }
                 _ => return self.look(&*dir),
             }
-            let report = self.build(&*dir).map_err(|error| {
-                // The error that led here matters more than one of this.
-                let _ = switch::settle(&*dir);
-                error
-            })?;
+            // The error that led there matters more than one of tidying up.
+            let report = self.build(&*dir).inspect_err(|_| drop(switch::settle(&*dir)))?;
             switch::to_bulkhead(&*dir)?;
             Ok(Inspection { report, ..self.look(&*dir)? })
         })

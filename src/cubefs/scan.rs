@@ -33,7 +33,7 @@ pub struct Scan<'a> {
     pub(super) limits: Limits,
     pub(super) meta: Meta,
     pub(super) report: Report,
-    /// The last entry seen, `(0, 0)` before the first one, and the last one's place if nothing is known of what follows.
+    /// The last entry seen, at most `MAX_COUNTER`, `(0, 0)` before the first one, and the last one's place if nothing is known of what follows.
     pub(super) last: (u64, u64),
     pub(super) seen: bool,
     /// The entry at the compaction point has another term than META says.
@@ -123,7 +123,7 @@ impl<'a> Scan<'a> {
                 finding.offset = offset;
             }
             self.find(finding);
-            self.last.0 = last;
+            self.last.0 = last.min(MAX_COUNTER);
         } else if let Some((file, offset, bytes)) = junk {
             let message = format!(
                 "{bytes} bytes at the end are no record; no entry is missing, so they were the index and the footer"
@@ -311,7 +311,7 @@ impl<'a> Scan<'a> {
             (true, false) => format!("bytes that are no record behind entry {}, and {what}", self.last.0),
         };
         self.find(finding);
-        self.last.0 = end.max(self.last.0);
+        self.last.0 = end.max(self.last.0).min(MAX_COUNTER);
         self.seen = true;
         Ok(next)
     }

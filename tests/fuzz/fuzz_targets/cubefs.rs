@@ -3,7 +3,7 @@
 #![no_main]
 
 use bulkhead::cubefs::{Conversion, Shape};
-use bulkhead::format::cubefs::{encode_seal, record_at, Entry, Found, IndexItem, LogName, Meta};
+use bulkhead::format::cubefs::{encode_seal, record_at, Entry, IndexItem, LogName, Meta};
 use bulkhead::io::sim::SimDisk;
 use bulkhead::*;
 use bulkhead_fuzz::heap::{peak_of, Counting};

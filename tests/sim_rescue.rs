@@ -24,10 +24,12 @@ fn log() -> Vec<Entry> {
 
 /// The sync of what `unsynced` has written has failed.
 fn faulted(disk: &SimDisk) -> (Engine, Arc<Partition>) {
-    let engine = engine(disk);
+    let engine = Engine::stepped(config(), disk, 7).unwrap();
     let p = open(&engine, "/p1", 1, Mode::None);
     append_each(&p, 1, 5, 1, 300);
     p.sync().unwrap();
+    // The disk's reserve is made, and housekeeping has nothing left to do.
+    engine.pass_time(Duration::from_secs(2));
     append(&p, &unsynced()).unwrap();
     disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync).path("/seg-0000000000000002").once());
     assert_eq!(p.sync().map_err(|e| e.status), Err(Status::IoError));

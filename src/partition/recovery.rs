@@ -88,7 +88,8 @@ pub(super) fn read_root(dir: &dyn Dir) -> Result<Option<Root>> {
 /// Without a root: a fresh directory, one whose creation a crash cut short, or something else.
 fn no_root(dir: &dyn Dir) -> Result<Option<Root>> {
     let names = dir.list().map_err(|e| Error::io(Op::Open, &e, "listing the directory"))?;
-    needs_import(dir, &names)?;
+    let meta_is_file = meta_is_file(dir, &names)?;
+    needs_import(&names, meta_is_file)?;
     if names.iter().any(|n| Segment::parse_name(n).is_some()) {
         return Err(Error::new(
             Status::Damaged,
@@ -98,7 +99,7 @@ fn no_root(dir: &dyn Dir) -> Result<Option<Root>> {
     }
     // `META` is ours only if it is a directory; CubeFS's is a file.
     let ours = |n: &String| {
-        n == NEW_ROOT_NAME || n == "kept" || n == "lost+found" || (n == "META" && dir.subdir("META").is_ok())
+        n == NEW_ROOT_NAME || n == "kept" || n == "lost+found" || (n == META_NAME && !meta_is_file)
     };
     match names.iter().find(|n| !ours(n)) {
         Some(name) => Err(Error::new(
@@ -113,10 +114,21 @@ fn no_root(dir: &dyn Dir) -> Result<Option<Root>> {
 /// Where an import makes the new log (`src/cubefs`).
 pub const CUBEFS_IMPORT: &str = "cubefs-import";
 
+/// CubeFS's META is a file. A disk that does not answer does not make it one.
+fn meta_is_file(dir: &dyn Dir, names: &[String]) -> Result<bool> {
+    if !names.iter().any(|n| n == META_NAME) {
+        return Ok(false);
+    }
+    match dir.subdir(META_NAME) {
+        Ok(_) => Ok(false),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP)) => Ok(true),
+        Err(e) => Err(Error::io(Op::Open, &e, "looking at META")),
+    }
+}
+
 /// A second log beside one of CubeFS's, or beside an import that was cut short, would be a log with vote 0 that the group never had.
-fn needs_import(dir: &dyn Dir, names: &[String]) -> Result<()> {
+fn needs_import(names: &[String], meta_is_file: bool) -> Result<()> {
     let has = |name: &str| names.iter().any(|n| n == name);
-    let meta_is_file = has(META_NAME) && dir.subdir(META_NAME).is_err();
     let message = if meta_is_file || (!has(META_NAME) && names.iter().any(|n| LogName::parse(n).is_some())) {
         "the directory holds a CubeFS log; import it first"
     } else if has(CUBEFS_IMPORT) || has("bulkhead-original") {

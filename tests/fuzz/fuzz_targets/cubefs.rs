@@ -75,7 +75,8 @@ fn whole() -> Files {
         for index in indexes {
             let term = 1 + index / 8;
             items.push(IndexItem { index, term, offset: bytes.len() as u32 });
-            Entry { kind: (index % 2) as u8, term, index, data: &vec![index as u8; 5 * index as usize] }.encode_record(&mut bytes);
+            Entry { kind: (index % 2) as u8, term, index, data: &vec![index as u8; 5 * index as usize] }
+                .encode_record(&mut bytes);
         }
         if i < 2 {
             encode_seal(&items, bytes.len() as u64, &mut bytes);

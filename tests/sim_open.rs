@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimDisk};
+use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
 use bulkhead::{Mode, State, Status};
 use support::*;
 
@@ -108,4 +108,22 @@ fn f27_an_open_that_hangs_does_not_hold_up_another() {
     );
     disk.release();
     let _ = hanging.join();
+}
+
+/// Found by the simulation: the directory's name was durable only if the open that made it came to its end.
+#[test]
+fn f20_a_directory_that_a_crash_left_without_a_durable_name_gets_one() {
+    for seed in 1..20 {
+        let disk = SimDisk::with_config(seed, SimConfig { journalled: false, ..SimConfig::default() });
+        disk.inject(Rule::new(Fault::ErrnoAfter(libc::EIO)).on(OpKind::CreateDir).once());
+        try_open(&engine(&disk), "/p1", 1, Mode::Sync).err().expect("the directory's name is not durable");
+        let engine = engine(&disk);
+        let p = open(&engine, "/p1", 1, Mode::Sync);
+        append(&p, &entries(1, 3, 1, 100)).unwrap();
+        p.set_hard_state(hard(2, 1, 3)).unwrap();
+        let engine = support::engine(&disk.fork().crash(Crash::PowerNothing));
+        let p = reopen(&engine, "/p1", 1, Mode::Sync);
+        assert_same(&read_all(&p).unwrap(), &entries(1, 3, 1, 100), "after the power cut");
+        assert_eq!(p.hard_state().unwrap(), hard(2, 1, 3));
+    }
 }

@@ -123,6 +123,8 @@ pub trait Storage: Send + Sync {
     fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>>;
     /// Creates the last component of `path` (mode 0700) and makes its entry in the parent durable.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// Makes the entry of `path` in its parent durable.
+    fn sync_parent(&self, path: &Path) -> io::Result<()>;
     /// Where the filesystem of `path` is mounted; `path` itself where that cannot be told.
     fn mount_point(&self, path: &Path) -> PathBuf {
         path.to_path_buf()

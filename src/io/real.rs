@@ -24,23 +24,27 @@ impl Storage for RealStorage {
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        let parent = match path.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p,
-            _ => Path::new("."),
-        };
-        // The parent may be reached through links: only the directory itself must not be one.
-        let fd = open_at(
-            libc::AT_FDCWD,
-            &cstring(parent.as_os_str().as_bytes())?,
-            libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC,
-            0,
-        )?;
+        let fd = open_parent(path)?;
         let name = path.file_name().ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
         let name = cstring(name.as_bytes())?;
         // SAFETY: fd is open and name is NUL-terminated.
         check(unsafe { libc::mkdirat(fd.as_raw_fd(), name.as_ptr(), 0o700) })?;
         sync_fd(fd.as_raw_fd(), false)
     }
+
+    fn sync_parent(&self, path: &Path) -> io::Result<()> {
+        sync_fd(open_parent(path)?.as_raw_fd(), false)
+    }
+}
+
+/// The parent may be reached through links: only the directory itself must not be one.
+fn open_parent(path: &Path) -> io::Result<OwnedFd> {
+    let parent = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    open_at(libc::AT_FDCWD, &cstring(parent.as_os_str().as_bytes())?, flags, 0)
 }
 
 const DIR_FLAGS: i32 = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;

@@ -45,6 +45,17 @@ pub fn open_dir(storage: &dyn Storage, config: &PartitionConfig) -> Result<(Arc<
         }
         _ => unsupported(Error::io(Op::Open, &e, "locking the directory")).at(path).partition(config.partition_id),
     })?;
+    // Without a root nothing was ever acknowledged here: who made the directory may not have come to make its name durable.
+    if !created && dir.open(ROOT_NAME, Access::Read).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+        match storage.sync_parent(path) {
+            // A parent that this process cannot read is not where it has made a directory.
+            Err(e) if e.kind() != io::ErrorKind::PermissionDenied => {
+                let error = Error::io(Op::Open, &e, "syncing the directory's parent");
+                return Err(error.at(path).partition(config.partition_id));
+            }
+            _ => {}
+        }
+    }
     Ok((dir, created))
 }
 

@@ -98,9 +98,7 @@ fn no_root(dir: &dyn Dir) -> Result<Option<Root>> {
         ));
     }
     // `META` is ours only if it is a directory; CubeFS's is a file.
-    let ours = |n: &String| {
-        n == NEW_ROOT_NAME || n == "kept" || n == "lost+found" || (n == META_NAME && !meta_is_file)
-    };
+    let ours = |n: &String| n == NEW_ROOT_NAME || n == "kept" || n == "lost+found" || (n == META_NAME && !meta_is_file);
     match names.iter().find(|n| !ours(n)) {
         Some(name) => Err(Error::new(
             Status::Foreign,

@@ -66,6 +66,16 @@ pub fn create_dir(shared: &Shared, path: &str) -> io::Result<()> {
     verdict.result(())
 }
 
+/// `Storage::sync_parent`.
+pub fn sync_parent(shared: &Shared, path: &str) -> io::Result<()> {
+    let (mut state, verdict) = shared.begin(OpKind::SyncDir, path, 0, 0)?;
+    if verdict.happens() && verdict.errno.is_none() {
+        let parent = state.parent(ROOT, path)?.0;
+        state.commit_dir(parent);
+    }
+    verdict.result(())
+}
+
 /// `Storage::open_dir`.
 pub fn open_dir(shared: &Arc<Shared>, from: u64, path: &str, full: String, kind: OpKind) -> io::Result<Arc<dyn Dir>> {
     let (mut state, verdict) = shared.begin(kind, &full, 0, 0)?;

@@ -192,4 +192,8 @@ impl Storage for SimDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         dir::create_dir(&self.shared, &name_of(path)?)
     }
+
+    fn sync_parent(&self, path: &Path) -> io::Result<()> {
+        dir::sync_parent(&self.shared, &name_of(path)?)
+    }
 }

@@ -64,6 +64,10 @@ impl Storage for FailingStorage {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         self.real.create_dir(path)
     }
+
+    fn sync_parent(&self, path: &Path) -> io::Result<()> {
+        self.real.sync_parent(path)
+    }
 }
 
 struct FailingDir {

@@ -2,18 +2,29 @@ package scenario
 
 import (
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
 
-// descriptors, threads and residentKiB are what a process holds.
-func descriptors(o *Owner) int { return entries(o, "fd") }
-func threads(o *Owner) int     { return entries(o, "task") }
-
-func entries(o *Owner, what string) int {
-	list, err := os.ReadDir(sprintf("/proc/%d/%s", o.Pid(), what))
+// descriptors, libraryThreads and residentKiB are what a process holds.
+func descriptors(o *Owner) int {
+	list, err := os.ReadDir(sprintf("/proc/%d/fd", o.Pid()))
 	o.env.must(err)
 	return len(list)
+}
+
+// libraryThreads counts Bulkhead's, which have names; the runtime's own come and go.
+func libraryThreads(o *Owner) int {
+	names, err := filepath.Glob(sprintf("/proc/%d/task/*/comm", o.Pid()))
+	o.env.must(err)
+	count := 0
+	for _, name := range names {
+		if text, err := os.ReadFile(name); err == nil && strings.HasPrefix(string(text), "bulkhead-") {
+			count++
+		}
+	}
+	return count
 }
 
 func residentKiB(o *Owner) int {

@@ -4,6 +4,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bulkhead::io::sim::OpKind;
 use bulkhead::{Cause, Entry, Error, Mode, Op, State, Status};
 
 use super::world::{Verdict, World};
@@ -62,6 +63,7 @@ impl World {
             Ok(Finding::Good) => {
                 let mut part = self.parts[n].borrow_mut();
                 let since = part.since;
+                part.model.reads_failed = self.disk().seen().contains(&("a fault on", OpKind::Read.name()));
                 part.model
                     .judge(&handle, since)
                     .map_err(|e| format!("{} in mode {:?}: {e}", part.path, part.model.mode))

@@ -46,7 +46,7 @@ impl Model {
                 partition.last_fault()
             ));
         }
-        if status.damaged.2 != 0 || status.lost != (0, 0) {
+        if (status.damaged.2 != 0 && !self.reads_failed) || status.lost != (0, 0) {
             return Err(format!("damage {:?}, loss {:?} where there is none", status.damaged, status.lost));
         }
         let found = read_all(partition).map_err(|e| format!("cannot be read after a restart: {e}"))?;

@@ -30,6 +30,8 @@ pub struct Model {
     pub(super) highest_commit: u64,
     /// A flush of acknowledged entries failed: the medium may never have got them.
     pub may_report_loss: bool,
+    /// Reads were made to fail: an open may call damaged what it could not read then. All of it must be readable once they do not.
+    pub reads_failed: bool,
     /// The log as accepted: what was acknowledged, and what was submitted and may still fail.
     pub(super) current: Log,
     /// Submitted batches whose completion is not here yet: token, and how many steps there are with it.
@@ -54,6 +56,7 @@ impl Model {
             maybe_hard: Vec::new(),
             highest_commit: 0,
             may_report_loss: false,
+            reads_failed: false,
             current: Log::new(),
             pending: VecDeque::new(),
             ever: HashMap::new(),

@@ -25,7 +25,7 @@ case $sanitizer in
         export RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer"
         export TSAN_OPTIONS="halt_on_error=1:suppressions=$root/tests/checks/tsan.supp"
         # Handles and calls from many threads, and engine, queues and partitions under the unit tests.
-        tests=(--lib --test ffi_handles --test real_calls)
+        tests=(--lib --test ffi_handles --test real)
         ;;
     *) echo "usage: tests/checks/sanitize.sh address|thread [full]" >&2; exit 2 ;;
 esac

@@ -1,0 +1,218 @@
+//! F2, F3, F7, F31: a fault that passes costs time and nothing else; its owner hears of it at once.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
+use bulkhead::{Cause, Engine, HardState, Mode, Op, Partition, State};
+
+const MODES: [Mode; 3] = [Mode::None, Mode::Sync, Mode::Interval];
+
+fn start(disk: &SimDisk, mode: Mode) -> (Engine, Arc<Partition>) {
+    let engine = healing_engine(disk);
+    let p = open(&engine, "/p1", 1, mode);
+    append_each(&p, 1, 10, 1, 400);
+    p.sync().unwrap();
+    // A fault is to meet what the test does, not the spares that are still being made.
+    let mut before = 0;
+    while std::mem::replace(&mut before, disk.ops()) != before {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    (engine, p)
+}
+
+/// The log holds entries 1 to `last`, in this process and after each kind of crash.
+fn assert_whole(disk: &SimDisk, p: &Partition, mode: Mode, last: u64) {
+    assert_same(&read_all(p).unwrap(), &entries(1, last, 1, 400), "after healing");
+    for how in [Crash::Process, Crash::PowerNothing, Crash::PowerRandom] {
+        let next = disk.fork().crash(how);
+        next.clear_faults();
+        let engine = engine(&next);
+        let p = reopen(&engine, "/p1", 1, mode);
+        assert_eq!(state(&p), State::ReadWrite, "{mode:?} after {how:?}: {:?}", p.last_fault());
+        assert_same(&read_all(&p).unwrap(), &entries(1, last, 1, 400), "after a crash");
+    }
+}
+
+fn poll(fd: RawFd, limit: Duration) -> bool {
+    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid pollfd.
+    unsafe { libc::poll(&mut poll, 1, limit.as_millis() as i32) == 1 }
+}
+
+#[test]
+fn f31_a_write_that_fails_once_is_a_success_for_its_caller() {
+    for (mode, errno) in MODES.into_iter().flat_map(|m| [libc::EIO, libc::ENOSPC, libc::ENOMEM].map(|e| (m, e))) {
+        let disk = SimDisk::new(1);
+        let (engine, p) = start(&disk, mode);
+        engine.events(100);
+        disk.inject(Rule::errno(errno).on(OpKind::Write).on(OpKind::Sync).path("/seg-").once());
+        append(&p, &entries(11, 11, 1, 400)).unwrap_or_else(|e| panic!("{mode:?} {errno}: {e}"));
+        append(&p, &entries(12, 12, 1, 400)).unwrap();
+        p.sync().unwrap();
+        assert_eq!(disk.faults_fired(), 1);
+        assert!(p.status().counters.heals >= 1, "{mode:?}: counted");
+        let told = engine.events(100);
+        assert!(told.iter().any(|e| e.errno == errno), "{mode:?} {errno}: the operator is told: {told:?}");
+        assert_eq!(told.last().map(|e| (e.to, e.cause, e.op)), Some((State::ReadWrite, Cause::None, Op::Recover)));
+        assert_whole(&disk, &p, mode, 12);
+    }
+}
+
+#[test]
+fn f31_bad_blocks_under_the_segment_and_under_its_spare() {
+    for mode in MODES {
+        let disk = SimDisk::new(1);
+        let (_engine, p) = start(&disk, mode);
+        // Every file there is, as far as it is not written yet: only a new one lies elsewhere.
+        for file in disk.files("/p1").into_iter().filter(|f| f.contains("/seg-")) {
+            disk.make_unwritable(&file, 8192, 1 << 20);
+        }
+        for index in 11..=60 {
+            append(&p, &entries(index, index, 1, 400)).unwrap_or_else(|e| panic!("{mode:?}, entry {index}: {e}"));
+        }
+        p.sync().unwrap();
+        assert_eq!(state(&p), State::ReadWrite);
+        assert_whole(&disk, &p, mode, 60);
+    }
+}
+
+#[test]
+fn f02_the_failed_file_is_left_alone_and_the_new_one_is_read_back() {
+    for mode in MODES {
+        let disk = SimDisk::new(1);
+        let (_engine, p) = start(&disk, mode);
+        append(&p, &entries(11, 11, 1, 400)).unwrap();
+        let kind = if mode == Mode::None { OpKind::Sync } else { OpKind::Write };
+        disk.inject(Rule::errno(libc::EIO).on(kind).path("/seg-").once());
+        append(&p, &entries(12, 12, 1, 400)).unwrap();
+        p.sync().unwrap();
+        append(&p, &entries(13, 20, 1, 400)).unwrap();
+        p.sync().unwrap();
+        let log = disk.log();
+        let failed = log.iter().position(|r| !r.injected.is_empty()).expect("the fault was met");
+        let (file, behind) = (&log[failed].path, &log[failed + 1..]);
+        let touched = behind.iter().find(|r| r.path == *file && matches!(r.kind, OpKind::Write | OpKind::Sync));
+        assert_eq!(touched.map(|r| r.number), None, "{mode:?}: {file} is written or synced again");
+        let written = behind.iter().find(|r| r.kind == OpKind::Write && r.path.contains("/seg-") && r.path != *file);
+        let fresh = &written.expect("a new segment").path;
+        assert!(
+            behind.iter().any(|r| r.kind == OpKind::Read && r.path == *fresh),
+            "{mode:?}: {fresh} is not read back"
+        );
+    }
+}
+
+#[test]
+fn f02_a_new_segment_that_reads_back_differently_is_not_taken() {
+    for mode in MODES {
+        let disk = SimDisk::new(1);
+        let (_engine, p) = start(&disk, mode);
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/seg-").once());
+        // The disk says it wrote, and did not.
+        disk.inject(Rule::new(Fault::Lost).on(OpKind::Write).on(OpKind::Sync).path("/seg-").times(40));
+        match append(&p, &entries(11, 11, 1, 400)) {
+            // On a later try the disk did what it said.
+            Ok(()) if mode == Mode::Sync => assert_whole(&disk, &p, mode, 11),
+            Ok(()) => {}
+            Err(_) => {
+                let found = read_all(&p).unwrap();
+                assert_same(&found[..10], &entries(1, 10, 1, 400), "what was acknowledged");
+            }
+        }
+    }
+}
+
+#[test]
+fn f03_pages_that_the_kernel_only_calls_clean_are_not_trusted() {
+    for (mode, direct_io) in MODES.into_iter().flat_map(|m| [true, false].map(|d| (m, d))) {
+        let disk = SimDisk::with_config(1, SimConfig { direct_io, ..SimConfig::default() });
+        let engine = engine(&disk);
+        let p = open(&engine, "/p1", 1, mode);
+        append_each(&p, 1, 10, 1, 400);
+        p.sync().unwrap();
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).on(OpKind::Sync).path("/seg-"));
+        let _ = append(&p, &entries(11, 11, 1, 400));
+        let failed = p.sync().is_err();
+        assert!(failed, "{mode:?} direct {direct_io}");
+        let _ = p.close();
+        disk.clear_faults();
+        // Opened in the same boot, with the page cache as the failed sync left it; then the power goes.
+        let engine = crate::support::engine(&disk);
+        let p = reopen(&engine, "/p1", 1, mode);
+        if state(&p) != State::ReadWrite {
+            assert_eq!(p.status().cause, Cause::LostEntries, "{mode:?} direct {direct_io}: {:?}", p.last_fault());
+            continue;
+        }
+        let last = p.bounds().unwrap().1;
+        append(&p, &entries(last + 1, last + 1, 1, 400)).unwrap();
+        p.sync().unwrap();
+        let next = disk.crash(Crash::PowerNothing);
+        let engine = crate::support::engine(&next);
+        let p = reopen(&engine, "/p1", 1, mode);
+        assert_eq!(state(&p), State::ReadWrite, "{mode:?} direct {direct_io}: {:?}", p.last_fault());
+        assert_same(&read_all(&p).unwrap(), &entries(1, last + 1, 1, 400), "what was synced after the open");
+    }
+}
+
+#[test]
+fn f07_the_owner_hears_within_10_ms() {
+    for mode in MODES {
+        let disk = SimDisk::new(1);
+        let (engine, p) = start(&disk, mode);
+        engine.events(100);
+        while poll(engine.event_fd(), Duration::ZERO) {
+            engine.events(100);
+        }
+        // For good: healing works on it, and the owner knows meanwhile.
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).on(OpKind::Sync).path("/seg-"));
+        let p2 = p.clone();
+        let began = Instant::now();
+        let caller = std::thread::spawn(move || {
+            let _ = append(&p2, &entries(11, 11, 1, 400));
+            let _ = p2.sync();
+        });
+        assert!(poll(engine.event_fd(), Duration::from_secs(5)), "{mode:?}: nobody is told");
+        // The fault is met within the first call; interval flushes 10 ms later.
+        let limit = Duration::from_millis(if mode == Mode::Interval { 20 } else { 10 });
+        let took = began.elapsed();
+        caller.join().unwrap();
+        assert!(took < limit * 5, "{mode:?}: {took:?}");
+        println!("{mode:?}: the owner heard after {took:?}");
+        let told = engine.events(1);
+        assert_eq!((told[0].cause, told[0].errno), (Cause::IoError, libc::EIO));
+    }
+}
+
+#[test]
+fn f07_the_owner_hears_before_another_file_is_tried() {
+    const LAST: u64 = 300; // several segments
+    let segment = ((OpKind::Create, "/seg-"), (OpKind::Create, "/seg-"));
+    let root = ((OpKind::Write, "/root"), (OpKind::Create, "/root.new"));
+    for ((fails, waits), mode) in [segment, root].into_iter().flat_map(|c| MODES.map(|m| (c, m))) {
+        let disk = SimDisk::new(1);
+        let (engine, p) = start(&disk, mode);
+        while poll(engine.event_fd(), Duration::ZERO) {
+            engine.events(100);
+        }
+        disk.inject(Rule::errno(libc::EIO).on(fails.0).path(fails.1).once());
+        disk.inject(Rule::new(Fault::Delay(Duration::from_millis(500))).on(waits.0).path(waits.1).once());
+        let p2 = p.clone();
+        let caller = std::thread::spawn(move || {
+            p2.set_hard_state(HardState { term: 5, vote: 1, commit: 0 }).unwrap();
+            append_each(&p2, 11, LAST, 1, 400);
+        });
+        assert!(poll(engine.event_fd(), Duration::from_secs(5)), "{mode:?} {fails:?}: nobody is told");
+        let told = engine.events(100);
+        caller.join().unwrap();
+        assert!(told.iter().all(|e| e.errno == libc::EIO), "{mode:?} {fails:?}: {told:?}");
+        assert!(poll(engine.event_fd(), Duration::from_secs(5)), "{mode:?} {fails:?}: the end is not told");
+        let after = engine.events(100);
+        let end = after.iter().find(|e| e.cause == Cause::None).map(|e| (e.to, e.op));
+        assert_eq!(end, Some((State::ReadWrite, Op::Recover)), "{mode:?} {fails:?}: {after:?}");
+        p.sync().unwrap();
+        assert_whole(&disk, &p, mode, LAST);
+    }
+}

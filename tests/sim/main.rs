@@ -1,0 +1,31 @@
+//! The log on the simulated disk: a fault, a crash, a bad byte at a time. One program, so that it links once; what measures threads or memory
+//! of its process is a program of its own (sim_level, sim_memory, sim_hostile, sim_stall_threads).
+
+#[path = "../cubefs_support/mod.rs"]
+mod cubefs_support;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod beside;
+mod bits;
+mod cubefs;
+mod every_io;
+mod full;
+mod hang;
+mod heal;
+mod latch;
+mod lying;
+mod open;
+mod orphans;
+mod probe;
+mod random;
+mod recovery;
+mod repairs;
+mod rescue;
+mod resume;
+mod sectors;
+mod space;
+mod spare;
+mod stale;
+mod stall;
+mod state;

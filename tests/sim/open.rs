@@ -1,0 +1,127 @@
+//! F26, F27, F30: one owner at a time; a bad partition does not hold up the others; nothing leaks.
+
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
+use bulkhead::{Mode, State, Status};
+
+#[test]
+fn f26_a_second_open_is_refused_and_the_first_goes_on() {
+    for mode in [Mode::None, Mode::Sync, Mode::Interval] {
+        let disk = SimDisk::new(1);
+        let one = engine(&disk);
+        let two = engine(&disk);
+        let p = open(&one, "/p1", 1, mode);
+        append_each(&p, 1, 3, 1, 10);
+        let again = try_open(&one, "/p1", 1, mode).err().map(|e| e.status);
+        assert_eq!(again, Some(Status::AlreadyOpen), "the same engine");
+        let other = try_open(&two, "/p1", 1, mode).err().map(|e| e.status);
+        assert!(matches!(other, Some(Status::AlreadyOpen | Status::Locked)), "another engine: {other:?}");
+        disk.rename("/p1", "/renamed");
+        let renamed = try_open(&one, "/renamed", 1, mode).err().map(|e| e.status);
+        assert!(
+            matches!(renamed, Some(Status::AlreadyOpen | Status::Locked)),
+            "the same directory by another name: {renamed:?}"
+        );
+        append_each(&p, 4, 6, 1, 10);
+        p.close().unwrap();
+        let p = open(&two, "/renamed", 1, mode);
+        assert_same(&read_all(&p).unwrap(), &entries(1, 6, 1, 10), "the refused opens changed nothing");
+    }
+}
+
+#[test]
+fn f26_a_crashed_owners_lock_does_not_stay() {
+    let disk = SimDisk::new(1);
+    let first = engine(&disk);
+    let _p = open(&first, "/p1", 1, Mode::Sync);
+    let after = disk.crash(Crash::Process);
+    let engine = engine(&after);
+    assert_eq!(state(&reopen(&engine, "/p1", 1, Mode::Sync)), State::ReadWrite);
+}
+
+#[test]
+fn f26_a_refused_or_failed_open_leaves_no_lock() {
+    let disk = SimDisk::new(1);
+    let engine = engine(&disk);
+    open(&engine, "/p1", 1, Mode::Sync).close().unwrap();
+    assert_eq!(try_open(&engine, "/p1", 2, Mode::Sync).err().map(|e| e.status), Some(Status::WrongPartition));
+    disk.inject(Rule::errno(libc::EMFILE).path("/p1").on(OpKind::Open).times(50));
+    if let Ok(p) = try_open(&engine, "/p1", 1, Mode::Sync) {
+        p.close().unwrap();
+    }
+    disk.clear_faults();
+    assert_eq!(state(&open(&engine, "/p1", 1, Mode::Sync)), State::ReadWrite);
+}
+
+#[test]
+fn f27_one_damaged_partition_does_not_delay_or_fail_999_others() {
+    let disk = SimDisk::new(1);
+    let maker = engine(&disk);
+    for id in 1..=1000u64 {
+        let p = open(&maker, &format!("/p{id}"), id, Mode::None);
+        append(&p, &entries(1, 3, 1, 100)).unwrap();
+        p.close().unwrap();
+    }
+    maker.close().unwrap();
+    (0..4).for_each(|slot| disk.flip_bit("/p500/root", slot * 4096 + 70, 1));
+    disk.inject(Rule::errno(libc::EIO).path("/p600/"));
+    let engine = engine(&disk);
+    let began = Instant::now();
+    for id in 1..=1000u64 {
+        let p = open(&engine, &format!("/p{id}"), id, Mode::None);
+        let wanted = if id == 500 || id == 600 { State::Unavailable } else { State::ReadWrite };
+        assert_eq!(state(&p), wanted, "partition {id}");
+        if wanted == State::ReadWrite {
+            append(&p, &entries(4, 4, 1, 100)).unwrap();
+        } else {
+            assert!(p.last_fault().is_some() && append(&p, &entries(4, 4, 1, 100)).is_err());
+        }
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "took {:?}", began.elapsed());
+}
+
+#[test]
+fn f27_an_open_that_hangs_does_not_hold_up_another() {
+    let disk = SimDisk::new(1);
+    let engine = std::sync::Arc::new(engine(&disk));
+    disk.inject(Rule::new(Fault::Hang).path("/p1").once());
+    let hanging = {
+        let engine = engine.clone();
+        std::thread::spawn(move || try_open(&engine, "/p1", 1, Mode::Sync).map(|p| p.status().state))
+    };
+    assert!(disk.wait_hung(1, Duration::from_secs(5)));
+    let (send, receive) = std::sync::mpsc::channel();
+    let other = engine.clone();
+    std::thread::spawn(move || {
+        let p = open(&other, "/p2", 2, Mode::Sync);
+        append_each(&p, 1, 10, 1, 100);
+        let _ = send.send(state(&p));
+    });
+    assert_eq!(
+        receive.recv_timeout(Duration::from_secs(5)),
+        Ok(State::ReadWrite),
+        "an open waits for another partition's disk"
+    );
+    disk.release();
+    let _ = hanging.join();
+}
+
+/// Found by the simulation: the directory's name was durable only if the open that made it came to its end.
+#[test]
+fn f20_a_directory_that_a_crash_left_without_a_durable_name_gets_one() {
+    for seed in 1..20 {
+        let disk = SimDisk::with_config(seed, SimConfig { journalled: false, ..SimConfig::default() });
+        disk.inject(Rule::new(Fault::ErrnoAfter(libc::EIO)).on(OpKind::CreateDir).once());
+        try_open(&engine(&disk), "/p1", 1, Mode::Sync).err().expect("the directory's name is not durable");
+        let engine = engine(&disk);
+        let p = open(&engine, "/p1", 1, Mode::Sync);
+        append(&p, &entries(1, 3, 1, 100)).unwrap();
+        p.set_hard_state(hard(2, 1, 3)).unwrap();
+        let engine = crate::support::engine(&disk.fork().crash(Crash::PowerNothing));
+        let p = reopen(&engine, "/p1", 1, Mode::Sync);
+        assert_same(&read_all(&p).unwrap(), &entries(1, 3, 1, 100), "after the power cut");
+        assert_eq!(p.hard_state().unwrap(), hard(2, 1, 3));
+    }
+}

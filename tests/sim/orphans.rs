@@ -1,0 +1,57 @@
+//! What faulted partitions of mode interval are closed with is kept in memory, up to 256 MiB. What has to go beyond that is told, and the
+//! next open says which entries are lost.
+
+use std::sync::Arc;
+
+use crate::support::*;
+use bulkhead::io::sim::{OpKind, Rule, SimDisk};
+use bulkhead::{Cause, Engine, EngineConfig, Entry, Mode, State};
+
+const MIB: usize = 1 << 20;
+/// Five of them are more than 256 MiB, four are less.
+const ENTRIES: u64 = 60;
+
+fn big(first: u64) -> Vec<Entry> {
+    entries_of(Payload::Zeros, first, first + ENTRIES - 1, 1, MIB)
+}
+
+#[test]
+fn what_memory_cannot_keep_is_told_and_the_next_open_says_what_is_lost() {
+    let disk = SimDisk::new(1);
+    let config = EngineConfig { interval_ms: 60_000, ..config() };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    for id in 1..=5 {
+        let p = open(&engine, &format!("/p{id}"), id, Mode::Interval);
+        p.set_tag(100 + id);
+        append_each(&p, 1, 5, 1, 300);
+        p.sync().unwrap();
+        let rule = Rule::errno(libc::EIO).on(OpKind::Write).on(OpKind::Create);
+        disk.inject(rule.path(&format!("/p{id}/seg-")));
+        append(&p, &big(6)).unwrap();
+        p.sync().expect_err("the flush fails");
+        engine.events(100);
+        p.close().expect_err("acknowledged entries are in memory only");
+        let told = engine.events(100);
+        let lost: Vec<_> = told.iter().filter(|e| e.cause == Cause::LostEntries).collect();
+        if id < 5 {
+            assert_eq!(lost, Vec::<&bulkhead::Event>::new(), "there is room for {id}");
+            continue;
+        }
+        let what: Vec<_> = lost.iter().map(|e| (e.partition_id, e.tag, e.range, e.to)).collect();
+        assert_eq!(what, [(1, 101, (6, 5 + ENTRIES), State::Closed)], "the oldest goes, and its owner hears it");
+    }
+    disk.clear_faults();
+    for _ in 0..2 {
+        let p = reopen(&engine, "/p1", 1, Mode::Interval);
+        let status = p.status();
+        assert_eq!((status.state, status.cause), (State::Unavailable, Cause::LostEntries), "{:?}", p.last_fault());
+        assert_eq!(status.lost, (6, 5 + ENTRIES));
+        assert_same(&read_all(&p).unwrap(), &entries(1, 5, 1, 300), "the rest can be read");
+        p.close().unwrap();
+    }
+    for id in 2..=5 {
+        let p = reopen(&engine, &format!("/p{id}"), id, Mode::Interval);
+        assert_eq!((state(&p), p.bounds().unwrap()), (State::ReadWrite, (1, 5 + ENTRIES)), "{:?}", p.last_fault());
+        p.close().unwrap();
+    }
+}

@@ -1,0 +1,200 @@
+//! F11, F12, F13, F20: an open tells a torn end from damage by what is known to have been durable, whatever the payloads look like.
+
+use crate::support::driver::Driver;
+use crate::support::judge::After;
+use crate::support::*;
+use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
+use bulkhead::{Cause, Mode, Partition, State};
+
+/// Where a record's data lies in a file of the disk: the test's own search, so that it needs to know nothing of the format.
+fn find(disk: &SimDisk, needle: &[u8]) -> (String, u64) {
+    let mut hits = disk.files("/p1").into_iter().filter_map(|path| {
+        let bytes = disk.durable_bytes(&path);
+        let at = bytes.windows(needle.len()).rposition(|w| w == needle)?;
+        Some((path, at as u64))
+    });
+    hits.next().expect("the entry's data is on the medium")
+}
+
+/// A log of 12 entries with the given payloads, the crash of its process, and the disk it leaves.
+fn crashed_log(payload: Payload, mode: Mode, close: bool) -> SimDisk {
+    let disk = SimDisk::new(1);
+    let engine = engine(&disk);
+    let p = open(&engine, "/p1", 1, mode);
+    for entry in entries_of(payload, 1, 12, 1, 700) {
+        append(&p, &[entry]).unwrap();
+        p.sync().unwrap();
+    }
+    if close {
+        p.close().unwrap();
+    }
+    disk.crash(Crash::PowerNothing)
+}
+
+fn says_damage(p: &Partition, index: u64) -> bool {
+    let status = p.status();
+    let damaged = status.damaged;
+    (damaged.0..=damaged.1).contains(&index) && damaged.2 > 0
+        || status.state == State::Unavailable && status.cause == Cause::Damage
+}
+
+#[test]
+fn f11_f13_a_flipped_durable_byte_is_damage_whatever_the_payload() {
+    for (payload, mode) in Payload::ALL.into_iter().flat_map(|p| [Mode::Sync, Mode::None].map(|m| (p, m))) {
+        let disk = crashed_log(payload, mode, false);
+        let clean = crashed_log(payload, mode, true);
+        for disk in [disk, clean] {
+            // Payloads of zeros cannot be searched for: flip around where the random ones of the same log lie.
+            let (path, at) = find(&crashed_log(Payload::Random, mode, false), &Payload::Random.bytes(6, 1, 700));
+            disk.flip_bit(&path, at + 300, 3);
+            let engine = engine(&disk);
+            let p = reopen(&engine, "/p1", 1, mode);
+            // After a clean close nothing is scanned: the read finds it.
+            let found = read_each(&p);
+            assert!(says_damage(&p, 6), "{payload:?} {mode:?}: a durable byte flipped, status {:?}", p.status());
+            for (index, result) in found {
+                match result {
+                    Ok(e) => assert_same(&[e], &entries_of(payload, index, index, 1, 700), "entries around the damage"),
+                    Err(_) => assert_eq!(index, 6, "{payload:?}: only the damaged entry fails"),
+                }
+            }
+            assert_eq!(p.bounds().unwrap().1, 12, "{payload:?} {mode:?}: nothing behind the damage is cut");
+        }
+    }
+}
+
+#[test]
+fn f11_a_lost_durable_block_in_the_middle_is_damage() {
+    for mode in [Mode::Sync, Mode::None] {
+        let disk = crashed_log(Payload::Random, mode, false);
+        let (path, at) = find(&disk, &Payload::Random.bytes(6, 1, 700));
+        disk.overwrite(&path, at / 4096 * 4096, &[0; 4096]);
+        let engine = engine(&disk);
+        let p = reopen(&engine, "/p1", 1, mode);
+        assert!(says_damage(&p, 6), "{mode:?}: {:?}", p.status());
+        assert!(read_each(&p)
+            .iter()
+            .all(|(i, r)| r.as_ref().map_or(true, |e| e.data == Payload::Random.bytes(*i, 1, 700))));
+    }
+}
+
+#[test]
+fn f11_f13_f20_a_power_cut_is_never_called_damage_and_costs_nothing_acknowledged() {
+    let modes = [Mode::Sync, Mode::None, Mode::Interval];
+    for seed in 0..240u64 {
+        let payload = Payload::ALL[seed as usize % 3];
+        let config = SimConfig { direct_io: seed % 4 != 3, journalled: seed % 5 != 0, ..SimConfig::default() };
+        let disk = SimDisk::with_config(seed, config);
+        let mut d = Driver::new(disk, &modes);
+        let run = |d: &mut Driver| -> Result<(), String> {
+            (0..3).try_for_each(|n| d.open(n, After::Close).map(drop))?;
+            d.disk.crash_at(d.disk.ops() + 1 + seed * 7 % 90);
+            for round in 0..40u64 {
+                let n = (round + seed) as usize % 3;
+                let first = d.parts[n].model.last() + 1;
+                let len = [10, 900, 5000][(seed + round) as usize % 3];
+                d.append(n, &entries_of(payload, first, first + (round + seed) % 5, 1, len))?;
+                if d.disk.is_dead() {
+                    break;
+                }
+            }
+            let after = d.crash(Crash::PowerRandom);
+            (0..3).try_for_each(|n| d.open(n, after).map(drop))
+        };
+        run(&mut d).unwrap_or_else(|e| panic!("seed {seed}, {payload:?}: {e}\n{}", d.story()));
+    }
+}
+
+#[test]
+fn f12_a_bad_last_record_is_reported_whatever_the_payload() {
+    for (payload, mode) in
+        Payload::ALL.into_iter().flat_map(|p| [Mode::Sync, Mode::Interval, Mode::None].map(|m| (p, m)))
+    {
+        let (path, at) = find(&crashed_log(Payload::Random, mode, false), &Payload::Random.bytes(12, 1, 700));
+        // Each byte of the record's header and some of its data.
+        for byte in (at - 56..at).chain([at, at + 350, at + 699]) {
+            let disk = crashed_log(payload, mode, false);
+            disk.flip_bit(&path, byte, (byte % 8) as u8);
+            let engine = engine(&disk);
+            let p = reopen(&engine, "/p1", 1, mode);
+            let status = p.status();
+            let maybe = status.maybe_acknowledged;
+            let reported = (maybe.0..=maybe.1).contains(&12) || says_damage(&p, 12);
+            assert!(
+                reported,
+                "{payload:?} {mode:?}: byte {} of the last record's header and data flipped and nothing said: {status:?}",
+                byte + 56 - at
+            );
+            let kept = read_each(&p).into_iter().take(11).map(|(_, r)| r.unwrap()).collect::<Vec<_>>();
+            assert_same(&kept, &entries_of(payload, 1, 11, 1, 700), "the entries before it");
+        }
+    }
+}
+
+#[test]
+fn f12_a_torn_last_flush_is_an_end_and_its_range_is_reported() {
+    // The last flush of several blocks reaches the medium without its first one.
+    for seed in 0..60 {
+        let disk = SimDisk::new(seed);
+        let engine = engine(&disk);
+        let p = open(&engine, "/p1", 1, Mode::Sync);
+        append_each(&p, 1, 5, 1, 100);
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/p1/seg-0000000000000001"));
+        append(&p, &entries(6, 9, 1, 5000)).expect_err("the write failed in part");
+        let after = disk.crash(Crash::PowerRandom);
+        let engine = crate::support::engine(&after);
+        let p = reopen(&engine, "/p1", 1, Mode::Sync);
+        assert_eq!((state(&p), p.status().damaged), (State::ReadWrite, (0, 0, 0)), "seed {seed}: {:?}", p.last_fault());
+        let last = p.bounds().unwrap().1;
+        assert!((5..=9).contains(&last));
+        assert_same(&read_all(&p).unwrap()[5..], &entries(6, last, 1, 5000), "what is left of the flush");
+        append_each(&p, last + 1, 12, 1, 100);
+        let engine = crate::support::engine(&after.crash(Crash::PowerNothing));
+        let p = reopen(&engine, "/p1", 1, Mode::Sync);
+        assert_eq!(
+            (state(&p), p.bounds().unwrap()),
+            (State::ReadWrite, (1, 12)),
+            "seed {seed}: what follows a cut end is no damage either"
+        );
+    }
+}
+
+#[test]
+fn f11_an_end_below_what_the_owner_knows_is_damage() {
+    let disk = crashed_log(Payload::Random, Mode::None, false);
+    let engine = engine(&disk);
+    let config = bulkhead::PartitionConfig { known_index: 13, ..partition_config("/p1", 1, Mode::None) };
+    let p = engine.open_partition(config).unwrap();
+    assert_eq!((p.status().state, p.status().cause), (State::Unavailable, Cause::Damage));
+    assert_eq!(read_all(&p).unwrap().len(), 12, "what is there can be read");
+    p.close().unwrap();
+    let p = reopen(&engine, "/p1", 1, Mode::None);
+    assert_eq!((state(&p), p.bounds().unwrap()), (State::ReadWrite, (1, 12)), "the refusal changed nothing on disk");
+}
+
+#[test]
+fn f20_a_new_partition_survives_a_power_cut_with_its_directory_entry() {
+    for journalled in [true, false] {
+        let disk = SimDisk::with_config(1, SimConfig { journalled, ..SimConfig::default() });
+        let engine = engine(&disk);
+        let p = open(&engine, "/p1", 1, Mode::Sync);
+        append_each(&p, 1, 1, 1, 10);
+        let engine = crate::support::engine(&disk.crash(Crash::PowerNothing));
+        let p = reopen(&engine, "/p1", 1, Mode::Sync);
+        assert_same(&read_all(&p).unwrap(), &entries(1, 1, 1, 10), "the first entry of a new partition");
+    }
+}
+
+#[test]
+fn f20_interval_keeps_its_window() {
+    let disk = SimDisk::new(1);
+    let engine = engine(&disk);
+    let p = open(&engine, "/p1", 1, Mode::Interval);
+    append_each(&p, 1, 50, 1, 100);
+    wait_for("the interval's flush", std::time::Duration::from_secs(2), || p.status().durable_index == 50);
+    disk.inject(Rule::new(Fault::Hang).on(OpKind::Write));
+    append_each(&p, 51, 60, 1, 100);
+    let engine = crate::support::engine(&disk.crash(Crash::PowerNothing));
+    let p = reopen(&engine, "/p1", 1, Mode::Interval);
+    assert_same(&read_all(&p).unwrap()[..50], &entries(1, 50, 1, 100), "entries older than the interval");
+}

@@ -1,0 +1,199 @@
+//! F16, F21, F31: bad sectors cost only what lies in them; missing segments are noticed.
+
+use crate::support::*;
+use bulkhead::io::sim::{Crash, SimDisk};
+use bulkhead::{Cause, EngineConfig, Mode, Partition, State, Status};
+use std::sync::Arc;
+
+/// A log over several segments, synced; its process is gone.
+fn long_log(mode: Mode, close: bool) -> (SimDisk, u64) {
+    let disk = SimDisk::new(1);
+    let engine = engine(&disk);
+    let p = open(&engine, "/p1", 1, mode);
+    p.set_hard_state(hard(1, 1, 0)).unwrap();
+    append_each(&p, 1, 120, 1, 3000);
+    p.sync().unwrap();
+    p.set_hard_state(hard(1, 1, 100)).unwrap();
+    if close {
+        p.close().unwrap();
+    }
+    (disk.crash(Crash::PowerNothing), 120)
+}
+
+/// An engine without a read cache: reads go to the disk.
+fn cold_engine(disk: &SimDisk) -> bulkhead::Engine {
+    let config = EngineConfig { read_cache_bytes: 0, ..config() };
+    bulkhead::Engine::with_storage(config, Arc::new(disk.clone())).unwrap()
+}
+
+fn place_of(disk: &SimDisk, index: u64) -> (String, u64) {
+    let data = Payload::Random.bytes(index, 1, 3000);
+    let found = disk.files("/p1").into_iter().find_map(|path| {
+        let at = disk.durable_bytes(&path).windows(data.len()).position(|w| w == data)?;
+        Some((path, at as u64))
+    });
+    found.unwrap_or_else(|| panic!("entry {index} is not on the medium"))
+}
+
+/// The entries that lie in the block of the bad place: memory pages are read whole.
+fn neighbours(disk: &SimDisk, bad: (&str, u64), last: u64) -> Vec<u64> {
+    let block = bad.1 / 4096 * 4096;
+    let touches = |i: &u64| {
+        let (path, at) = place_of(disk, *i);
+        path == bad.0 && at - 56 < block + 4096 && at + 3000 > block
+    };
+    (1..=last).filter(touches).collect()
+}
+
+/// Reads that touch the bad place fail, all others give what was written.
+fn assert_only(p: &Partition, bad: &[u64], last: u64, what: &str) {
+    let found = read_each(p);
+    assert_eq!(found.last().map(|f| f.0), Some(last), "{what}: {:?}", p.status());
+    for (index, result) in found {
+        match result {
+            Ok(e) => assert_same(&[e], &entries(index, index, 1, 3000), what),
+            Err(e) => {
+                assert!(bad.contains(&index), "{what}: entry {index} fails too: {e}");
+                assert!(matches!(e.status, Status::IoError | Status::Damaged), "{what}: {e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn f16_an_unreadable_sector_fails_only_the_reads_that_touch_it() {
+    for mode in [Mode::Sync, Mode::None] {
+        let disk = SimDisk::new(2);
+        let engine = cold_engine(&disk);
+        let p = open(&engine, "/p1", 1, mode);
+        append_each(&p, 1, 60, 1, 3000);
+        p.sync().unwrap();
+        let (path, at) = place_of(&disk, 20);
+        disk.make_unreadable(&path, at + 1024, 1);
+        let bad = neighbours(&disk, (&path, at + 1024), 60);
+        assert!(p.read(20, 21, u64::MAX).is_err(), "the bad sector cannot be read");
+        assert_only(&p, &bad, 60, "a running partition");
+        assert_eq!(state(&p), State::ReadWrite, "a read that fails does not stop the writes");
+        append_each(&p, 61, 70, 1, 3000);
+        assert_only(&p, &bad, 70, "after more appends");
+    }
+}
+
+#[test]
+fn f16_an_open_over_an_unreadable_sector_keeps_the_rest() {
+    for (mode, close) in [(Mode::Sync, false), (Mode::Sync, true), (Mode::None, false), (Mode::None, true)] {
+        let (disk, last) = long_log(mode, close);
+        let (path, at) = place_of(&disk, 20);
+        disk.make_unreadable(&path, at + 1024, 1);
+        let bad = neighbours(&disk, (&path, at + 1024), last);
+        let engine = cold_engine(&disk);
+        let p = reopen(&engine, "/p1", 1, mode);
+        assert_only(&p, &bad, last, &format!("{mode:?}, closed: {close}"));
+    }
+}
+
+#[test]
+fn f16_compaction_removes_a_damaged_range() {
+    let (disk, last) = long_log(Mode::Sync, false);
+    let (path, at) = place_of(&disk, 20);
+    disk.flip_bit(&path, at + 5, 0);
+    let engine = cold_engine(&disk);
+    let p = reopen(&engine, "/p1", 1, Mode::Sync);
+    assert!(p.read(20, 21, u64::MAX).is_err(), "the flipped bit is found by the read");
+    assert_eq!(
+        (state(&p), p.status().damaged),
+        (State::ReadWrite, (20, 20, 1)),
+        "an isolated bad record leaves the partition ReadWrite"
+    );
+    append_each(&p, last + 1, last + 1, 1, 3000);
+    p.compact(30).unwrap();
+    assert_eq!(p.status().damaged, (0, 0, 0));
+    assert_eq!(read_all(&p).unwrap().len() as u64, last + 1 - 30);
+}
+
+#[test]
+fn f16_verify_names_the_bad_entries() {
+    let (disk, last) = long_log(Mode::Sync, true);
+    let engine = cold_engine(&disk);
+    let p = reopen(&engine, "/p1", 1, Mode::Sync);
+    let report = p.verify().unwrap();
+    assert_eq!((report.entries, report.bad_records, report.bad), (last, 0, (0, 0)));
+    for index in [30, 31] {
+        let (path, at) = place_of(&disk, index);
+        disk.flip_bit(&path, at + 5, 0);
+    }
+    let report = p.verify().unwrap();
+    assert_eq!((report.bad_records, report.bad), (2, (30, 31)));
+}
+
+#[test]
+fn f21_a_missing_segment_is_noticed() {
+    for (mode, close) in [(Mode::Sync, false), (Mode::Sync, true), (Mode::None, false), (Mode::None, true)] {
+        let (disk, last) = long_log(mode, close);
+        // Files of the range that hold entries: one allocated ahead may go without harm.
+        let mut used: Vec<String> = (1..=last).map(|i| place_of(&disk, i).0).collect();
+        used.dedup();
+        assert!(used.len() >= 3, "the log is too short for this test: {used:?}");
+        for path in &used {
+            let fork = disk.fork();
+            fork.remove(path);
+            let engine = cold_engine(&fork);
+            let p = reopen(&engine, "/p1", 1, mode);
+            let status = p.status();
+            let what = format!("{mode:?}, closed: {close}, {path} of {used:?} removed");
+            let noticed = status.state == State::Unavailable && status.cause == Cause::Damage || status.damaged.2 > 0;
+            assert!(noticed, "{what}: {status:?}");
+            let _ = p.bounds().map(|(first, last)| {
+                for i in first..=last {
+                    if let Ok(found) = p.read(i, i + 1, u64::MAX) {
+                        assert_same(&found, &entries(i, i, 1, 3000), &what);
+                    }
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn f21_a_missing_root_is_not_an_empty_log() {
+    let (disk, _) = long_log(Mode::Sync, true);
+    disk.remove("/p1/root");
+    let files = disk.files("/p1");
+    let engine = engine(&disk);
+    match try_open(&engine, "/p1", 1, Mode::Sync) {
+        Err(e) => assert!(matches!(e.status, Status::Damaged | Status::Foreign), "{e}"),
+        Ok(p) => {
+            assert_eq!((state(&p), p.status().cause), (State::Unavailable, Cause::Damage));
+            assert!(p.hard_state().is_err(), "no root, no term: never term 0");
+            p.close().unwrap();
+        }
+    }
+    assert_eq!(disk.files("/p1"), files, "a refused open changes nothing");
+}
+
+#[test]
+fn f31_a_bad_block_under_the_next_append_loses_nothing() {
+    for mode in [Mode::Sync, Mode::None] {
+        let disk = SimDisk::new(4);
+        let engine = engine(&disk);
+        let p = open(&engine, "/p1", 1, mode);
+        append_each(&p, 1, 5, 1, 3000);
+        p.sync().unwrap();
+        let (path, at) = place_of(&disk, 5);
+        disk.make_unwritable(&path, at + 4096, 64 << 10);
+        let result = append(&p, &entries(6, 6, 1, 3000)).and_then(|()| p.sync());
+        if result.is_err() {
+            assert_eq!(state(&p), State::Unavailable);
+            p.recover().unwrap();
+        }
+        assert_eq!(state(&p), State::ReadWrite);
+        append_each(&p, p.bounds().unwrap().1 + 1, 10, 1, 3000);
+        p.sync().unwrap();
+        let engine = crate::support::engine(&disk.crash(Crash::PowerNothing));
+        assert_same(
+            &read_all(&reopen(&engine, "/p1", 1, mode)).unwrap(),
+            &entries(1, 10, 1, 3000),
+            "written on other blocks",
+        );
+    }
+}

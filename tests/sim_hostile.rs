@@ -11,7 +11,7 @@ use bulkhead::Mode;
 use support::*;
 
 #[global_allocator]
-static MEMORY: support::alloc::Largest = support::alloc::Largest::new();
+static MEMORY: support::alloc::Counting = support::alloc::Counting::new();
 /// Most that may be asked for at once: the files are 64 KiB, a zeroed buffer for a new segment is as large.
 const LARGEST: usize = 256 << 10;
 
@@ -26,7 +26,7 @@ fn survive(disk: &SimDisk, what: &str) {
     let over = receive.recv_timeout(Duration::from_secs(10));
     assert!(over != Err(mpsc::RecvTimeoutError::Timeout), "{what}: hangs");
     assert!(visitor.join().is_ok(), "{what}: panics");
-    let largest = MEMORY.take();
+    let largest = MEMORY.take_largest();
     assert!(largest <= LARGEST, "{what}: takes {largest} bytes at once");
 }
 

@@ -12,10 +12,8 @@ fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, |d| d.count())
 }
 
-fn resident_kib() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).map_or(0, |pages| pages * 4)
-}
+#[global_allocator]
+static MEMORY: support::alloc::Counting = support::alloc::Counting::new();
 
 /// Files that the disk's space reserve holds open.
 const RESERVE: u64 = 8;
@@ -25,7 +23,7 @@ const USUAL: usize = 1 + 1 + 2 + 8 + 1;
 
 #[test]
 fn f30_handles_threads_and_memory_return_to_their_level_after_many_failures() {
-    let cycles = env_number("BULKHEAD_CYCLES").unwrap_or(2_000);
+    let cycles = env_number("BULKHEAD_CYCLES").unwrap_or(8_000);
     let disk = SimDisk::new(1);
     disk.keep_log(0); // it would grow
     let before = threads();
@@ -43,21 +41,27 @@ fn f30_handles_threads_and_memory_return_to_their_level_after_many_failures() {
         }
         disk.clear_faults();
         if cycle % 10 == 9 {
-            // What failed for good is made anew, so that the directory does not grow.
+            // What failed for good is made anew, so that the directory does not grow. Opened first: the engine keeps what a partition
+            // could not write until its directory is.
+            if let Ok(p) = try_open(&engine, "/p1", 1, mode) {
+                let _ = p.close();
+            }
             disk.remove("/p1");
         }
         engine.events(1000);
         if cycle == cycles / 4 {
             wait_for("handles to close", Duration::from_secs(5), || disk.open_handles() <= RESERVE);
-            level = resident_kib();
+            level = MEMORY.held();
         }
     }
     wait_for("handles to close", Duration::from_secs(5), || disk.open_handles() <= RESERVE);
     wait_for("threads to end", Duration::from_secs(20), || threads() <= before + USUAL);
-    let grown = resident_kib().saturating_sub(level);
-    println!("{} threads, {grown} KiB more than after a quarter of {cycles} cycles", threads());
-    assert!(grown < 4 << 10, "{grown} KiB more after {cycles} cycles");
+    // Segments of the simulated disk and the read cache come and go by about 1.5 MB; 400 bytes left behind by each cycle are more.
+    let grown = MEMORY.held().saturating_sub(level);
+    println!("{} threads, {grown} bytes more than after a quarter of {cycles} cycles", threads());
+    assert!(grown < 2 << 20, "{grown} bytes more after {cycles} cycles");
     engine.close().unwrap();
-    assert_eq!(threads(), before, "an engine that is closed has no threads");
+    // A thread that was joined is in /proc for a moment more.
+    wait_for("the threads of a closed engine to end", Duration::from_secs(5), || threads() == before);
     wait_for("the reserve to go", Duration::from_secs(5), || disk.open_handles() == 0);
 }

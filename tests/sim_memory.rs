@@ -7,7 +7,7 @@ use bulkhead::Mode;
 use support::*;
 
 #[global_allocator]
-static MEMORY: support::alloc::Largest = support::alloc::Largest::new();
+static MEMORY: support::alloc::Counting = support::alloc::Counting::new();
 
 const MIB: usize = 1 << 20;
 
@@ -23,9 +23,9 @@ fn a_rescue_of_mode_none_takes_a_piece_of_memory_and_not_all_of_it() {
     append(&p, &unsynced).unwrap();
     disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync).path("/seg-0000000000000002").once());
     p.sync().expect_err("the sync fails");
-    MEMORY.take();
+    MEMORY.take_largest();
     p.recover().unwrap();
-    let largest = MEMORY.take();
+    let largest = MEMORY.take_largest();
     // A buffer doubles when it grows.
     assert!(largest <= 2 * MIB + 8192, "{largest} bytes at once for a rescue of {} MiB", 200 * 100_000 / MIB);
     assert_same(&read_all(&p).unwrap()[5..], &unsynced, "rescued");

@@ -1,6 +1,7 @@
 //! Append: check, encode, hand to the disk, wait.
 
-use super::log::{encode_record, Group, Log, Sealed, Submitted, Tail, Undo};
+use super::log::Log;
+use super::parts::{encode_record, Extent, Group, Sealed, Submitted, Tail, Undo};
 use super::types::{Completion, EntryRef, Mode, State};
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};
@@ -385,8 +386,8 @@ pub(super) fn record_bytes(data: usize) -> u64 {
 }
 
 /// The log as accepted, as an extent.
-pub(super) fn extent(log: &Log) -> super::log::Extent {
-    super::log::Extent { lsn: log.next_lsn - 1, index: log.last.0, term: log.last.1, end: log.end }
+pub(super) fn extent(log: &Log) -> Extent {
+    Extent { lsn: log.next_lsn - 1, index: log.last.0, term: log.last.1, end: log.end }
 }
 
 /// True if the tail has room for records of `need` bytes.

@@ -1,6 +1,7 @@
 //! Compaction and snapshot reset: one root write makes each of them true; files go afterwards.
 
-use super::log::{Extent, Live, Log};
+use super::log::Log;
+use super::parts::{Extent, Live};
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};

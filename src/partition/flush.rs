@@ -1,7 +1,8 @@
 //! What a disk's worker does for a partition: write the root, flush groups, one at a time and in order.
 
 use super::counts::Count;
-use super::log::{Extent, Group, Log, Wish};
+use super::log::Log;
+use super::parts::{Extent, Group, Wish};
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Op, Result};

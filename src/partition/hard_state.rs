@@ -1,6 +1,6 @@
 //! Hard state: term and vote durable before the call returns, in every mode; a commit alone rides with the next write.
 
-use super::log::Wish;
+use super::parts::Wish;
 use super::types::HardState;
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};

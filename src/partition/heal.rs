@@ -2,7 +2,7 @@
 //! The failed file is never written or synced again.
 
 use super::append::extent;
-use super::log::Tail;
+use super::parts::Tail;
 use super::rescue::Rescue;
 use super::rewrite::Rewritten;
 use super::Partition;

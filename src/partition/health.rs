@@ -1,6 +1,7 @@
 //! Health: what latches a partition, what it answers then, what its owner hears.
 
-use super::log::{Log, Submitted};
+use super::log::Log;
+use super::parts::Submitted;
 use super::types::{Event, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};

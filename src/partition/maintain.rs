@@ -2,7 +2,8 @@
 
 use super::append::{fits, record_bytes, Checksums};
 use super::create::BAD_FILE_PREFIX;
-use super::log::{Extent, Log, PutOff};
+use super::log::Log;
+use super::parts::{Extent, PutOff};
 use super::types::{EntryRef, Mode, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op};

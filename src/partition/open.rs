@@ -1,8 +1,10 @@
 //! Open: find or make the directory, lock it, recover what is in it.
 
 use super::counts::PartitionCounts;
-use super::log::{Extent, Live, Log};
-use super::recovery::{read_root, Found, Recovery};
+use super::directory::read_root;
+use super::log::Log;
+use super::parts::{Extent, Live};
+use super::recovery::{Found, Recovery};
 use super::rescue::rescue_unsynced;
 use super::root::{RootWriter, ROOT_NAME};
 use super::types::{EngineConfig, Mode, PartitionConfig, State};

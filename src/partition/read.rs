@@ -1,6 +1,7 @@
 //! Reads: from memory where the entry was written a moment ago, else from its segment. Every entry is checked.
 
-use super::log::{Group, Live, Log};
+use super::log::Log;
+use super::parts::{Group, Live};
 use super::types::{Entry, Mode};
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};

@@ -1,14 +1,11 @@
 //! Recovery: which segments count, where the log ends, what is damage. Reads only; changes nothing on disk.
 
-use super::root::{root_error, NEW_ROOT_NAME, ROOT_NAME};
 use super::types::Mode;
+use super::verdict::{damaged, sum_damaged, Verdict, UNKNOWN};
 use crate::error::{Error, Op, Result, Status};
-use crate::format::cubefs::{LogName, META_NAME};
-use crate::format::{
-    align8, BeginData, RecordType, Root, RootError, SegmentHeader, SegmentHeaderError, ROOT_BYTES, SEGMENT_HEADER_BYTES,
-};
+use crate::format::{align8, BeginData, RecordType, Root, SegmentHeader, SegmentHeaderError, SEGMENT_HEADER_BYTES};
 use crate::io::{read_full_at, Access, AlignedBuf, Dir, File};
-use crate::segment::{scan, Run, Scan, Segment};
+use crate::segment::{scan, Scan, Segment};
 use std::io;
 use std::sync::Arc;
 
@@ -46,124 +43,12 @@ pub(super) struct Found {
     pub fault: Option<Error>,
 }
 
-/// The root, or `None` for a directory that holds nothing yet.
-pub(super) fn read_root(dir: &dyn Dir) -> Result<Option<Root>> {
-    let file = match dir.open(ROOT_NAME, Access::Read) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return no_root(dir),
-        Err(e) if e.raw_os_error() == Some(libc::ELOOP) || e.raw_os_error() == Some(libc::EINVAL) => {
-            return Err(Error::new(
-                Status::Foreign,
-                Op::Open,
-                "`root` is not a regular file; this is not a directory that Bulkhead made",
-            ));
-        }
-        Err(e) => return Err(Error::io(Op::Open, &e, "opening the root")),
-    };
-    let mut bytes = vec![0u8; ROOT_BYTES];
-    let mut failed = None;
-    for slot in bytes.chunks_mut(ROOT_BYTES / 4).enumerate() {
-        // A slot that cannot be read is a lost slot, no more.
-        let offset = (slot.0 * ROOT_BYTES / 4) as u64;
-        let read = read_full_at(&*file, slot.1, offset).and_then(|n| match file.len()? {
-            // A read that ends before the file does has read nothing of what is there.
-            len if (n as u64) < (slot.1.len() as u64).min(len.saturating_sub(offset)) => {
-                Err(io::Error::from_raw_os_error(libc::EIO))
-            }
-            _ => Ok(()),
-        });
-        if let Err(e) = read {
-            slot.1.fill(0xFF);
-            failed = Some(e);
-        }
-    }
-    match (Root::decode_file(&bytes), failed) {
-        (Ok(root), _) => Ok(Some(root)),
-        (Err(RootError::VersionTooNew(v)), _) => Err(root_error(&RootError::VersionTooNew(v), Op::Open)),
-        (Err(_), Some(e)) => Err(Error::io(Op::Open, &e, "reading the root")),
-        (Err(e), None) => Err(root_error(&e, Op::Open)),
-    }
-}
-
-/// Without a root: a fresh directory, one whose creation a crash cut short, or something else.
-fn no_root(dir: &dyn Dir) -> Result<Option<Root>> {
-    let names = dir.list().map_err(|e| Error::io(Op::Open, &e, "listing the directory"))?;
-    let meta_is_file = meta_is_file(dir, &names)?;
-    needs_import(&names, meta_is_file)?;
-    if names.iter().any(|n| Segment::parse_name(n).is_some()) {
-        return Err(Error::new(
-            Status::Damaged,
-            Op::Open,
-            "the root is missing although there are segments; restore the replica from its peers or a backup",
-        ));
-    }
-    // `META` is ours only if it is a directory; CubeFS's is a file.
-    let ours = |n: &String| n == NEW_ROOT_NAME || n == "kept" || n == "lost+found" || (n == META_NAME && !meta_is_file);
-    match names.iter().find(|n| !ours(n)) {
-        Some(name) => Err(Error::new(
-            Status::Foreign,
-            Op::Open,
-            format!("the directory holds `{name}` and no Bulkhead root; give an empty directory"),
-        )),
-        None => Ok(None),
-    }
-}
-
-/// Where an import makes the new log (`src/cubefs`).
-pub const CUBEFS_IMPORT: &str = "cubefs-import";
-
-/// CubeFS's META is a file. A disk that does not answer does not make it one.
-fn meta_is_file(dir: &dyn Dir, names: &[String]) -> Result<bool> {
-    if !names.iter().any(|n| n == META_NAME) {
-        return Ok(false);
-    }
-    match dir.subdir(META_NAME) {
-        Ok(_) => Ok(false),
-        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP)) => Ok(true),
-        Err(e) => Err(Error::io(Op::Open, &e, "looking at META")),
-    }
-}
-
-/// A second log beside one of CubeFS's, or beside an import that was cut short, would be a log with vote 0 that the group never had.
-fn needs_import(names: &[String], meta_is_file: bool) -> Result<()> {
-    let has = |name: &str| names.iter().any(|n| n == name);
-    let message = if meta_is_file || (!has(META_NAME) && names.iter().any(|n| LogName::parse(n).is_some())) {
-        "the directory holds a CubeFS log; import it first"
-    } else if has(CUBEFS_IMPORT) || has("bulkhead-original") {
-        "an import or export was cut short here; import the directory to finish it"
-    } else {
-        return Ok(());
-    };
-    Err(Error::new(Status::NeedsImport, Op::Open, message))
-}
-
-/// What scanning one segment says about the end of the log.
-#[derive(Default)]
-struct Verdict {
-    /// What the segment continues; none if nothing in it counts.
-    begin: Option<BeginData>,
-    first: u64,
-    end: BeginData,
-    last: (u64, u64),
-    commit: u64,
-    damaged: (u64, u64, u64),
-    maybe_acknowledged: (u64, u64),
-    cut: Option<(u64, u64, u64)>,
-}
-
-/// An index that only the rest of the chain tells.
-const UNKNOWN: u64 = u64::MAX;
-
 pub(super) struct Recovery<'a> {
     pub dir: &'a dyn Dir,
     pub root: &'a Root,
     /// Reads of the unclean end: past the page cache.
     pub access: Access,
     pub known_index: u64,
-}
-
-fn damaged(message: String) -> Error {
-    Error::new(Status::Damaged, Op::Open, message)
 }
 
 impl Recovery<'_> {
@@ -430,89 +315,12 @@ impl Recovery<'_> {
         Some(begin)
     }
 
-    fn mode(&self) -> Mode {
+    pub(super) fn mode(&self) -> Mode {
         Mode::from_u32(self.root.mode)
     }
 
-    /// Judges the holes of a segment (rule R5).
-    fn judge(&self, segment: &Arc<Segment>, scanned: &Scan, mark: u64) -> Result<Verdict> {
-        let name = segment.name();
-        let known = self.known();
-        let mut verdict = Verdict::default();
-        let Some((header, begin)) = scanned.begin else {
-            let behind = scanned.runs.first().map_or(0, |r| r.first_lsn);
-            if behind > 0 && mark >= behind - 1 {
-                return Err(damaged(format!("{name}: the begin record is damaged, records behind it are not"))
-                    .range(0, scanned.last_index_seen()));
-            }
-            if let (Some(e), true) = (&scanned.unreadable, behind > 0 || scanned.leading.is_some_and(|h| h.written)) {
-                return Err(Error::io(Op::Open, e, &format!("reading segment {name}")));
-            }
-            self.note_cut(segment, scanned, 0, UNKNOWN, &mut verdict);
-            return Ok(verdict);
-        };
-        let mut end = 0;
-        for (i, run) in scanned.runs.iter().enumerate() {
-            end = i;
-            let Some(next) = scanned.runs.get(i + 1) else { break };
-            let first_bad = run.last_lsn + 1;
-            let unreadable = scanned.holes.get(i).is_some_and(|h| h.unreadable);
-            if first_bad > mark && run.last_index.max(self.root.compaction_index) >= known && !unreadable {
-                break;
-            }
-            verdict.damaged = sum_damaged(verdict.damaged, self.damage_between(run, next, &name)?);
-        }
-        let Some(run) = scanned.runs.get(end) else { return Ok(verdict) };
-        if let (Some(e), true) = (&scanned.unreadable, end + 1 == scanned.runs.len() && run.last_index < known) {
-            return Err(Error::io(Op::Open, e, &format!("reading segment {name}")));
-        }
-        verdict.begin = Some(begin);
-        verdict.first = header.index;
-        verdict.end = BeginData { segment: segment.sequence(), end_offset: run.end, last_lsn: run.last_lsn };
-        verdict.last = (run.last_index, run.last_term);
-        verdict.commit = scanned.runs.iter().take(end + 1).map(|r| r.commit).max().unwrap_or(0);
-        self.note_cut(segment, scanned, end, run.last_index, &mut verdict);
-        Ok(verdict)
-    }
-
-    /// Damage between two sound runs. With the entries around it contiguous only the bad ones are lost, and only to those who read them.
-    fn damage_between(&self, run: &Run, next: &Run, name: &str) -> Result<(u64, u64, u64)> {
-        let first = run.last_index + 1;
-        let missing = next.first_lsn - (run.last_lsn + 1);
-        match next.first_index.checked_sub(first) {
-            // A mark, or entries that are compacted: nobody reads them.
-            Some(0) => Ok((0, 0, 0)),
-            _ if next.first_index <= self.root.compaction_index + 1 => Ok((0, 0, 0)),
-            Some(entries) if entries <= missing => {
-                let first = first.max(self.root.compaction_index + 1);
-                Ok((first, next.first_index - 1, next.first_index - first))
-            }
-            _ => {
-                let (a, b) = (run.last_index, next.first_index);
-                let error = damaged(format!("{name}: records between entries {a} and {b} are damaged"));
-                Err(error.range(first, next.first_index.saturating_sub(1)))
-            }
-        }
-    }
-
-    /// What the end leaves behind: reported if it may have been acknowledged, and kept.
-    fn note_cut(&self, segment: &Segment, scanned: &Scan, end: usize, last: u64, verdict: &mut Verdict) {
-        let hole = if scanned.begin.is_some() { scanned.holes.get(end) } else { scanned.leading.as_ref() };
-        let Some(hole) = hole else { return };
-        let behind = scanned.runs.iter().skip(if scanned.begin.is_some() { end + 1 } else { 0 });
-        let to = behind.clone().map(|r| r.end).max().unwrap_or(0);
-        if to > 0 {
-            verdict.cut = Some((segment.sequence(), hole.offset, to));
-        }
-        // In every mode: a sync may have acknowledged it.
-        if hole.unreadable || hole.written || to > 0 {
-            let last_seen = behind.map(|r| r.last_index).max().unwrap_or(0);
-            verdict.maybe_acknowledged = (last, last_seen);
-        }
-    }
-
     /// The highest index that must be in the log.
-    fn known(&self) -> u64 {
+    pub(super) fn known(&self) -> u64 {
         self.root.commit.max(self.known_index)
     }
 
@@ -557,13 +365,4 @@ impl Recovery<'_> {
 
 fn add_damaged(found: &mut Found, more: (u64, u64, u64)) {
     found.damaged = sum_damaged(found.damaged, more);
-}
-
-/// Ranges of damaged entries as one: first, last, how many.
-fn sum_damaged(a: (u64, u64, u64), b: (u64, u64, u64)) -> (u64, u64, u64) {
-    match (a.2, b.2) {
-        (0, _) => b,
-        (_, 0) => a,
-        _ => (a.0.min(b.0), a.1.max(b.1), a.2 + b.2),
-    }
 }

@@ -1,7 +1,8 @@
 //! What new segments have to hold when one has failed: entries that are accepted or acknowledged and not known durable.
 
 use super::append::record_bytes;
-use super::log::{Live, Log};
+use super::log::Log;
+use super::parts::Live;
 use super::types::Entry;
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};

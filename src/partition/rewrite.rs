@@ -2,7 +2,8 @@
 //! No root names them meanwhile, so a crash at any moment leaves the log as it was.
 
 use super::append::record_bytes;
-use super::log::{encode_record, Live, Log};
+use super::log::Log;
+use super::parts::{encode_record, Live};
 use super::rescue::Rescue;
 use super::types::EntryRef;
 use super::Partition;

@@ -1,6 +1,6 @@
 //! The root file on disk: written as pairs of slots, replaced after a failure, never written again then.
 
-use super::log::Wish;
+use super::parts::Wish;
 use super::types::{Mode, State};
 use super::{Host, Log, Partition, Reserved};
 use crate::error::{errno_of, Cause, Error, Op, Result};

@@ -1,9 +1,10 @@
 //! A partition seen from outside: read as an open would read it, without its lock and without changing anything. The directory may be open in
 //! this process or another, and its owner notices nothing.
 
-use super::log::Live;
+use super::directory::read_root;
 use super::open::{live_parts, path_error};
-use super::recovery::{read_root, Found, Recovery};
+use super::parts::Live;
+use super::recovery::{Found, Recovery};
 use super::types::{HardState, Mode};
 use super::verify::read_part;
 use crate::error::{Error, Op, Result, Status};

@@ -2,7 +2,8 @@
 //! No thread sleeps for it; the next try is a timer, and other partitions have the workers meanwhile.
 
 use super::counts::HealedBy;
-use super::log::{Group, Log};
+use super::log::Log;
+use super::parts::Group;
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};

@@ -1,6 +1,6 @@
 //! Verify: reads every live entry from the medium and checks it.
 
-use super::log::Live;
+use super::parts::Live;
 use super::read::note_damage;
 use super::types::{State, VerifyReport};
 use super::Partition;

@@ -1,0 +1,100 @@
+//! What a directory holds: a root of ours, nothing yet, a CubeFS log, or something foreign.
+
+use super::root::{root_error, NEW_ROOT_NAME, ROOT_NAME};
+use crate::error::{Error, Op, Result, Status};
+use crate::format::cubefs::{LogName, META_NAME};
+use crate::format::{Root, RootError, ROOT_BYTES};
+use crate::io::{read_full_at, Access, Dir};
+use crate::segment::Segment;
+use std::io;
+
+/// The root, or `None` for a directory that holds nothing yet.
+pub(super) fn read_root(dir: &dyn Dir) -> Result<Option<Root>> {
+    let file = match dir.open(ROOT_NAME, Access::Read) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return no_root(dir),
+        Err(e) if e.raw_os_error() == Some(libc::ELOOP) || e.raw_os_error() == Some(libc::EINVAL) => {
+            return Err(Error::new(
+                Status::Foreign,
+                Op::Open,
+                "`root` is not a regular file; this is not a directory that Bulkhead made",
+            ));
+        }
+        Err(e) => return Err(Error::io(Op::Open, &e, "opening the root")),
+    };
+    let mut bytes = vec![0u8; ROOT_BYTES];
+    let mut failed = None;
+    for slot in bytes.chunks_mut(ROOT_BYTES / 4).enumerate() {
+        // A slot that cannot be read is a lost slot, no more.
+        let offset = (slot.0 * ROOT_BYTES / 4) as u64;
+        let read = read_full_at(&*file, slot.1, offset).and_then(|n| match file.len()? {
+            // A read that ends before the file does has read nothing of what is there.
+            len if (n as u64) < (slot.1.len() as u64).min(len.saturating_sub(offset)) => {
+                Err(io::Error::from_raw_os_error(libc::EIO))
+            }
+            _ => Ok(()),
+        });
+        if let Err(e) = read {
+            slot.1.fill(0xFF);
+            failed = Some(e);
+        }
+    }
+    match (Root::decode_file(&bytes), failed) {
+        (Ok(root), _) => Ok(Some(root)),
+        (Err(RootError::VersionTooNew(v)), _) => Err(root_error(&RootError::VersionTooNew(v), Op::Open)),
+        (Err(_), Some(e)) => Err(Error::io(Op::Open, &e, "reading the root")),
+        (Err(e), None) => Err(root_error(&e, Op::Open)),
+    }
+}
+
+/// Without a root: a fresh directory, one whose creation a crash cut short, or something else.
+fn no_root(dir: &dyn Dir) -> Result<Option<Root>> {
+    let names = dir.list().map_err(|e| Error::io(Op::Open, &e, "listing the directory"))?;
+    let meta_is_file = meta_is_file(dir, &names)?;
+    needs_import(&names, meta_is_file)?;
+    if names.iter().any(|n| Segment::parse_name(n).is_some()) {
+        return Err(Error::new(
+            Status::Damaged,
+            Op::Open,
+            "the root is missing although there are segments; restore the replica from its peers or a backup",
+        ));
+    }
+    // `META` is ours only if it is a directory; CubeFS's is a file.
+    let ours = |n: &String| n == NEW_ROOT_NAME || n == "kept" || n == "lost+found" || (n == META_NAME && !meta_is_file);
+    match names.iter().find(|n| !ours(n)) {
+        Some(name) => Err(Error::new(
+            Status::Foreign,
+            Op::Open,
+            format!("the directory holds `{name}` and no Bulkhead root; give an empty directory"),
+        )),
+        None => Ok(None),
+    }
+}
+
+/// Where an import makes the new log (`src/cubefs`).
+pub const CUBEFS_IMPORT: &str = "cubefs-import";
+
+/// CubeFS's META is a file. A disk that does not answer does not make it one.
+fn meta_is_file(dir: &dyn Dir, names: &[String]) -> Result<bool> {
+    if !names.iter().any(|n| n == META_NAME) {
+        return Ok(false);
+    }
+    match dir.subdir(META_NAME) {
+        Ok(_) => Ok(false),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP)) => Ok(true),
+        Err(e) => Err(Error::io(Op::Open, &e, "looking at META")),
+    }
+}
+
+/// A second log beside one of CubeFS's, or beside an import that was cut short, would be a log with vote 0 that the group never had.
+fn needs_import(names: &[String], meta_is_file: bool) -> Result<()> {
+    let has = |name: &str| names.iter().any(|n| n == name);
+    let message = if meta_is_file || (!has(META_NAME) && names.iter().any(|n| LogName::parse(n).is_some())) {
+        "the directory holds a CubeFS log; import it first"
+    } else if has(CUBEFS_IMPORT) || has("bulkhead-original") {
+        "an import or export was cut short here; import the directory to finish it"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Status::NeedsImport, Op::Open, message))
+}

@@ -1,0 +1,116 @@
+//! What the holes of one segment mean: an end, an isolated bad record, or damage.
+
+use super::recovery::Recovery;
+use crate::error::{Error, Op, Result, Status};
+use crate::format::BeginData;
+use crate::segment::{Run, Scan, Segment};
+use std::sync::Arc;
+
+/// What scanning one segment says about the end of the log.
+#[derive(Default)]
+pub(super) struct Verdict {
+    /// What the segment continues; none if nothing in it counts.
+    pub begin: Option<BeginData>,
+    pub first: u64,
+    pub end: BeginData,
+    pub last: (u64, u64),
+    pub commit: u64,
+    pub damaged: (u64, u64, u64),
+    pub maybe_acknowledged: (u64, u64),
+    pub cut: Option<(u64, u64, u64)>,
+}
+
+/// An index that only the rest of the chain tells.
+pub(super) const UNKNOWN: u64 = u64::MAX;
+
+impl Recovery<'_> {
+    /// Judges the holes of a segment (rule R5).
+    pub(super) fn judge(&self, segment: &Arc<Segment>, scanned: &Scan, mark: u64) -> Result<Verdict> {
+        let name = segment.name();
+        let known = self.known();
+        let mut verdict = Verdict::default();
+        let Some((header, begin)) = scanned.begin else {
+            let behind = scanned.runs.first().map_or(0, |r| r.first_lsn);
+            if behind > 0 && mark >= behind - 1 {
+                return Err(damaged(format!("{name}: the begin record is damaged, records behind it are not"))
+                    .range(0, scanned.last_index_seen()));
+            }
+            if let (Some(e), true) = (&scanned.unreadable, behind > 0 || scanned.leading.is_some_and(|h| h.written)) {
+                return Err(Error::io(Op::Open, e, &format!("reading segment {name}")));
+            }
+            self.note_cut(segment, scanned, 0, UNKNOWN, &mut verdict);
+            return Ok(verdict);
+        };
+        let mut end = 0;
+        for (i, run) in scanned.runs.iter().enumerate() {
+            end = i;
+            let Some(next) = scanned.runs.get(i + 1) else { break };
+            let first_bad = run.last_lsn + 1;
+            let unreadable = scanned.holes.get(i).is_some_and(|h| h.unreadable);
+            if first_bad > mark && run.last_index.max(self.root.compaction_index) >= known && !unreadable {
+                break;
+            }
+            verdict.damaged = sum_damaged(verdict.damaged, self.damage_between(run, next, &name)?);
+        }
+        let Some(run) = scanned.runs.get(end) else { return Ok(verdict) };
+        if let (Some(e), true) = (&scanned.unreadable, end + 1 == scanned.runs.len() && run.last_index < known) {
+            return Err(Error::io(Op::Open, e, &format!("reading segment {name}")));
+        }
+        verdict.begin = Some(begin);
+        verdict.first = header.index;
+        verdict.end = BeginData { segment: segment.sequence(), end_offset: run.end, last_lsn: run.last_lsn };
+        verdict.last = (run.last_index, run.last_term);
+        verdict.commit = scanned.runs.iter().take(end + 1).map(|r| r.commit).max().unwrap_or(0);
+        self.note_cut(segment, scanned, end, run.last_index, &mut verdict);
+        Ok(verdict)
+    }
+
+    /// Damage between two sound runs. With the entries around it contiguous only the bad ones are lost, and only to those who read them.
+    fn damage_between(&self, run: &Run, next: &Run, name: &str) -> Result<(u64, u64, u64)> {
+        let first = run.last_index + 1;
+        let missing = next.first_lsn - (run.last_lsn + 1);
+        match next.first_index.checked_sub(first) {
+            // A mark, or entries that are compacted: nobody reads them.
+            Some(0) => Ok((0, 0, 0)),
+            _ if next.first_index <= self.root.compaction_index + 1 => Ok((0, 0, 0)),
+            Some(entries) if entries <= missing => {
+                let first = first.max(self.root.compaction_index + 1);
+                Ok((first, next.first_index - 1, next.first_index - first))
+            }
+            _ => {
+                let (a, b) = (run.last_index, next.first_index);
+                let error = damaged(format!("{name}: records between entries {a} and {b} are damaged"));
+                Err(error.range(first, next.first_index.saturating_sub(1)))
+            }
+        }
+    }
+
+    /// What the end leaves behind: reported if it may have been acknowledged, and kept.
+    fn note_cut(&self, segment: &Segment, scanned: &Scan, end: usize, last: u64, verdict: &mut Verdict) {
+        let hole = if scanned.begin.is_some() { scanned.holes.get(end) } else { scanned.leading.as_ref() };
+        let Some(hole) = hole else { return };
+        let behind = scanned.runs.iter().skip(if scanned.begin.is_some() { end + 1 } else { 0 });
+        let to = behind.clone().map(|r| r.end).max().unwrap_or(0);
+        if to > 0 {
+            verdict.cut = Some((segment.sequence(), hole.offset, to));
+        }
+        // In every mode: a sync may have acknowledged it.
+        if hole.unreadable || hole.written || to > 0 {
+            let last_seen = behind.map(|r| r.last_index).max().unwrap_or(0);
+            verdict.maybe_acknowledged = (last, last_seen);
+        }
+    }
+}
+
+pub(super) fn damaged(message: String) -> Error {
+    Error::new(Status::Damaged, Op::Open, message)
+}
+
+/// Ranges of damaged entries as one: first, last, how many.
+pub(super) fn sum_damaged(a: (u64, u64, u64), b: (u64, u64, u64)) -> (u64, u64, u64) {
+    match (a.2, b.2) {
+        (0, _) => b,
+        (_, 0) => a,
+        _ => (a.0.min(b.0), a.1.max(b.1), a.2 + b.2),
+    }
+}

@@ -115,6 +115,10 @@ func (m *member) newestMachine() raft.StateMachine {
 // probe opens the log, has it healed if need be, and closes it: a group is not
 // started on a log that fails again.
 func probe(o *opening) error {
+	// First: a log that is opened without room is found good, and says nothing of its group.
+	if err := room(o.dir); err != nil {
+		return err
+	}
 	engine := o.config.Engine
 	if engine == nil {
 		var err error
@@ -138,9 +142,6 @@ func probe(o *opening) error {
 	}
 	if closeErr := p.Close(); err == nil {
 		err = closeErr
-	}
-	if err == nil {
-		err = room(o.dir)
 	}
 	return err
 }

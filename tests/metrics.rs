@@ -132,6 +132,42 @@ fn faults_are_named_with_operation_cause_and_errno() {
     assert_eq!(n("bulkhead_faults_total{cause=io_error}"), 1.0, "a read that fails latches nothing");
 }
 
+/// Raft closes its log at the first error: to the operator the partition is out of service all the same.
+#[test]
+fn closed_with_a_fault_is_out_of_service_until_it_is_open_again() {
+    let disk = SimDisk::new(1);
+    let (engine, p) = start(&disk, Mode::Sync);
+    let shown = "bulkhead_partitions{state=Closed,cause=io_error}";
+    let fault = "bulkhead_partition_fault_timestamp_seconds{partition=1,state=Closed,cause=io_error,";
+    let named = || series(&engine).keys().any(|key| key.starts_with(fault));
+    p.close().unwrap();
+    assert!(!series(&engine).keys().any(|key| key.contains("state=Closed")), "nothing was wrong with it");
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    disk.inject(Rule::new(Fault::Errno(libc::EIO)).on(OpKind::Write).path("/p1"));
+    append(&p, &entries(6, 6, 1, 10)).expect_err("healing is off");
+    p.close().unwrap();
+    assert_eq!((value(&engine, shown), named()), (1.0, true), "as long as the handle is there");
+    drop(p);
+    assert_eq!((value(&engine, shown), named()), (1.0, true), "and when it is gone");
+    let other = open(&engine, "/p2", 1, Mode::Sync);
+    assert_eq!(value(&engine, shown), 1.0, "another directory says nothing of this one");
+    other.fence(State::Unavailable, "to be moved").unwrap();
+    other.close().unwrap();
+    assert_eq!(value(&engine, shown), 1.0, "a fence ends with the close");
+    disk.clear_faults();
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    assert!(!series(&engine).contains_key(shown) && !named());
+    disk.inject(Rule::new(Fault::Errno(libc::EIO)).on(OpKind::Write).path("/p1"));
+    append(&p, &entries(6, 6, 1, 10)).expect_err("it fails again");
+    p.close().unwrap();
+    disk.inject(Rule::new(Fault::Errno(libc::EIO)).on(OpKind::Read).path("/p1"));
+    let again = try_open(&engine, "/p1", 1, Mode::Sync).unwrap();
+    assert!(!series(&engine).contains_key(shown), "it is open now, and Unavailable");
+    assert_eq!(value(&engine, "bulkhead_partitions{state=Unavailable,cause=io_error}"), 1.0);
+    again.close().unwrap();
+    assert_eq!(value(&engine, shown), 1.0);
+}
+
 #[test]
 fn what_is_healed_inside_the_call_is_counted() {
     let disk = SimDisk::new(1);

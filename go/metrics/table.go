@@ -16,7 +16,7 @@ var table = []row{
 	{"bulkhead_events_waiting", gauge, []string{},
 		"Events that the owner has not fetched."},
 	{"bulkhead_partitions", gauge, []string{"disk", "device", "state", "cause"},
-		"Open partitions by state and by what took them out of ReadWrite."},
+		"Partitions by state and by what took them out of ReadWrite. Closed are those that were closed with a fault, until their directory is opened again, or has been missing for five minutes."},
 	{"bulkhead_partition_fault_timestamp_seconds", gauge, []string{"disk", "device", "partition", "state", "cause", "operation", "errno"},
 		"One series for each partition that is not ReadWrite, at most 64 of a disk: when it left ReadWrite, in seconds since 1970."},
 	{"bulkhead_partition_faults_omitted", gauge, []string{"disk", "device"},

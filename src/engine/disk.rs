@@ -8,11 +8,12 @@ use super::shared::{run_chore, Shared};
 use super::watchdog::drop_elsewhere;
 use crate::error::Op;
 use crate::format::Id;
-use crate::io::File;
+use crate::io::{File, Storage};
 use crate::partition::{Completion, DiskCounts, Event, Host, Orphan, Partition, Reserved, State};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// Chores are done one after the other, as long as none takes longer than this: they are not to take the disk from the flushes.
 const CHORE_PATIENCE: Duration = Duration::from_millis(100);
 const CHORE_THREADS: usize = 2;
+/// Ticks between two looks at partitions that were closed with a fault.
+const LOOK_EVERY: u64 = 60;
 
 #[derive(Default)]
 struct Timer {
@@ -30,6 +33,7 @@ struct Timer {
 
 pub struct Disk {
     shared: Arc<Shared>,
+    storage: Arc<dyn Storage>,
     flushes: Arc<Pool>,
     chores: Arc<Pool>,
     timer: Mutex<Timer>,
@@ -47,7 +51,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    pub fn start(shared: Arc<Shared>, metrics: DiskMetrics) -> std::io::Result<Arc<Disk>> {
+    pub fn start(shared: Arc<Shared>, storage: Arc<dyn Storage>, metrics: DiskMetrics) -> std::io::Result<Arc<Disk>> {
         let limits = |usual: usize, patience| Limits {
             usual,
             most: 2 * usual,
@@ -60,6 +64,7 @@ impl Disk {
             flushes: Pool::new("bulkhead-flush", flush, Box::new(Partition::work), Partition::worker_panicked),
             chores: Pool::new("bulkhead-keep", chores, chore(me.clone()), chore_panicked),
             shared,
+            storage,
             timer: Mutex::default(),
             timer_waits: Condvar::new(),
             partitions: Mutex::default(),
@@ -83,8 +88,8 @@ impl Disk {
         thread.map(|t| self.threads.lock().push(t)).is_ok()
     }
 
-    pub fn add(&self, partition: &Arc<Partition>) {
-        self.metrics.add(partition.counts());
+    pub fn add(&self, partition: &Arc<Partition>, path: &Path) {
+        self.metrics.add(partition.counts(), path);
         self.open.fetch_add(1, Ordering::Relaxed);
         let mut partitions = self.partitions.lock();
         if partitions.len() == partitions.capacity() {
@@ -125,8 +130,9 @@ impl Disk {
     }
 
     /// The timer's thread: it does no I/O and holds no partition while it waits, so nothing that hangs takes it away from the others.
-    fn keep_time(&self) {
+    fn keep_time(self: &Arc<Disk>) {
         let mut next_tick = Instant::now() + TICK;
+        let mut ticks = 0u64;
         let mut look_again: Option<Instant> = None;
         loop {
             let elapsed = {
@@ -151,6 +157,10 @@ impl Disk {
             if Instant::now() >= next_tick {
                 next_tick = Instant::now() + TICK;
                 self.tick();
+                ticks += 1;
+                if ticks % LOOK_EVERY == 0 && self.metrics.has_left() {
+                    self.healer.look(self);
+                }
                 self.flushes.tend();
             }
             look_again = self.chores.tend();
@@ -167,6 +177,13 @@ impl Disk {
             run_chore(&partition, Op::Allocate, Partition::tick);
             drop_elsewhere(partition);
         }
+    }
+
+    /// Forgets partitions that were closed with a fault and whose directories have been gone for a while.
+    pub fn look_for_left(&self) {
+        let missing =
+            |path: &Path| self.storage.open_dir(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+        self.metrics.look_for_left(missing);
     }
 
     /// Files for the space reserve, made with the directory of a partition that nothing is wrong with. One thread at a time.

@@ -1,5 +1,5 @@
-//! A disk's healer: one thread, started when the first partition of the disk has a fault, that tries to bring partitions back.
-//! It is apart from the workers and the housekeeper, so that a try that hangs in the kernel holds up nobody but other faulted partitions
+//! A disk's healer: one thread, started when the first partition of the disk has a fault, that tries to bring partitions back, and looks
+//! after those that were closed with a fault. It is apart from the workers and the housekeeper, so that a try that hangs in the kernel holds up nobody but other faulted partitions
 //! of the same disk.
 
 use super::disk::Disk;
@@ -11,9 +11,15 @@ use crate::sync::{Condvar, Mutex};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+enum Job {
+    Probe(Weak<Partition>),
+    /// A look whether the directories of closed ones are still there.
+    Look,
+}
+
 #[derive(Default)]
 struct Probes {
-    due: Vec<(Instant, Weak<Partition>)>,
+    due: Vec<(Instant, Job)>,
     running: bool,
     stop: bool,
 }
@@ -27,15 +33,23 @@ pub struct Healer {
 impl Healer {
     /// Plans a probe, and starts the thread if there is none yet.
     pub fn add(&self, disk: &Arc<Disk>, partition: Weak<Partition>, at: Instant) {
+        self.plan(disk, Job::Probe(partition), at);
+    }
+
+    pub fn look(&self, disk: &Arc<Disk>) {
+        self.plan(disk, Job::Look, Instant::now());
+    }
+
+    fn plan(&self, disk: &Arc<Disk>, job: Job, at: Instant) {
         let mut probes = self.probes.lock();
         if probes.stop {
             return;
         }
-        probes.due.push((at, partition));
+        probes.due.push((at, job));
         if !probes.running {
             let own = disk.clone();
             // Without a thread `recover` is still there; the next fault tries again.
-            probes.running = disk.spawn("bulkhead-heal", move || own.healer.run());
+            probes.running = disk.spawn("bulkhead-heal", move || own.healer.run(&own));
         }
         drop(probes);
         self.wait.notify_one();
@@ -50,15 +64,22 @@ impl Healer {
         drop(due);
     }
 
-    fn run(&self) {
+    fn run(&self, disk: &Disk) {
         block_file_size_signal();
-        while let Some(partition) = self.next() {
-            run_chore(&partition, Op::Recover, Partition::probe);
+        while let Some(job) = self.next() {
+            match job {
+                Job::Look => disk.look_for_left(),
+                Job::Probe(partition) => {
+                    if let Some(partition) = partition.upgrade() {
+                        run_chore(&partition, Op::Recover, Partition::probe);
+                    }
+                }
+            }
         }
     }
 
-    /// Waits for the next probe that is due; `None` when the disk stops.
-    fn next(&self) -> Option<Arc<Partition>> {
+    /// Waits for the next job that is due; `None` when the disk stops.
+    fn next(&self) -> Option<Job> {
         let mut probes = self.probes.lock();
         loop {
             if probes.stop {
@@ -70,11 +91,7 @@ impl Healer {
                 Some((_, at)) if at > Instant::now() => {
                     self.wait.wait_until(&mut probes, at);
                 }
-                Some((i, _)) => {
-                    if let Some(partition) = probes.due.swap_remove(i).1.upgrade() {
-                        return Some(partition);
-                    }
-                }
+                Some((i, _)) => return Some(probes.due.swap_remove(i).1),
             }
         }
     }

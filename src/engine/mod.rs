@@ -157,12 +157,16 @@ impl Engine {
         let open = |host: Arc<dyn Host>| Partition::open(dir, config, &self.shared.config, host, created);
         if let Some(stepped) = &self.stepped {
             let partition = open(Arc::new(SteppedHost(stepped.clone())))?;
-            stepped.add(&partition);
+            stepped.metrics().0.opened(&config.path);
+            stepped.add(&partition, &config.path);
             return Ok(partition);
         }
         let disk = self.disk(device, &config.path)?;
         let partition = open(Arc::new(DiskHost(disk.clone())))?;
-        disk.add(&partition);
+        // It may have been on another disk when it was closed.
+        let disks: Vec<_> = self.state.lock().disks.values().cloned().collect();
+        disks.iter().for_each(|d| d.metrics().0.opened(&config.path));
+        disk.add(&partition, &config.path);
         Ok(partition)
     }
 
@@ -201,7 +205,8 @@ impl Engine {
             let watchdog = crate::sync::thread::Builder::new().name("bulkhead-watch".into());
             state.watchdog = Some(watchdog.spawn(move || shared.watchdog.run()).map_err(fail)?);
         }
-        let disk = Disk::start(self.shared.clone(), DiskMetrics::new(&mount, device.id)).map_err(fail)?;
+        let disk = Disk::start(self.shared.clone(), self.storage.clone(), DiskMetrics::new(&mount, device.id))
+            .map_err(fail)?;
         state.disks.insert(device.id, disk.clone());
         Ok(disk)
     }

@@ -78,8 +78,8 @@ impl Stepped {
         }
     }
 
-    pub fn add(&self, partition: &Arc<Partition>) {
-        self.metrics.add(partition.counts());
+    pub fn add(&self, partition: &Arc<Partition>, path: &Path) {
+        self.metrics.add(partition.counts(), path);
         let mut queues = self.queues.lock();
         queues.partitions.retain(|p| p.strong_count() > 0);
         queues.partitions.push(Arc::downgrade(partition));

@@ -4,7 +4,7 @@ use super::log::Log;
 use super::maintain::note_synced;
 use super::types::{Mode, State};
 use super::Partition;
-use crate::error::{Error, Op, Result, Status};
+use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::LogEnd;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::Duration;
@@ -41,13 +41,15 @@ impl Partition {
             if !healthy {
                 self.leave_orphan(&log);
             }
+            // A fence ends with the close.
+            let fault = log.fault.clone().filter(|f| !healthy && f.cause() != Cause::Fenced);
             log.state = State::Closed;
             let closed = self.fault_error(&log, Op::Close);
             log.end_waits(closed);
             self.changed.notify_all();
             release(&mut log);
             self.forget_cache(&mut log);
-            self.show_health(&log);
+            self.show_closed(fault.as_ref());
             (healthy, log.in_flight.is_some() || log.writing)
         };
         let wait = if healthy { patience } else { FAULTED_PATIENCE };

@@ -131,7 +131,7 @@ impl PartitionCounts {
         }
     }
 
-    fn set_health(&self, health: Health) {
+    pub(crate) fn set_health(&self, health: Health) {
         let left = self.health().state == State::ReadWrite || self.faulted_at_unix_ms() == 0;
         if left && health.state != State::ReadWrite {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis() as u64);
@@ -326,9 +326,15 @@ impl Partition {
     /// Shows the state to whoever reads the counts.
     pub(super) fn show_health(&self, log: &Log) {
         let state = log.shown_state();
-        let fault = log.fault.as_ref().filter(|_| !matches!(state, State::ReadWrite | State::Closed));
+        let fault = log.fault.as_ref().filter(|_| state != State::ReadWrite);
         let (cause, op, errno) = fault.map_or((Cause::None, Op::None, 0), |f| (f.cause(), f.op, f.errno));
         self.counts.set_health(Health { state, cause, op, errno });
+    }
+
+    /// Shows that it is closed, and with what fault.
+    pub(super) fn show_closed(&self, fault: Option<&Error>) {
+        let (cause, op, errno) = fault.map_or((Cause::None, Op::None, 0), |f| (f.cause(), f.op, f.errno));
+        self.counts.set_health(Health { state: State::Closed, cause, op, errno });
     }
 
     /// Shows what changes all the time; called about once a second, and when a partition is open or closed.

@@ -78,8 +78,16 @@ func die(t *testing.T, p *plant, s *server) {
 	}
 	s.await("BulkheadPartitionUnavailable", `, disk=~".*/dead", cause="io_error"`, true)
 	s.await("BulkheadDiskErrors", `, disk=~".*/dead", errno="EIO"`, true)
-	pause(2 * time.Second)
-	p.close("dead") // the operator takes it out of service
+	p.close("dead") // as raft does at the first error: they are out of service all the same
+	pause(3 * time.Second)
+	if !s.firing("BulkheadPartitionUnavailable", `, disk=~".*/dead"`) {
+		t.Error("partitions that were closed with their fault are no alert any more")
+	}
+	if err := p.mounts["dead"].Unmount(); err != nil {
+		t.Fatal(err)
+	}
+	p.mount("dead") // a new disk in its place
+	p.fill("dead")
 	s.await("BulkheadPartitionUnavailable", "", false)
 }
 

@@ -50,11 +50,9 @@ func startPlant(t *testing.T) *plant {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.end)
-	for i, name := range diskNames {
+	for _, name := range diskNames {
 		p.mount(name)
-		for k, mode := range []bulkhead.Mode{bulkhead.ModeSync, bulkhead.ModeSync, bulkhead.ModeInterval, bulkhead.ModeNone} {
-			p.open(name, uint64(10*i+k+1), mode)
-		}
+		p.fill(name)
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(metrics.NewCollector(p.engine, nil))
@@ -76,6 +74,18 @@ func (p *plant) mount(name string) {
 		p.t.Fatal(err)
 	}
 	p.mounts[name] = m
+}
+
+// fill opens the partitions of a disk.
+func (p *plant) fill(name string) {
+	p.t.Helper()
+	for i := range diskNames {
+		for k, mode := range []bulkhead.Mode{bulkhead.ModeSync, bulkhead.ModeSync, bulkhead.ModeInterval, bulkhead.ModeNone} {
+			if diskNames[i] == name {
+				p.open(name, uint64(10*i+k+1), mode)
+			}
+		}
+	}
 }
 
 func (p *plant) open(name string, id uint64, mode bulkhead.Mode) {

@@ -1,15 +1,21 @@
-//! The partitions of a disk as its metrics see them: those that are open, and what those that are gone have counted. No counter goes back
-//! when a partition is closed.
+//! The partitions of a disk as its metrics see them: those that are open, those that were closed with a fault, and what those that are
+//! gone have counted. No counter goes back when a partition is closed.
 
 use crate::error::Cause;
 use crate::partition::{DiskCounts, Health, PartitionCounts, State, COUNTS, LEVELS};
 use crate::sync::Mutex;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Series of single partitions, per disk.
 const FAULTED_MAX: usize = 64;
+
+/// A partition that was closed with a fault is out of service until it is opened again, or given up: its directory was missing at so many
+/// looks.
+const GONE_AFTER: u32 = 5;
+/// Most of these that are remembered.
+const LEFT_MAX: usize = 1 << 16;
 
 /// Counts by mode, 1 to 3.
 pub type Totals = [[u64; COUNTS]; 3];
@@ -24,8 +30,23 @@ pub struct DiskMetrics {
 
 #[derive(Default)]
 struct Members {
-    open: Vec<Arc<PartitionCounts>>,
+    open: Vec<Member>,
+    left: Vec<Left>,
     gone: Totals,
+}
+
+struct Member {
+    counts: Arc<PartitionCounts>,
+    path: PathBuf,
+    /// Its directory was opened anew after it was closed.
+    replaced: bool,
+}
+
+/// A partition that was closed with a fault, and whose counts are taken over.
+struct Left {
+    path: PathBuf,
+    faulted: Faulted,
+    missing: u32,
 }
 
 /// What the partitions of a disk come to.
@@ -39,6 +60,7 @@ pub struct Summary {
     pub omitted: u64,
 }
 
+#[derive(Clone, Copy)]
 pub struct Faulted {
     pub partition_id: u64,
     pub health: Health,
@@ -55,12 +77,45 @@ impl DiskMetrics {
         }
     }
 
-    pub fn add(&self, counts: &Arc<PartitionCounts>) {
+    pub fn add(&self, counts: &Arc<PartitionCounts>, path: &Path) {
         let mut members = self.members.lock();
         if members.open.len() == members.open.capacity() {
             members.fold();
         }
-        members.open.push(counts.clone());
+        members.open.push(Member { counts: counts.clone(), path: path.to_path_buf(), replaced: false });
+    }
+
+    /// A directory is opened: what was closed there, perhaps when another disk was mounted, is not out of service any more.
+    pub fn opened(&self, path: &Path) {
+        let mut members = self.members.lock();
+        for member in members.open.iter_mut().filter(|m| m.path == path && m.counts.health().state == State::Closed) {
+            member.replaced = true;
+        }
+        members.left.retain(|left| left.path != path);
+    }
+
+    /// Looks whether the directories of those that were closed with a fault are still there.
+    pub fn look_for_left(&self, is_missing: impl Fn(&Path) -> bool) {
+        let left: Vec<PathBuf> = {
+            let mut members = self.members.lock();
+            members.fold();
+            members.left.iter().map(|left| left.path.clone()).collect()
+        };
+        for path in left {
+            let missing = is_missing(&path); // without the lock: a disk may hang
+            let mut members = self.members.lock();
+            for left in members.left.iter_mut().filter(|left| left.path == path) {
+                left.missing = if missing { left.missing + 1 } else { 0 };
+            }
+            members.left.retain(|left| left.missing < GONE_AFTER);
+        }
+    }
+
+    /// Whether there is anything to look for.
+    pub fn has_left(&self) -> bool {
+        let mut members = self.members.lock();
+        members.fold();
+        !members.left.is_empty()
     }
 
     pub fn read(&self) -> Summary {
@@ -70,6 +125,9 @@ impl DiskMetrics {
         for member in &members.open {
             summary.take(member);
         }
+        for left in &members.left {
+            summary.take_faulted(left.faulted);
+        }
         summary
     }
 }
@@ -77,39 +135,67 @@ impl DiskMetrics {
 impl Members {
     /// Takes over what partitions have counted that are gone: nobody else has their counts then.
     fn fold(&mut self) {
-        let gone = &mut self.gone;
+        let (gone, left) = (&mut self.gone, &mut self.left);
         self.open.retain_mut(|member| {
-            let held = Arc::strong_count(member) > 1 || Arc::get_mut(member).is_none();
+            let held = Arc::strong_count(&member.counts) > 1 || Arc::get_mut(&mut member.counts).is_none();
             if !held {
-                add(gone, member);
+                add(gone, &member.counts);
+                left.extend(member.left());
             }
             held
         });
+        let most = left.len().saturating_sub(LEFT_MAX);
+        left.drain(..most);
+    }
+}
+
+impl Member {
+    /// What it left behind, if it was closed with a fault.
+    fn left(&mut self) -> Option<Left> {
+        let faulted = self.faulted(self.counts.health())?;
+        Some(Left { path: std::mem::take(&mut self.path), faulted, missing: 0 })
+    }
+
+    fn faulted(&self, health: Health) -> Option<Faulted> {
+        let out_of_service = match health.state {
+            State::ReadWrite => false,
+            State::Closed => health.cause != Cause::None && !self.replaced,
+            _ => true,
+        };
+        let (partition_id, since_unix_ms) = (self.counts.partition_id, self.counts.faulted_at_unix_ms());
+        out_of_service.then_some(Faulted { partition_id, health, since_unix_ms })
     }
 }
 
 impl Summary {
-    fn take(&mut self, member: &PartitionCounts) {
-        add(&mut self.totals, member);
-        let health = member.health();
-        if health.state == State::Closed {
-            return;
+    fn take(&mut self, member: &Member) {
+        add(&mut self.totals, &member.counts);
+        let health = member.counts.health();
+        if health.state != State::Closed {
+            for (sum, n) in self.levels.iter_mut().zip(member.counts.levels()) {
+                *sum += n;
+            }
         }
-        for (sum, n) in self.levels.iter_mut().zip(member.levels()) {
-            *sum += n;
-        }
-        let cause = if health.state == State::ReadWrite { Cause::None } else { health.cause };
-        *self.partitions.entry((health.state as u32, cause as u32)).or_default() += 1;
         if health.state == State::ReadWrite {
-            return;
+            self.note(State::ReadWrite, Cause::None);
         }
+        if let Some(faulted) = member.faulted(health) {
+            self.take_faulted(faulted);
+        }
+    }
+
+    fn note(&mut self, state: State, cause: Cause) {
+        *self.partitions.entry((state as u32, cause as u32)).or_default() += 1;
+    }
+
+    fn take_faulted(&mut self, faulted: Faulted) {
+        self.note(faulted.health.state, faulted.health.cause);
         // Two with one id would be two samples of one series.
-        if self.faulted.len() == FAULTED_MAX || self.faulted.iter().any(|f| f.partition_id == member.partition_id) {
+        if self.faulted.len() == FAULTED_MAX || self.faulted.iter().any(|f| f.partition_id == faulted.partition_id) {
             self.omitted += 1;
             return;
         }
-        let since_unix_ms = member.faulted_at_unix_ms();
-        self.faulted.push(Faulted { partition_id: member.partition_id, health, since_unix_ms });
+        self.faulted.push(faulted);
     }
 }
 
@@ -123,10 +209,36 @@ fn add(totals: &mut Totals, member: &PartitionCounts) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Op;
     use crate::partition::{Count, Mode};
 
     fn appends(summary: &Summary) -> u64 {
         summary.totals[Mode::Sync as usize - 1][Count::Appends as usize]
+    }
+
+    #[test]
+    fn a_closed_one_is_given_up_when_its_directory_stays_away() {
+        let disk = DiskMetrics::new(Path::new("/data"), libc::makedev(8, 17));
+        for (id, path) in [(1, "/data/wal_1"), (2, "/data/wal_2")] {
+            let counts = Arc::new(PartitionCounts::new(id, Mode::Sync));
+            disk.add(&counts, Path::new(path));
+            counts.set_health(Health { state: State::Closed, cause: Cause::IoError, op: Op::Append, errno: libc::EIO });
+        }
+        let left = || disk.read().faulted.iter().map(|f| f.partition_id).collect::<Vec<_>>();
+        assert!(disk.has_left());
+        let first = |path: &Path| path.ends_with("wal_1");
+        for _ in 1..GONE_AFTER {
+            disk.look_for_left(first);
+        }
+        disk.look_for_left(|_| false); // mounted again
+        for _ in 1..GONE_AFTER {
+            disk.look_for_left(first);
+        }
+        assert_eq!(left(), [1, 2]);
+        disk.look_for_left(first);
+        assert_eq!(left(), [2]);
+        disk.opened(Path::new("/data/wal_2"));
+        assert!(left().is_empty() && !disk.has_left());
     }
 
     #[test]
@@ -135,7 +247,7 @@ mod tests {
         assert_eq!(disk.device, "8:17");
         for id in 0..100 {
             let counts = Arc::new(PartitionCounts::new(id, Mode::Sync));
-            disk.add(&counts);
+            disk.add(&counts, Path::new("/data/wal"));
             counts.add_append(&[]);
             assert_eq!(appends(&disk.read()), id + 1);
         }

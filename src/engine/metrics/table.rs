@@ -50,7 +50,7 @@ metrics! {
         "Events that the owner has not fetched."
 
     Partitions Gauge "bulkhead_partitions" ["disk" "device" "state" "cause"]
-        "Open partitions by state and by what took them out of ReadWrite."
+        "Partitions by state and by what took them out of ReadWrite. Closed are those that were closed with a fault, until their directory is opened again, or has been missing for five minutes."
     PartitionFault Gauge "bulkhead_partition_fault_timestamp_seconds" ["disk" "device" "partition" "state" "cause" "operation" "errno"]
         "One series for each partition that is not ReadWrite, at most 64 of a disk: when it left ReadWrite, in seconds since 1970."
     PartitionFaultsOmitted Gauge "bulkhead_partition_faults_omitted" ["disk" "device"]

@@ -6,7 +6,6 @@ use crate::error::{Error, Op, Result, Status};
 use crate::format::{align8, BeginData, RecordType, Root, SegmentHeader, SegmentHeaderError, SEGMENT_HEADER_BYTES};
 use crate::io::{read_full_at, Access, AlignedBuf, Dir, File};
 use crate::segment::{scan, Scan, Segment};
-use std::io;
 use std::sync::Arc;
 
 /// A segment of the chain, newest first while it is walked.
@@ -74,8 +73,11 @@ impl Recovery<'_> {
 
     fn open_segment_by(&self, sequence: u64, access: Access) -> Result<(Arc<Segment>, Arc<dyn File>, u64)> {
         let name = Segment::name_of(sequence);
-        let file = self.dir.open(&name, access).map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => damaged(format!("segment {name} is missing")),
+        let file = self.dir.open(&name, access).map_err(|e| match e.raw_os_error() {
+            Some(libc::ENOENT) => damaged(format!("segment {name} is missing")),
+            Some(libc::ELOOP | libc::EINVAL | libc::ENXIO) => {
+                damaged(format!("{name} is not a regular file; put the segment back in its place"))
+            }
             _ => Error::io(Op::Open, &e, &format!("opening segment {name}")),
         })?;
         let len = file.len().map_err(|e| Error::io(Op::Open, &e, "reading a segment's size"))?;

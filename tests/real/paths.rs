@@ -171,6 +171,41 @@ fn damage_opens_as_unavailable_and_changes_nothing() {
     assert_eq!(picture(&path), before);
 }
 
+/// What is no file is damage, not an error of the disk, and nothing waits for a pipe's other end.
+#[test]
+fn f15_something_else_in_the_place_of_a_segment_is_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p");
+    let first = engine();
+    let p = open_as(&first, &path, Disposition::CreateNew).unwrap();
+    append(&p, &entries(1, 3, 1, 100)).unwrap();
+    p.close().unwrap();
+    let segment = path.join("seg-0000000000000001");
+    let elsewhere = dir.path().join("elsewhere");
+    fs::rename(&segment, &elsewhere).unwrap();
+    type Make<'a> = &'a dyn Fn(&Path);
+    let others: [(&str, Make); 4] = [
+        ("a pipe", &|at| assert!(Command::new("mkfifo").arg(at).status().unwrap().success())),
+        ("a socket", &|at| drop(std::os::unix::net::UnixListener::bind(at).unwrap())),
+        ("a link", &|at| symlink(&elsewhere, at).unwrap()),
+        ("a directory", &|at| fs::create_dir(at).unwrap()),
+    ];
+    for (what, make) in others {
+        make(&segment);
+        let engine = engine();
+        let p = open_as(&engine, &path, Disposition::OpenOrCreate).unwrap();
+        let fault = p.last_fault().unwrap_or_else(|| panic!("{what}"));
+        assert_eq!((fault.status, fault.cause()), (Status::Damaged, bulkhead::Cause::Damage), "{what}: {fault}");
+        assert!(fault.message.contains("is not a regular file"), "{what}: {fault}");
+        p.close().unwrap();
+        fs::remove_file(&segment).or_else(|_| fs::remove_dir(&segment)).unwrap();
+    }
+    fs::rename(&elsewhere, &segment).unwrap();
+    let engine = engine();
+    let p = open_as(&engine, &path, Disposition::OpenOrCreate).unwrap();
+    assert_same(&read_all(&p).unwrap(), &entries(1, 3, 1, 100), "put back");
+}
+
 #[test]
 fn f15_a_segment_of_enormous_length_costs_no_time() {
     const ENORMOUS: u64 = 1 << 40;

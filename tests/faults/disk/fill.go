@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -59,7 +60,39 @@ func (m *Mounted) fillRest() error {
 	return fmt.Errorf("%s does not get full", m.Dir)
 }
 
-// Drain removes what Fill made, and waits until the space can be had: some filesystems free it with a later commit.
+// FillMetadata takes btrfs's room for metadata as well, which is apart from that for data: a link's target lies in it.
+func (m *Mounted) FillMetadata() error {
+	if _, err := m.Fill(); err != nil {
+		return err
+	}
+	target := strings.Repeat("x", 3000)
+	for i := 0; ; i++ {
+		err := os.Symlink(target, filepath.Join(m.Dir, fmt.Sprintf("filler-link-%d", i)))
+		if err == nil && i%512 == 511 {
+			err = m.syncFS()
+		}
+		if errors.Is(err, unix.ENOSPC) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if i > 1<<20 {
+			return fmt.Errorf("%s: its metadata does not get full", m.Dir)
+		}
+	}
+}
+
+func (m *Mounted) syncFS() error {
+	dir, err := os.Open(m.Dir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return unix.Syncfs(int(dir.Fd()))
+}
+
+// Drain removes what Fill and FillMetadata made, and waits until the space can be had: some filesystems free it with a later commit.
 func (m *Mounted) Drain() error {
 	names, err := filepath.Glob(filepath.Join(m.Dir, "filler*"))
 	for _, name := range names {

@@ -13,6 +13,10 @@ var fullDisk = []Scenario{{
 	Demand: "full: appends are refused with ENOSPC, and reads, votes, close, open, recover and compaction work; freed: it goes on",
 	Run:    runFullDisk,
 }, {
+	Name: "f8-full-metadata", Method: "small filesystem", Rows: []string{"F8"}, Filesystems: []string{"btrfs"},
+	Demand: "no room for metadata either: what is refused is refused with ENOSPC, all is readable; freed: it goes on",
+	Needs:  []Ability{States}, Run: runFullMetadata,
+}, {
 	Name: "f10-space-returns", Method: "small filesystem", Rows: []string{"F10"},
 	Demand: "ReadWrite within 1 s of the space returning, with no restart and no call",
 	Needs:  []Ability{Resume, Events}, Alone: true, Run: runSpaceReturns,
@@ -103,6 +107,45 @@ func (e *Env) fullVote(o *Owner, l *Ledger, term uint64) {
 		s := o.State(l)
 		e.End(Failed, "a vote of term %d on a full disk (%s, %s): %s", term, s.State, s.Cause, r.Problem())
 	}
+}
+
+// runFullMetadata leaves the filesystem no block to note down that another one is in use: votes may fail, too.
+func runFullMetadata(e *Env) string {
+	d := e.Disk()
+	l := d.Ledger(1)
+	o := e.Start()
+	o.Open(l)
+	o.MustVote(l, 1, 1)
+	o.MustAppend(l, 100, 3000)
+	o.Sync(l)
+	e.must(d.FillMetadata())
+	refused := 0
+	for round := uint64(2); round < 12; round++ {
+		r, _ := o.fillBatches(l, fullAppends)
+		vote := o.Vote(l, round, round)
+		for _, r := range []driver.Reply{r, vote} {
+			if !r.OK && r.Errno != enospc {
+				e.End(Failed, "without room for metadata: errno %d: %s", r.Errno, r.Problem())
+			}
+		}
+		if !vote.OK {
+			refused++
+		}
+		o.MustHold(l, o.State(l), l.Last, "read without room for metadata")
+	}
+	e.must(d.Drain())
+	if r := o.Append(l, 1, 1000); !r.OK {
+		o.Recover(l)
+		o.MustAppend(l, 1, 1000)
+	}
+	o.MustVote(l, 20, 20)
+	o.MustAppend(l, 200, 3000)
+	o.Sync(l)
+	o.MustHold(l, o.State(l), l.Last, "after the space returned")
+	o.Close(l)
+	d.Remount(l)
+	o.MustHold(l, o.Open(l), l.Last, "reopened after the space returned")
+	return sprintf("%d appends; %d of 10 votes refused with ENOSPC meanwhile", l.Last, refused)
 }
 
 func runSpaceReturns(e *Env) string {

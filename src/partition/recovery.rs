@@ -30,6 +30,8 @@ pub(super) struct Found {
     pub max_lsn: u64,
     pub mark: u64,
     pub damaged: (u64, u64, u64),
+    /// What an end cut off: the entry before it (`UNKNOWN`: the log's last one) and the last that was seen of it.
+    cut_behind: Option<(u64, u64)>,
     pub maybe_acknowledged: (u64, u64),
     pub unsynced: (u64, u64),
     /// Cut records that go to `kept/`: (segment, from, to).
@@ -283,8 +285,8 @@ impl Recovery<'_> {
         if verdict.cut.is_some() {
             found.cut = verdict.cut;
         }
-        if verdict.maybe_acknowledged != (0, 0) {
-            found.maybe_acknowledged = verdict.maybe_acknowledged;
+        if verdict.cut_behind.is_some() {
+            found.cut_behind = verdict.cut_behind;
         }
         let begin = verdict.begin?;
         found.end = verdict.end;
@@ -354,8 +356,7 @@ impl Recovery<'_> {
                 found.fault = Some(damaged(message).range(found.last.0 + 1, known));
             }
         }
-        if found.maybe_acknowledged != (0, 0) {
-            let (before, seen) = found.maybe_acknowledged;
+        if let Some((before, seen)) = found.cut_behind {
             let first = if before == UNKNOWN { found.last.0 } else { before } + 1;
             found.maybe_acknowledged = (first, seen.max(first));
         }

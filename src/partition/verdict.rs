@@ -16,7 +16,7 @@ pub(super) struct Verdict {
     pub last: (u64, u64),
     pub commit: u64,
     pub damaged: (u64, u64, u64),
-    pub maybe_acknowledged: (u64, u64),
+    pub cut_behind: Option<(u64, u64)>,
     pub cut: Option<(u64, u64, u64)>,
 }
 
@@ -97,7 +97,7 @@ impl Recovery<'_> {
         // In every mode: a sync may have acknowledged it.
         if hole.unreadable || hole.written || to > 0 {
             let last_seen = behind.map(|r| r.last_index).max().unwrap_or(0);
-            verdict.maybe_acknowledged = (last, last_seen);
+            verdict.cut_behind = Some((last, last_seen));
         }
     }
 }

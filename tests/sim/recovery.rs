@@ -131,6 +131,29 @@ fn f12_a_bad_last_record_is_reported_whatever_the_payload() {
     }
 }
 
+/// Found by a random history: "behind entry 0" was taken for nothing at all.
+#[test]
+fn f12_a_bad_first_record_is_reported() {
+    for mode in [Mode::Sync, Mode::Interval, Mode::None] {
+        let disk = SimDisk::new(1);
+        let first = engine(&disk);
+        let p = open(&first, "/p1", 1, mode);
+        append(&p, &entries(1, 1, 1, 700)).unwrap();
+        p.sync().unwrap();
+        let disk = disk.crash(Crash::Process);
+        let (path, at) = find(&disk, &Payload::Random.bytes(1, 1, 700));
+        disk.flip_bit(&path, at + 350, 3);
+        let second = engine(&disk);
+        let p = reopen(&second, "/p1", 1, mode);
+        assert_eq!(
+            (p.bounds().unwrap(), p.status().maybe_acknowledged),
+            ((1, 0), (1, 1)),
+            "{mode:?}: {:?}",
+            p.status()
+        );
+    }
+}
+
 #[test]
 fn f12_a_torn_last_flush_is_an_end_and_its_range_is_reported() {
     // The last flush of several blocks reaches the medium without its first one.

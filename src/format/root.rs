@@ -7,7 +7,7 @@ pub const ROOT_BYTES: usize = 4 * SLOT_SPACING;
 pub const SLOT_PAIR_BYTES: usize = 2 * SLOT_SPACING;
 /// Slots lie in different blocks, so that one torn or unreadable block costs one slot.
 const SLOT_SPACING: usize = 4096;
-const SLOT_BYTES: usize = 512;
+pub const SLOT_BYTES: usize = 512;
 const MAGIC: &[u8; 8] = b"BLKHROOT";
 const FLAG_CLEAN: u32 = 1;
 
@@ -142,6 +142,15 @@ impl Root {
             (Some(root), None) => Ok(root),
         }
     }
+
+    /// True if both slots of its pair hold it: either may be lost then.
+    pub fn is_twice_in(&self, bytes: &[u8]) -> bool {
+        let pair = (self.generation % 2) as usize;
+        [pair * 2, pair * 2 + 1].iter().all(|slot| {
+            let bytes = bytes.get(slot * SLOT_SPACING..slot * SLOT_SPACING + SLOT_BYTES).unwrap_or(&[]);
+            decode_slot(*slot, bytes) == Ok(Some(*self))
+        })
+    }
 }
 
 fn slot_crc(slot: usize, b: &[u8]) -> u32 {
@@ -240,6 +249,25 @@ mod tests {
                     Root::decode_file(&bytes),
                     Err(RootError::NewestMayBeLost { pair }),
                     "an older vote must not be taken for the newest"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_slot_that_a_torn_write_left_behind_is_noticed() {
+        for generation in [8, 9] {
+            let whole = file(generation);
+            assert!(sample(generation).is_twice_in(&whole));
+            for slot in 0..4 {
+                let mut bytes = whole.clone();
+                bytes[slot * SLOT_SPACING..slot * SLOT_SPACING + SLOT_BYTES]
+                    .copy_from_slice(&sample(generation - 2).encode_slot(slot));
+                let of_its_pair = slot / 2 == generation as usize % 2;
+                assert_eq!(
+                    sample(generation).is_twice_in(&bytes),
+                    !of_its_pair,
+                    "generation {generation}, slot {slot}"
                 );
             }
         }

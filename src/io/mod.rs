@@ -131,6 +131,9 @@ pub trait Storage: Send + Sync {
     }
 }
 
+/// What a device writes whole or not at all, and the least that O_DIRECT reads where it can.
+pub const SECTOR_BYTES: usize = 512;
+
 /// A call that is interrupted this often is reported as interrupted: nothing here waits for ever.
 const INTERRUPTS_MAX: usize = 1000;
 

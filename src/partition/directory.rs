@@ -3,13 +3,20 @@
 use super::root::{root_error, NEW_ROOT_NAME, ROOT_NAME};
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::{LogName, META_NAME};
-use crate::format::{Root, RootError, ROOT_BYTES};
+use crate::format::{Root, RootError, ROOT_BYTES, SLOT_BYTES};
 use crate::io::{read_full_at, Access, Dir};
 use crate::segment::Segment;
 use std::io;
 
+/// A root as it lies in its file.
+pub(super) struct StoredRoot {
+    pub root: Root,
+    /// Both slots of its pair hold it. A write that was cut short leaves one, and then losing that would bring an older state back.
+    pub twice: bool,
+}
+
 /// The root, or `None` for a directory that holds nothing yet.
-pub(super) fn read_root(dir: &dyn Dir) -> Result<Option<Root>> {
+pub(super) fn read_root(dir: &dyn Dir) -> Result<Option<StoredRoot>> {
     let file = match dir.open(ROOT_NAME, Access::Read) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return no_root(dir),
@@ -24,23 +31,24 @@ pub(super) fn read_root(dir: &dyn Dir) -> Result<Option<Root>> {
     };
     let mut bytes = vec![0u8; ROOT_BYTES];
     let mut failed = None;
-    for slot in bytes.chunks_mut(ROOT_BYTES / 4).enumerate() {
+    for (n, block) in bytes.chunks_mut(ROOT_BYTES / 4).enumerate() {
         // A slot that cannot be read is a lost slot, no more.
-        let offset = (slot.0 * ROOT_BYTES / 4) as u64;
-        let read = read_full_at(&*file, slot.1, offset).and_then(|n| match file.len()? {
+        let offset = (n * ROOT_BYTES / 4) as u64;
+        let slot = &mut block[..SLOT_BYTES];
+        let read = read_full_at(&*file, slot, offset).and_then(|n| match file.len()? {
             // A read that ends before the file does has read nothing of what is there.
-            len if (n as u64) < (slot.1.len() as u64).min(len.saturating_sub(offset)) => {
+            len if (n as u64) < (slot.len() as u64).min(len.saturating_sub(offset)) => {
                 Err(io::Error::from_raw_os_error(libc::EIO))
             }
             _ => Ok(()),
         });
         if let Err(e) = read {
-            slot.1.fill(0xFF);
+            slot.fill(0xFF);
             failed = Some(e);
         }
     }
     match (Root::decode_file(&bytes), failed) {
-        (Ok(root), _) => Ok(Some(root)),
+        (Ok(root), _) => Ok(Some(StoredRoot { root, twice: root.is_twice_in(&bytes) })),
         (Err(RootError::VersionTooNew(v)), _) => Err(root_error(&RootError::VersionTooNew(v), Op::Open)),
         (Err(_), Some(e)) => Err(Error::io(Op::Open, &e, "reading the root")),
         (Err(e), None) => Err(root_error(&e, Op::Open)),
@@ -48,7 +56,7 @@ pub(super) fn read_root(dir: &dyn Dir) -> Result<Option<Root>> {
 }
 
 /// Without a root: a fresh directory, one whose creation a crash cut short, or something else.
-fn no_root(dir: &dyn Dir) -> Result<Option<Root>> {
+fn no_root(dir: &dyn Dir) -> Result<Option<StoredRoot>> {
     let names = dir.list().map_err(|e| Error::io(Op::Open, &e, "listing the directory"))?;
     let meta_is_file = meta_is_file(dir, &names)?;
     needs_import(&names, meta_is_file)?;

@@ -1,7 +1,7 @@
 //! Open: find or make the directory, lock it, recover what is in it.
 
 use super::counts::PartitionCounts;
-use super::directory::read_root;
+use super::directory::{read_root, StoredRoot};
 use super::log::Log;
 use super::parts::{Extent, Live};
 use super::recovery::{Found, Recovery};
@@ -173,13 +173,13 @@ impl Partition {
     /// Reads the directory into memory. Also the first half of a recovery when an earlier load failed.
     pub(super) fn load(&self, created: bool) -> Result<()> {
         let dir = self.dir(Op::Open)?;
-        let mut root = match if created { None } else { read_root(&*dir)? } {
-            Some(root) => root,
+        let StoredRoot { mut root, twice } = match if created { None } else { read_root(&*dir)? } {
+            Some(stored) => stored,
             None if self.must_exist => {
                 let message = "the directory holds no log; create it with another disposition if a new one is meant";
                 return Err(Error::new(Status::NotFound, Op::Open, message));
             }
-            None => self.initialise(&*dir)?,
+            None => StoredRoot { root: self.initialise(&*dir)?, twice: true },
         };
         if root.partition_id != self.id {
             let message = format!(
@@ -193,10 +193,13 @@ impl Partition {
                 "the root's counters are at the end of their range, which no log reaches; restore the replica";
             return Err(Error::new(Status::Damaged, Op::Open, message));
         }
+        if !twice {
+            self.renew_root(&*dir, &mut root)?;
+        }
         let recovery = |access| Recovery { dir: &*dir, root: &root, access, known_index: self.known_index }.run();
         let direct = self.has_direct_io(&*dir)?;
         let mut found = recovery(Access::ReadDirect);
-        if !root.clean && !direct && found.fault.is_none() {
+        if twice && !root.clean && !direct && found.fault.is_none() {
             self.renew_root(&*dir, &mut root)?;
         }
         let recovery = |access| Recovery { dir: &*dir, root: &root, access, known_index: self.known_index }.run();
@@ -297,8 +300,8 @@ impl Partition {
         Ok(())
     }
 
-    /// Where nobody can look past the page cache, the root may be there only, with a vote in it: after a sync that failed the next one says
-    /// yes and writes nothing. So it is written anew.
+    /// Writes a root anew that one more fault would take: one whose write was cut short after one of its two slots, and, where nobody can
+    /// look past the page cache, one that may be there only: after a sync that failed the next one says yes and writes nothing.
     fn renew_root(&self, dir: &dyn Dir, root: &mut Root) -> Result<()> {
         let mut writer = self.root.lock();
         writer.generation = root.generation;

@@ -4,7 +4,7 @@ use super::types::Mode;
 use super::verdict::{damaged, sum_damaged, Verdict, UNKNOWN};
 use crate::error::{Error, Op, Result, Status};
 use crate::format::{align8, BeginData, RecordType, Root, SegmentHeader, SegmentHeaderError, SEGMENT_HEADER_BYTES};
-use crate::io::{read_full_at, Access, AlignedBuf, Dir, File};
+use crate::io::{read_full_at, Access, AlignedBuf, Dir, File, SECTOR_BYTES};
 use crate::segment::{scan, Scan, Segment};
 use std::sync::Arc;
 
@@ -84,7 +84,9 @@ impl Recovery<'_> {
         })?;
         let len = file.len().map_err(|e| Error::io(Op::Open, &e, "reading a segment's size"))?;
         let mut block = AlignedBuf::zeroed(4096);
+        // Its first sector alone, where another sector of its block cannot be read.
         let n = read_full_at(&*file, &mut block, 0)
+            .or_else(|e| read_full_at(&*file, &mut block[..SECTOR_BYTES], 0).map_err(|_| e))
             .map_err(|e| Error::io(Op::Open, &e, &format!("reading the header of segment {name}")))?;
         let header =
             SegmentHeader::decode(block.get(..n.min(SEGMENT_HEADER_BYTES)).unwrap_or(&[])).map_err(|e| match e {

@@ -1,7 +1,7 @@
 //! A partition seen from outside: read as an open would read it, without its lock and without changing anything. The directory may be open in
 //! this process or another, and its owner notices nothing.
 
-use super::directory::read_root;
+use super::directory::{read_root, StoredRoot};
 use super::open::{live_parts, path_error};
 use super::parts::Live;
 use super::recovery::{Found, Recovery};
@@ -49,7 +49,7 @@ impl Survey {
         for _ in 1..TRIES {
             let survey = Survey::once(&dir).map_err(at)?;
             let quiet = survey.found.fault.is_none()
-                || read_root(&*dir).map_err(at)?.map_or(0, |r| r.generation) == survey.root.generation;
+                || read_root(&*dir).map_err(at)?.map_or(0, |r| r.root.generation) == survey.root.generation;
             if quiet {
                 return Ok(survey);
             }
@@ -58,7 +58,7 @@ impl Survey {
     }
 
     fn once(dir: &Arc<dyn Dir>) -> Result<Survey> {
-        let Some(root) = read_root(&**dir)? else {
+        let Some(StoredRoot { root, .. }) = read_root(&**dir)? else {
             return Err(Error::new(Status::NotFound, Op::Status, "the directory holds no log"));
         };
         // Through the page cache: what a direct read asks for is first written back, and this disturbs nobody.
@@ -156,7 +156,7 @@ impl Survey {
             }));
         }
         if !bad.is_empty() && !self.root.clean {
-            let compacted = read_root(&*self.dir)?.map_or(0, |root| root.compaction_index);
+            let compacted = read_root(&*self.dir)?.map_or(0, |r| r.root.compaction_index);
             bad.retain(|(_, last)| *last > compacted);
         }
         Ok(bad)
@@ -172,6 +172,6 @@ impl Survey {
     }
 
     fn is_compacted(&self, index: u64) -> Result<bool> {
-        Ok(read_root(&*self.dir)?.is_some_and(|root| root.compaction_index >= index))
+        Ok(read_root(&*self.dir)?.is_some_and(|r| r.root.compaction_index >= index))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Segment;
 use crate::format::{RecordHeader, SegmentSalt, RECORD_HEADER_BYTES};
-use crate::io::{read_full_at, AlignedBuf, File};
+use crate::io::{read_full_at, AlignedBuf, File, SECTOR_BYTES};
 use std::io;
 
 /// Most bytes read at a time; a record larger than this is read alone.
@@ -28,8 +28,8 @@ pub struct Cursor<'a> {
     zeroed: bool,
     /// The first read error met; the blocks it hit count as bad bytes.
     pub unreadable: Option<io::Error>,
-    /// Offsets of the blocks that could not be read.
-    bad_blocks: Vec<u64>,
+    /// Offsets of the pieces that could not be read.
+    bad_pieces: Vec<u64>,
 }
 
 impl<'a> Cursor<'a> {
@@ -47,7 +47,7 @@ impl<'a> Cursor<'a> {
             wanted: WINDOW_BYTES,
             zeroed: segment.header.zeroed,
             unreadable: None,
-            bad_blocks: Vec::new(),
+            bad_pieces: Vec::new(),
         }
     }
 
@@ -66,9 +66,20 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// True if a block in `from .. to` could not be read.
+    /// Behind the header of the record that follows one ending at `offset`, wherever of both places it is.
+    pub fn behind_header(&self, offset: u64) -> u64 {
+        offset.next_multiple_of(self.block_bytes) + RECORD_HEADER_BYTES as u64
+    }
+
+    /// True if a piece in `from .. to` could not be read.
     pub fn unreadable_within(&self, from: u64, to: u64) -> bool {
-        self.bad_blocks.iter().any(|at| at + BLOCK > from && *at < to)
+        let piece = self.piece_bytes();
+        self.bad_pieces.iter().any(|at| at + piece > from && *at < to)
+    }
+
+    /// The least that is read alone: no two flushes that were padded share a block of the segment.
+    fn piece_bytes(&self) -> u64 {
+        self.block_bytes.clamp(SECTOR_BYTES as u64, BLOCK)
     }
 
     /// Up to `len` bytes at `offset`; fewer at the limit.
@@ -98,18 +109,18 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// After a failed read: block by block, so that one bad sector costs only itself.
+    /// After a failed read: block by block, and those that fail piece by piece, so that a bad sector costs only its piece.
     fn fill_by_block(&mut self) {
+        let piece = self.piece_bytes();
         for (i, block) in self.window.chunks_mut(BLOCK as usize).enumerate() {
             let at = self.start + i as u64 * BLOCK;
-            match read_full_at(self.file, block, at) {
-                Ok(n) => block[n..].fill(0),
-                Err(e) => {
-                    block.fill(0);
-                    self.unreadable.get_or_insert(e);
-                    if self.bad_blocks.last().map_or(true, |last| *last < at) {
-                        self.bad_blocks.push(at);
-                    }
+            let Err(e) = read_or_zero(self.file, block, at) else { continue };
+            self.unreadable.get_or_insert(e);
+            for (j, part) in block.chunks_mut(piece as usize).enumerate() {
+                let at = at + j as u64 * piece;
+                let bad = piece == BLOCK || read_or_zero(self.file, part, at).is_err();
+                if bad && self.bad_pieces.last().map_or(true, |last| *last < at) {
+                    self.bad_pieces.push(at);
                 }
             }
         }
@@ -165,6 +176,14 @@ impl<'a> Cursor<'a> {
         }
         None
     }
+}
+
+/// Zeros where the file has nothing to read, or cannot be read.
+fn read_or_zero(file: &dyn File, buf: &mut [u8], offset: u64) -> io::Result<()> {
+    let read = read_full_at(file, buf, offset);
+    let got = *read.as_ref().unwrap_or(&0);
+    buf[got..].fill(0);
+    read.map(drop)
 }
 
 fn leading_zeros(bytes: &[u8]) -> usize {

@@ -1,7 +1,7 @@
 //! Reads a whole segment and says what is there: runs of valid records and the holes between them. It judges nothing.
 
 use super::{Cursor, SegmentIndex};
-use crate::format::{BeginData, RecordHeader, RecordType, RECORD_HEADER_BYTES};
+use crate::format::{BeginData, RecordHeader, RecordType};
 
 /// Valid records with lsns that follow each other.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ pub fn scan(cursor: &mut Cursor<'_>, start: u64) -> Scan {
                 at = offset;
             }
             None => {
-                let behind = next.map_or(at + RECORD_HEADER_BYTES as u64, |_| from);
+                let behind = next.map_or(cursor.behind_header(at), |_| from);
                 mark_unreadable(&mut out, cursor, behind);
                 break;
             }

@@ -139,6 +139,28 @@ fn f17_either_copy_of_the_root_may_be_lost_and_never_gives_an_older_vote() {
     }
 }
 
+/// Found by a random history: a write of the root that was cut short after one slot, an open that showed the new vote, and then a bad sector.
+#[test]
+fn f17_a_vote_that_an_open_shows_survives_the_loss_of_a_copy() {
+    for (mode, seed, slot) in MODES.into_iter().flat_map(|m| (0..40).map(move |n| (m, n / 2, n % 2))) {
+        let disk = SimDisk::new(seed);
+        let first = engine(&disk);
+        let p = open(&first, "/p1", 1, mode);
+        disk.make_unwritable("/p1/root", slot * SLOT_SPACING, 1);
+        p.set_hard_state(hard(1, 2, 0)).unwrap_err();
+        let disk = disk.crash(Crash::PowerRandom);
+        let second = engine(&disk);
+        let seen = reopen(&second, "/p1", 1, mode).hard_state().unwrap();
+        for bad in 0..4 {
+            let left = disk.fork().crash(Crash::PowerNothing);
+            left.make_unreadable("/p1/root", bad * SLOT_SPACING, 1);
+            let third = engine(&left);
+            let found = reopen(&third, "/p1", 1, mode).hard_state().unwrap();
+            assert_eq!(found, seen, "{mode:?}, seed {seed}, torn before slot {slot}, slot {bad} lost");
+        }
+    }
+}
+
 #[test]
 fn f17_a_torn_root_write_leaves_the_old_or_the_new_vote() {
     for (mode, seed) in MODES.into_iter().flat_map(|m| (0..80u64).map(move |s| (m, s))) {

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Bytes that a device writes whole or not at all.
-pub const SECTOR: usize = 512;
+pub const SECTOR: usize = crate::io::SECTOR_BYTES;
 pub type Sector = [u8; SECTOR];
 
 /// Versions of one unsynced sector that are remembered: any of them may be what a power cut leaves.

@@ -252,11 +252,11 @@ impl World {
 
     fn lie(&self, n: usize, rule: &Rule) {
         self.trouble();
-        self.parts[n].borrow_mut().tainted = true;
+        self.parts[n].borrow_mut().not_trusted();
         if let Fault::Misdirected(path, _) = rule.fault() {
             let victim = self.parts.iter().find(|p| path.starts_with(&format!("{}/", p.borrow().path)));
             if let Some(victim) = victim {
-                victim.borrow_mut().tainted = true;
+                victim.borrow_mut().not_trusted();
             }
         }
         self.disk().inject(rule.clone());
@@ -275,6 +275,7 @@ impl World {
         let at = (roll >> 16) % 12_288;
         let mut part = self.parts[n].borrow_mut();
         part.tainted = true;
+        part.lied |= matches!(action, Action::FlipBit(_));
         part.solid = 0;
         self.trouble();
         self.tell(|| format!("      {file} at {at}"));

@@ -4,7 +4,6 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead::io::sim::OpKind;
 use bulkhead::{Cause, Entry, Error, Mode, Op, State, Status};
 
 use super::world::{Verdict, World};
@@ -63,7 +62,7 @@ impl World {
             Ok(Finding::Good) => {
                 let mut part = self.parts[n].borrow_mut();
                 let since = part.since;
-                part.model.reads_failed = self.disk().seen().contains(&("a fault on", OpKind::Read.name()));
+                part.model.reads_failed = self.disk().failed_reads() > part.failed_reads;
                 part.model
                     .judge(&handle, since)
                     .map_err(|e| format!("{} in mode {:?}: {e}", part.path, part.model.mode))
@@ -119,6 +118,11 @@ impl World {
         if let Some(e) = part.model.surely_durable().iter().find(|e| !there(e)).filter(|_| vouched && !damage) {
             let what = format!("entry {} is gone, {} flushes followed the last lie", e.index, part.solid);
             return Err(self.lied(n, format!("{what}, and it is not called damage: {status:?}")));
+        }
+        if let Some(e) = part.model.surely_durable().iter().find(|e| !there(e)).filter(|_| !part.lied && !told) {
+            return Err(
+                self.lied(n, format!("entry {} is gone, for a bad sector, without a word: {status:?}", e.index))
+            );
         }
         if let Ok(hard) = handle.hard_state() {
             part.model.judge_vote(hard).map_err(|e| self.lied(n, e))?;

@@ -26,14 +26,26 @@ pub struct Part {
     pub since: After,
     /// The disk lied about its files, or changed them: what is missing must be reported, and nothing else than what was written is served.
     pub tainted: bool,
+    /// Not by sectors alone that cannot be read or written: those take nothing without a word.
+    pub lied: bool,
     /// Flushes that were acknowledged since the last lie, and whether entries wait for one.
     pub solid: u64,
     pub unflushed: bool,
     pub lies_seen: u64,
+    /// Reads of the disk that had failed when it was opened.
+    pub failed_reads: u64,
     /// The last state that an event told.
     pub told: State,
     /// Events told of a fault that no call has noticed yet.
     pub unwell: bool,
+}
+
+impl Part {
+    /// The disk lies about its files from now on.
+    pub fn not_trusted(&mut self) {
+        self.tainted = true;
+        self.lied = true;
+    }
 }
 
 pub struct World {
@@ -83,9 +95,11 @@ fn new_part(i: usize, mode: Mode) -> Part {
         fault: None,
         since: After::Recover,
         tainted: false,
+        lied: false,
         solid: 0,
         unflushed: false,
         lies_seen: 0,
+        failed_reads: 0,
         told: State::ReadWrite,
         unwell: false,
     }
@@ -283,6 +297,7 @@ impl World {
             // A failed flush has told the owner that what was not durable may be gone.
             let after = if part.model.may_report_loss && after == After::Process { After::Power } else { after };
             part.since = part.since.max(after);
+            part.failed_reads = self.disk().failed_reads();
             (part.path.clone(), part.id, part.model.mode)
         };
         // What the opening before had to say is over.
@@ -390,7 +405,7 @@ impl World {
         let mode = self.history.modes[n];
         // A lie that is still to come hits the new one.
         let tainted = self.parts[n].borrow().tainted && !self.disk().is_calm();
-        *self.parts[n].borrow_mut() = Part { tainted, ..new_part(n, mode) };
+        *self.parts[n].borrow_mut() = Part { tainted, lied: tainted, ..new_part(n, mode) };
         let path = self.parts[n].borrow().path.clone();
         if self.disk().exists(&path) {
             self.disk().remove(&path);

@@ -30,7 +30,8 @@ pub struct Model {
     pub(super) highest_commit: u64,
     /// A flush of acknowledged entries failed: the medium may never have got them.
     pub may_report_loss: bool,
-    /// Reads were made to fail: an open may call damaged what it could not read then. All of it must be readable once they do not.
+    /// Reads were made to fail since it was opened: the open may call damaged what it could not read then. All of it must be readable
+    /// once they do not.
     pub reads_failed: bool,
     /// The log as accepted: what was acknowledged, and what was submitted and may still fail.
     pub(super) current: Log,

@@ -194,6 +194,11 @@ impl SimDisk {
         self.shared.state.lock().lies
     }
 
+    /// How many reads a rule has met so far.
+    pub fn failed_reads(&self) -> u64 {
+        self.shared.state.lock().failed_reads
+    }
+
     /// What went wrong so far, on the disks before a crash as well.
     pub fn seen(&self) -> Seen {
         self.shared.state.lock().seen.clone()

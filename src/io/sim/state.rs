@@ -72,6 +72,8 @@ pub struct State {
     pub rules: Vec<Rule>,
     /// Lies that were told.
     pub lies: u64,
+    /// Reads that a rule met.
+    pub failed_reads: u64,
     pub seen: Seen,
     pub log: VecDeque<OpRecord>,
     /// The operation at which the power goes.
@@ -104,6 +106,7 @@ impl State {
             per_path: BTreeMap::new(),
             rules: Vec::new(),
             lies: 0,
+            failed_reads: 0,
             seen: Seen::new(),
             log: VecDeque::new(),
             crash_at: None,
@@ -135,6 +138,7 @@ impl State {
         let hit = self.rules.iter_mut().find_map(|r| (active && r.matches(number, kind, path)).then_some(&*r));
         if let Some(rule) = hit.filter(|_| !crashed) {
             self.lies += u64::from(rule.fault.is_lie());
+            self.failed_reads += u64::from(kind == OpKind::Read);
             self.seen.extend([(rule.fault.name(), rule.how_often()), ("a fault on", kind.name())]);
         }
         let fault = hit.map(|r| r.fault.clone());

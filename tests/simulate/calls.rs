@@ -302,12 +302,13 @@ impl World {
         self.drain_completions()?;
         let handle = self.handle(n);
         let (state, now) = (handle.status().state, handle.last_fault());
-        let fault = self.parts[n].borrow().fault.clone();
+        let (fault, called_in) = (self.parts[n].borrow().fault.clone(), self.parts[n].borrow().called_in);
         match (result, fault) {
             (Err(e), _) if !is_fault(&e) => {
                 Err(format!("{} refused what is allowed: {e}", self.parts[n].borrow().path))
             }
-            (Ok(()), Some(first)) if state == State::Unavailable => {
+            // One that was done while the partition was ReadOnly counts, whatever came before it returned.
+            (Ok(()), Some(first)) if state == State::Unavailable && called_in == State::Unavailable => {
                 Err(format!("{} accepted a change after {first}", self.parts[n].borrow().path))
             }
             (Ok(()), Some(first)) if state == State::ReadOnly && !works_read_only => {

@@ -36,6 +36,8 @@ pub struct Part {
     pub failed_reads: u64,
     /// The last state that an event told.
     pub told: State,
+    /// When the last call began.
+    pub called_in: State,
     /// Events told of a fault that no call has noticed yet.
     pub unwell: bool,
 }
@@ -101,6 +103,7 @@ fn new_part(i: usize, mode: Mode) -> Part {
         lies_seen: 0,
         failed_reads: 0,
         told: State::ReadWrite,
+        called_in: State::ReadWrite,
         unwell: false,
     }
 }
@@ -244,6 +247,7 @@ impl World {
     /// A call by an owner: a panic in it is caught at the boundary, and latches.
     pub fn call<T>(&self, n: usize, f: impl FnOnce(&Partition) -> Result<T, Error>) -> Result<T, Error> {
         let handle = self.handle(n);
+        self.parts[n].borrow_mut().called_in = handle.status().state;
         self.calls.borrow_mut().push(n);
         let quiet = self.quiet.replace(false);
         let result = catch_unwind(AssertUnwindSafe(|| f(&handle)));

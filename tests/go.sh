@@ -5,7 +5,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 # Go does not notice a C library that changed under it.
 export GOFLAGS="${GOFLAGS:-} -count=1"
 fail=0
-for module in go go/metrics go/cubefs go/cubefs/exporter tests/demo tests/bench/driver tests/bench/go tests/faults tests/faults/subject tests/cluster; do
+for module in go go/metrics go/cubefs go/cubefs/exporter tests/demo tests/bench/driver tests/bench/go tests/faults tests/faults/subject tests/prometheus tests/cluster; do
     echo "go test: $module"
     # -v: a test that skips itself says so with it only.
     # CubeFS's raft has data races of its own, also with its own WAL: its code is left uninstrumented.

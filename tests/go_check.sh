@@ -9,7 +9,7 @@ if [ ! -x "$bin/staticcheck" ]; then
     GOBIN=$bin go install honnef.co/go/tools/cmd/staticcheck@$staticcheck_version
 fi
 fail=0
-for module in go go/metrics go/cubefs go/cubefs/exporter tests/demo tests/bench/driver tests/bench/go tests/faults tests/faults/subject tests/cluster tests/monitoring; do
+for module in go go/metrics go/cubefs go/cubefs/exporter tests/demo tests/bench/driver tests/bench/go tests/faults tests/faults/subject tests/prometheus tests/cluster tests/monitoring; do
     cd "$root/$module"
     unformatted=$(gofmt -l .)
     [ -z "$unformatted" ] || { echo "gofmt -l $module: $unformatted"; fail=1; }

@@ -11,6 +11,6 @@ need go "Go 1.23 or later" "see https://go.dev/doc/install, or apt-get install g
 need cc "a C compiler" "apt-get install gcc libc6-dev"
 need c++ "a C++ compiler" "apt-get install g++"
 for tool in promtool prometheus; do
-    command -v "$tool" >/dev/null 2>&1 || echo "make test-metrics wants $tool: apt-get install prometheus" >&2
+    command -v "$tool" >/dev/null 2>&1 || echo "make test-metrics, demo and cluster want $tool: apt-get install prometheus" >&2
 done
 exit $missing

@@ -20,6 +20,7 @@ import (
 	"github.com/bulkhead-wal/bulkhead/tests/demo/internal/fault"
 	"github.com/bulkhead-wal/bulkhead/tests/demo/internal/node"
 	"github.com/bulkhead-wal/bulkhead/tests/demo/internal/show"
+	"github.com/bulkhead-wal/bulkhead/tests/prometheus"
 )
 
 // insideVariable marks the copy of this program that runs in a mount namespace of
@@ -40,6 +41,7 @@ func main() {
 	dir := flag.String("dir", "target/demo", "directory below which the demo writes, in run/; that is gone afterwards")
 	engine := flag.String("engine", "", "run one engine only: cubefs or bulkhead")
 	hit := flag.String("hit", "leader", "which replica's disk fails: the partition's leader or a follower")
+	rules := flag.String("rules", "monitoring", "directory of the alert rules")
 	inject := flag.Bool("inject", false, "inject the error even where a file system could be mounted")
 	flag.Parse()
 	if flag.NArg() > 0 || (*hit != "leader" && *hit != "follower") || (*engine != "" && *engine != node.EngineCubeFS && *engine != node.EngineBulkhead) {
@@ -48,6 +50,7 @@ func main() {
 	}
 	o := driver.Options{
 		Engines: []string{node.EngineCubeFS, node.EngineBulkhead}, HitLeader: *hit == "leader",
+		Rules: *rules, NoMetrics: prometheus.Missing(),
 		Groups: 9, FaultNode: 2, FaultGroup: 5, Rate: 120,
 		Warm: 2 * time.Second, Before: 5 * time.Second, Fault: 8 * time.Second, After: 7 * time.Second,
 	}
@@ -200,6 +203,11 @@ func announce(o driver.Options) {
 		fmt.Printf("The I/O error is INJECTED (%s): a system call\nfilter answers EIO for that partition's files.\n", o.Why)
 	} else {
 		fmt.Println("The I/O error is REAL: the partition lies on an ext4 of its own on a loop\ndevice, which is shut down under it.")
+	}
+	if o.NoMetrics != nil {
+		fmt.Printf("No Prometheus looks on: %v.\n", o.NoMetrics)
+	} else {
+		fmt.Println("A Prometheus scrapes Bulkhead's metrics; its alerts are shown as they fire and end.\nCubeFS's WAL has no metrics.")
 	}
 	fmt.Println("Engines: " + strings.Join(o.Engines, ", then ") + ".")
 }

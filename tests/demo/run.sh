@@ -22,6 +22,7 @@ need cargo cargo
 need go golang-go
 need "${CC:-cc}" "gcc libc6-dev"
 [ "$missing" -eq 0 ] || exit 2
+sh "$repo/tests/prometheus/install.sh" || true # the demo says what it does without
 
 step() { echo "demo: $*" >&2; }
 
@@ -35,4 +36,4 @@ rm -f "$bin"
 (cd "$here" && CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release" go build -o "$bin" .) || exit 2
 
 step "3/3 running it, about a minute"
-exec "$bin" -dir "$repo/target/demo" "$@"
+exec "$bin" -dir "$repo/target/demo" -rules "$repo/monitoring" "$@"

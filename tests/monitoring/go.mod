@@ -7,6 +7,7 @@ require (
 	github.com/bulkhead-wal/bulkhead/go/metrics v0.0.0
 	github.com/bulkhead-wal/bulkhead/tests/faults v0.0.0
 	github.com/prometheus/client_golang v1.13.0
+	github.com/bulkhead-wal/bulkhead/tests/prometheus v0.0.0
 )
 
 require (
@@ -26,4 +27,5 @@ replace (
 	github.com/bulkhead-wal/bulkhead/go/cubefs => ../../go/cubefs
 	github.com/bulkhead-wal/bulkhead/go/metrics => ../../go/metrics
 	github.com/bulkhead-wal/bulkhead/tests/faults => ../faults
+	github.com/bulkhead-wal/bulkhead/tests/prometheus => ../prometheus
 )

@@ -1,20 +1,21 @@
 package monitoring
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bulkhead-wal/bulkhead/tests/prometheus"
 )
 
 const scrapeEvery = 500 * time.Millisecond
@@ -25,49 +26,15 @@ type server struct {
 	base string
 }
 
-// startPrometheus runs the project's rules. So that a test need not wait, what
-// has to last for 15 s to be an alert has to last for one.
 func startPrometheus(t *testing.T, target string) *server {
 	t.Helper()
-	dir := t.TempDir()
-	for _, name := range []string{"alerts.yml", "rules.yml"} {
-		text, err := os.ReadFile(filepath.Join("../../monitoring", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		quick := strings.ReplaceAll(string(text), "for: 15s", "for: 1s")
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(quick), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	config := fmt.Sprintf("global: {scrape_interval: %v, evaluation_interval: %v}\nrule_files: [alerts.yml, rules.yml]\n"+
-		"scrape_configs: [{job_name: datanode, static_configs: [{targets: ['%s']}]}]\n", scrapeEvery, scrapeEvery, target)
-	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
+	s, err := prometheus.Start(context.Background(), prometheus.Options{Dir: filepath.Join(t.TempDir(), "prometheus"), Rules: "../../monitoring",
+		Quick: true, Every: scrapeEvery, Targets: []prometheus.Target{{Job: "datanode", Instance: "plant", Address: target}}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	listen := freeAddress(t)
-	cmd := exec.Command("prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
-		"--web.listen-address="+listen, "--log.level=warn")
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v; install it: apt-get install prometheus", err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // its data is thrown away
-		_ = cmd.Wait()
-	})
-	s := &server{t: t, base: "http://" + listen}
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		if r, err := http.Get(s.base + "/-/ready"); err == nil {
-			_ = r.Body.Close()
-			if r.StatusCode == http.StatusOK {
-				return s
-			}
-		}
-		if time.Now().After(end) {
-			t.Fatal("Prometheus is not ready after 30 s")
-		}
-	}
+	t.Cleanup(s.Stop)
+	return &server{t: t, base: s.URL}
 }
 
 func freeAddress(t *testing.T) string {

@@ -5,13 +5,7 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-if ! command -v promtool >/dev/null 2>&1 || ! command -v prometheus >/dev/null 2>&1; then
-    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
-        echo "installing prometheus"
-        { apt-get update && apt-get install -y --no-install-recommends prometheus; } >"${TMPDIR:-/tmp}/apt-prometheus.log" 2>&1 || true
-    fi
-    command -v promtool >/dev/null 2>&1 || { echo "promtool is missing: apt-get install prometheus" >&2; exit 2; }
-fi
+sh "$root/tests/prometheus/install.sh" || exit 2
 cd "$root/monitoring"
 promtool check rules alerts.yml rules.yml
 promtool test rules alerts_test.yml

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/bulkhead-wal/bulkhead/tests/demo/internal/fault"
 	"github.com/bulkhead-wal/bulkhead/tests/demo/internal/wire"
+	"github.com/bulkhead-wal/bulkhead/tests/prometheus"
 )
 
 // Display shows a run to a person while it goes on. Called from several goroutines.
@@ -35,6 +37,11 @@ type arm struct {
 
 	started, before, failed, ended sample
 	brokenAt, backAt               time.Time
+
+	prometheus      *prometheus.Server
+	endWatch        func()
+	alertMu         sync.Mutex
+	firedAt, overAt time.Time
 }
 
 // Run runs one engine from an empty directory to its measured result, and leaves
@@ -45,7 +52,7 @@ func Run(ctx context.Context, o Options, engine string, show Display) (*Result, 
 	show.Begin(engine, a.tracker)
 	defer a.cleanUp()
 	defer show.End() // first, so that the last picture is the one before the nodes are ended
-	for _, step := range []func(context.Context) error{a.setUp, a.elect, a.measureBefore, a.breakDisk, a.bringBack, a.finish} {
+	for _, step := range []func(context.Context) error{a.setUp, a.watchFor, a.elect, a.measureBefore, a.breakDisk, a.bringBack, a.finish} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("%s: %w", engine, err)
 		}
@@ -54,6 +61,12 @@ func Run(ctx context.Context, o Options, engine string, show Display) (*Result, 
 }
 
 func (a *arm) cleanUp() {
+	if a.prometheus != nil {
+		if a.endWatch != nil {
+			a.endWatch()
+		}
+		a.prometheus.Stop()
+	}
 	a.cluster.stop()
 	if a.disk != nil {
 		_ = a.disk.Close()
@@ -221,6 +234,7 @@ func (a *arm) finish(ctx context.Context) error {
 	r.Alive = len(r.DeadNodes) == 0 && len(pongs) == nodes
 	a.judgeOwner()
 	a.judgeOthers()
+	a.judgeAlert()
 	rows := a.tracker.Rows(a.o.FaultNode, a.o.Groups)
 	r.Behind = rows[a.o.FaultGroup-1].Behind
 	// The engine's word is not asked for: in service is who has all that the others have.

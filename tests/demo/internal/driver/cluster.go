@@ -33,6 +33,7 @@ type process struct {
 type cluster struct {
 	dir       string
 	processes map[uint64]*process
+	pages     map[uint64]string // addresses of their metrics, if there are any
 	tracker   *Tracker
 }
 
@@ -51,8 +52,8 @@ func startCluster(ctx context.Context, o Options, engine, dir string, t *Tracker
 }
 
 func tryCluster(ctx context.Context, o Options, engine, dir string, t *Tracker) (*cluster, error) {
-	c := &cluster{dir: dir, processes: map[uint64]*process{}, tracker: t}
-	peers, err := freePorts()
+	c := &cluster{dir: dir, processes: map[uint64]*process{}, pages: map[uint64]string{}, tracker: t}
+	peers, pages, err := freePorts()
 	if err != nil {
 		return c, err
 	}
@@ -63,6 +64,10 @@ func tryCluster(ctx context.Context, o Options, engine, dir string, t *Tracker) 
 			Writers:  writersPerNode,
 			PeriodMS: 1000 * writersPerNode / o.Rate,
 			Inject:   o.Injected && id == o.FaultNode,
+		}
+		if engine == node.EngineBulkhead && o.NoMetrics == nil {
+			config.Metrics = pages[id]
+			c.pages[id] = pages[id]
 		}
 		p, err := c.spawn(o.Self, config, filepath.Join(dir, fmt.Sprintf("node%d.log", id)))
 		if err != nil {
@@ -221,9 +226,10 @@ func (c *cluster) stop() {
 	}
 }
 
-// freePorts reserves two loopback ports per node and lets go of them.
-func freePorts() (map[uint64][2]string, error) {
-	peers := map[uint64][2]string{}
+// freePorts reserves loopback ports and lets go of them: two per node for raft, one
+// for a page of metrics.
+func freePorts() (peers map[uint64][2]string, pages map[uint64]string, err error) {
+	peers, pages = map[uint64][2]string{}, map[uint64]string{}
 	var held []net.Listener
 	defer func() {
 		for _, l := range held {
@@ -231,16 +237,16 @@ func freePorts() (map[uint64][2]string, error) {
 		}
 	}()
 	for id := uint64(1); id <= nodes; id++ {
-		var pair [2]string
-		for i := range pair {
+		var three [3]string
+		for i := range three {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			held = append(held, l)
-			pair[i] = l.Addr().String()
+			three[i] = l.Addr().String()
 		}
-		peers[id] = pair
+		peers[id], pages[id] = [2]string{three[0], three[1]}, three[2]
 	}
-	return peers, nil
+	return peers, pages, nil
 }

@@ -16,6 +16,8 @@ type Options struct {
 	Rate       int           // writes per second and partition
 	Injected   bool          // injected error instead of a real one
 	Why        string        // why the error is injected
+	Rules      string        // directory of the alert rules
+	NoMetrics  error         // why no Prometheus looks on; nil: one does
 	Warm       time.Duration // writes run, nothing is measured
 	Before     time.Duration // measured before the fault
 	Fault      time.Duration // the disk is dead
@@ -66,10 +68,13 @@ type Result struct {
 	MissingCopy int           // acknowledged writes that the faulted replica lacks; -1 if its node gave no answer
 	Diverged    []uint64      // groups whose replicas applied different sequences
 	Corrupt     uint64        // commands whose checksum did not match when applied
+	Watched     bool          // by a Prometheus
+	AlertAfter  time.Duration // from the disk's death until the alert fired; negative: it did not
+	OverAfter   time.Duration // from the disk's return until it was over; negative: it was not
 }
 
 // Good is what the project promises of itself.
 func (r *Result) Good() bool {
 	return r.Alive && r.Told && r.Healthy == r.Others && r.Recovered && r.Lost == 0 &&
-		len(r.Diverged) == 0 && r.Corrupt == 0
+		len(r.Diverged) == 0 && r.Corrupt == 0 && (!r.Watched || r.AlertAfter >= 0 && r.OverAfter >= 0)
 }

@@ -31,7 +31,8 @@ type Config struct {
 	Peers      map[uint64][2]string `json:"peers"`   // heartbeat and replication address of each node
 	Writers    int                  `json:"writers"` // per group, on its leader
 	PeriodMS   int                  `json:"period_ms"`
-	Inject     bool                 `json:"inject"` // this node's fault group gets an injected error
+	Inject     bool                 `json:"inject"`            // this node's fault group gets an injected error
+	Metrics    string               `json:"metrics,omitempty"` // the address of its page of metrics; empty: none
 }
 
 const (
@@ -76,6 +77,11 @@ func Run(argument string) int {
 	logger.SetLogger(raftLog{})
 	if err := n.startGroups(); err != nil {
 		return n.fatal(err)
+	}
+	if n.config.Metrics != "" {
+		if err := serveMetrics(n.config.Metrics); err != nil {
+			return n.fatal(err)
+		}
 	}
 	n.send(wire.Report{Kind: wire.KindReady})
 	go n.reportStats()

@@ -22,6 +22,7 @@ var comparison = []entry{
 	{"process that met it", process},
 	{"owner of the partition told", told},
 	{"state it reported meanwhile", reported},
+	{"alert in Prometheus", alert},
 	{"leader calls the replica down", func(r *driver.Result) string { return r.LeaderSaw }},
 	{"healthy partitions", func(r *driver.Result) string { return fmt.Sprintf("%d of %d", r.Healthy, r.Others) }},
 	{"  their writes/s", func(r *driver.Result) string {
@@ -68,6 +69,20 @@ func told(r *driver.Result) string {
 		return "yes, before raft had the error"
 	}
 	return fmt.Sprintf("yes, after %.1f ms", ms(r.ToldAfter))
+}
+
+func alert(r *driver.Result) string {
+	switch {
+	case !r.Watched && r.Engine == "cubefs":
+		return "no: there is no metric of it"
+	case !r.Watched:
+		return "not looked for: no Prometheus"
+	case r.AlertAfter < 0:
+		return "no"
+	case r.OverAfter < 0:
+		return fmt.Sprintf("fires after %.1f s, not over", r.AlertAfter.Seconds())
+	}
+	return fmt.Sprintf("fires after %.1f s, over after %.1f s", r.AlertAfter.Seconds(), r.OverAfter.Seconds())
 }
 
 func reported(r *driver.Result) string {

@@ -1,0 +1,3 @@
+module github.com/bulkhead-wal/bulkhead/tests/prometheus
+
+go 1.18

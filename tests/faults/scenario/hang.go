@@ -59,9 +59,9 @@ func runHungDisk(e *Env) string {
 		}
 		return "the call returned, other disk untouched"
 	}
-	event, told := o.AwaitEvent(stallLimit+stallMargin, func(v driver.Event) bool { return v.Partition == l.Partition })
+	event, told := o.awaitStalled(l)
 	if !told {
-		e.End(Failed, "no event %v after the disk hung, the stall limit is %v", stallLimit+stallMargin, stallLimit)
+		e.End(Failed, "not Unavailable %v after the disk hung, the stall limit is %v", stallLimit+stallMargin, stallLimit)
 	}
 	told2 := time.Since(begin)
 	if e.Mode != "none" { // there the caller's own thread hangs, which is documented
@@ -86,6 +86,13 @@ func (e *Env) startStalling() *Owner {
 		return e.StartWith(nil, "-stall", stallLimit.String())
 	}
 	return e.Start()
+}
+
+// awaitStalled waits for the log to be Unavailable because of a call that hangs; that it is slow was told before.
+func (o *Owner) awaitStalled(l *Ledger) (driver.Event, bool) {
+	return o.AwaitEvent(stallLimit+stallMargin, func(v driver.Event) bool {
+		return v.Partition == l.Partition && v.To == "Unavailable" && v.Cause == "stalled"
+	})
 }
 
 // takeAppend takes the answer of an append that does not wait for the disk.

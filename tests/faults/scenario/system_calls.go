@@ -185,9 +185,9 @@ func runCallsHang(e *Env) string {
 	injection := o.Inject(writes+","+syncs+":delay_enter=3s:when=1", paths(names)...)
 	begin := time.Now()
 	call := o.Send(l.Partition, l.appendWords(1, baseBytes)...)
-	event, told := o.AwaitEvent(stallLimit+stallMargin, func(v driver.Event) bool { return v.Partition == l.Partition })
+	event, told := o.awaitStalled(l)
 	if !told {
-		e.End(Failed, "no event %v after a call hung, the stall limit is %v", stallLimit+stallMargin, stallLimit)
+		e.End(Failed, "not Unavailable %v after a call hung, the stall limit is %v", stallLimit+stallMargin, stallLimit)
 	}
 	after := time.Since(begin)
 	if r := o.Await(call, callLimit); r.OK {

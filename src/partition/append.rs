@@ -199,6 +199,17 @@ impl Partition {
         Ok(log.next_lsn - 1)
     }
 
+    /// The term of the entry before `first`, which is known by now.
+    pub(super) fn term_before(&self, log: &Log, first: u64) -> u64 {
+        if first > log.last.0 {
+            log.last.1
+        } else if first - 1 <= log.compaction.0 {
+            log.compaction.1
+        } else {
+            self.term_locked(log, first - 1).unwrap_or(0)
+        }
+    }
+
     /// Takes entries from `first` on out of the view, to be put back if their replacement fails. True if there were any.
     pub(super) fn replace_suffix(&self, log: &mut Log, first: u64) -> bool {
         if first > log.last.0 {
@@ -207,12 +218,7 @@ impl Partition {
         let undo = Undo { lsn: log.next_lsn, live: log.live.clone() };
         log.undo.push(undo);
         log.cut_live(first);
-        let term = if first - 1 <= log.compaction.0 {
-            log.compaction.1
-        } else {
-            self.term_locked(log, first - 1).unwrap_or(0)
-        };
-        log.last = (first - 1, term);
+        log.last = (first - 1, self.term_before(log, first));
         if self.mode != Mode::Sync {
             log.durable.index = log.durable.index.min(first - 1);
         }

@@ -96,7 +96,12 @@ impl Partition {
         entries: &[EntryRef<'_>],
         sums: &Checksums,
     ) -> Result<()> {
-        let Some(batch) = encode(log, record_type, entries, sums) else {
+        // The view has the suffix that they replace until they are written.
+        let before = match record_type {
+            RecordType::Entry => self.term_before(log, first_index(entries)),
+            _ => log.last.1,
+        };
+        let Some(batch) = encode(log, record_type, entries, sums, before) else {
             let error = Error::new(Status::Panic, Op::Append, "the tail has no file; this is a bug of the library");
             self.latch(log, error.partition(self.id), super::State::Unavailable);
             return Err(self.fault_error(log, Op::Append));
@@ -129,8 +134,14 @@ impl Partition {
     }
 }
 
-/// Encodes records for the place behind the tail; the first ones of a segment follow its begin record.
-fn encode<'a>(log: &mut Log, record_type: RecordType, entries: &[EntryRef<'a>], sums: &Checksums) -> Option<Batch<'a>> {
+/// Encodes records for the place behind the tail; the first ones of a segment follow its begin record, which has the term `before` them.
+fn encode<'a>(
+    log: &mut Log,
+    record_type: RecordType,
+    entries: &[EntryRef<'a>],
+    sums: &Checksums,
+    before: u64,
+) -> Option<Batch<'a>> {
     let tail = log.tail.as_ref()?;
     let (segment, start) = (tail.segment.clone(), tail.offset);
     let file = segment.file()?;
@@ -141,8 +152,8 @@ fn encode<'a>(log: &mut Log, record_type: RecordType, entries: &[EntryRef<'a>], 
     flat.clear();
     if begins {
         let begin = log.end.encode();
-        let (index, term, crc) = (first_index(entries), log.last.1, crc32fast::hash(&begin));
-        let header = log.record(RecordType::Begin, 0, index, term, BEGIN_DATA_BYTES as u32, crc);
+        let (index, crc) = (first_index(entries), crc32fast::hash(&begin));
+        let header = log.record(RecordType::Begin, 0, index, before, BEGIN_DATA_BYTES as u32, crc);
         push(&mut flat, &header.encode(&segment.salt, start), &begin);
     }
     let first_offset = start + begin_bytes;

@@ -131,6 +131,26 @@ fn f12_a_bad_last_record_is_reported_whatever_the_payload() {
     }
 }
 
+/// Found by a random history: in mode none the begin of a replacement had the term of the last entry that it replaced.
+#[test]
+fn f11_an_end_behind_a_begin_record_has_the_term_of_the_entry_before_it() {
+    for mode in [Mode::Sync, Mode::Interval, Mode::None] {
+        let disk = SimDisk::new(1);
+        let first = engine(&disk);
+        let p = open(&first, "/p1", 1, mode);
+        append(&p, &entries(1, 3, 1, 700)).unwrap();
+        append(&p, &entries(2, 3, 2, 700)).unwrap();
+        append(&p, &entries(2, 2, 3, 700)).unwrap();
+        p.sync().unwrap();
+        let disk = disk.crash(Crash::Process);
+        let (path, at) = find(&disk, &Payload::Random.bytes(2, 3, 700));
+        disk.flip_bit(&path, at + 350, 3);
+        let second = engine(&disk);
+        let p = reopen(&second, "/p1", 1, mode);
+        assert_eq!((p.bounds().unwrap(), p.term(1).unwrap()), ((1, 1), 1), "{mode:?}: {:?}", p.status());
+    }
+}
+
 /// Found by a random history: "behind entry 0" was taken for nothing at all.
 #[test]
 fn f12_a_bad_first_record_is_reported() {

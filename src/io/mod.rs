@@ -149,7 +149,26 @@ pub fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Resu
 }
 
 /// Writes all of `bufs` at `offset`; a write that takes nothing is an error (`WriteZero`).
-pub fn write_all_at(file: &dyn File, bufs: &[&[u8]], mut offset: u64) -> io::Result<()> {
+pub fn write_all_at(file: &dyn File, bufs: &[&[u8]], offset: u64) -> io::Result<()> {
+    match bufs {
+        [one] => write_one_at(file, one, offset),
+        _ => write_many_at(file, bufs, offset),
+    }
+}
+
+fn write_one_at(file: &dyn File, mut buf: &[u8], mut offset: u64) -> io::Result<()> {
+    while !buf.is_empty() {
+        let wrote = retry_interrupted(|| file.write_at(&[io::IoSlice::new(buf)], offset))?;
+        if wrote == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        buf = buf.get(wrote..).unwrap_or_default();
+        offset += wrote as u64;
+    }
+    Ok(())
+}
+
+fn write_many_at(file: &dyn File, bufs: &[&[u8]], mut offset: u64) -> io::Result<()> {
     let mut done = 0usize; // bytes of bufs[first] already written
     let mut first = 0usize;
     while first < bufs.len() {

@@ -75,12 +75,15 @@ impl Calls {
 
     /// Notes a call while it runs.
     fn note<T>(&self, code: u8, call: impl FnOnce() -> T) -> T {
-        let free = |place: &&AtomicU64| {
+        fn free(place: &AtomicU64, code: u8) -> Option<(&AtomicU64, u64)> {
             let idle = place.load(Ordering::Relaxed);
-            let busy = (idle + NUMBER) | u64::from(code);
-            idle % NUMBER == 0 && place.compare_exchange(idle, busy, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        };
-        let _under_way = UnderWay(self.places.0.iter().find(free));
+            let after = idle + NUMBER;
+            let busy = after | u64::from(code);
+            let taken =
+                idle % NUMBER == 0 && place.compare_exchange(idle, busy, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+            taken.then_some((place, after))
+        }
+        let _under_way = UnderWay(self.places.0.iter().find_map(|place| free(place, code)));
         if !self.watched.load(Ordering::Relaxed) && self.watch() {
             (self.notice)();
         }
@@ -88,14 +91,13 @@ impl Calls {
     }
 }
 
-/// Ends also if the call panics.
-struct UnderWay<'a>(Option<&'a AtomicU64>);
+/// A call's place, and what it holds after the call. Ends also if the call panics.
+struct UnderWay<'a>(Option<(&'a AtomicU64, u64)>);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        if let Some(place) = self.0 {
-            let busy = place.load(Ordering::Relaxed);
-            place.store(busy - busy % NUMBER, Ordering::Release);
+        if let Some((place, after)) = self.0 {
+            place.store(after, Ordering::Release);
         }
     }
 }

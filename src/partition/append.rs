@@ -65,7 +65,13 @@ impl Partition {
         self.check_sizes(entries)?;
         let sums = Checksums::of(entries);
         if self.mode == Mode::None {
-            return self.healed_on_this_thread(|| self.append_unsynced(entries, &sums));
+            let mut faults = 0;
+            // Not as one closure for both: the call that succeeds would pay for it.
+            return match self.append_unsynced(entries, &sums, &mut faults) {
+                Ok(()) => Ok(()),
+                Err(error) => self
+                    .healed_on_this_thread(error, faults, &mut |faults| self.append_unsynced(entries, &sums, faults)),
+            };
         }
         let mut log = self.log.lock();
         self.make_ready(&mut log, first_index(entries))?;
@@ -188,10 +194,8 @@ impl Partition {
             self.push_record(log, RecordType::Entry, e, sums.get(i));
         }
         self.counts.add_append(entries);
-        log.last_append = self.host.now();
-        let accepted = log.last_append;
         if let Some(group) = log.groups.back_mut() {
-            group.since.get_or_insert(accepted);
+            group.since.get_or_insert_with(|| self.host.now());
         }
         if self.mode == Mode::Interval {
             log.acked = extent(log);

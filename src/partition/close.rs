@@ -143,7 +143,15 @@ impl Partition {
     pub fn sync(&self) -> Result<()> {
         if self.mode == Mode::None {
             // What heals it makes everything durable.
-            return self.healed_on_this_thread(|| self.sync_all(Op::Sync));
+            let mut faults = 0;
+            let mut call = |faults: &mut u64| {
+                *faults = self.log.lock().fault_count;
+                self.sync_all(Op::Sync)
+            };
+            return match call(&mut faults) {
+                Err(error) => self.healed_on_this_thread(error, faults, &mut call),
+                done => done,
+            };
         }
         let (lsn, faults) = {
             let mut log = self.log.lock();

@@ -55,7 +55,9 @@ pub(super) struct Log {
     pub logged_mark: u64,
     pub logged_commit: u64,
     pub last_entry_lsn: u64,
-    pub last_append: Instant,
+    /// `last_entry_lsn` at the last tick, and at the one before if it was the same: nothing was appended for a tick's time.
+    pub ticked_lsn: u64,
+    pub idle_lsn: Option<u64>,
 
     /// Mode none: a caller writes behind the tail, without the lock. Nobody else appends, or changes the log as a whole, until it is done.
     pub writing: bool,
@@ -122,7 +124,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub fn new(now: Instant) -> Log {
+    pub fn new() -> Log {
         Log {
             state: State::Recovering,
             probed: None,
@@ -145,7 +147,8 @@ impl Log {
             logged_mark: 0,
             logged_commit: 0,
             last_entry_lsn: 0,
-            last_append: now,
+            ticked_lsn: u64::MAX,
+            idle_lsn: None,
             writing: false,
             live: Vec::new(),
             tail: None,
@@ -246,6 +249,12 @@ impl Log {
             mark: self.durable.lsn,
             commit: self.commit,
         }
+    }
+
+    /// About once a second. A log that two ticks find alike is idle; that costs an append no look at the clock.
+    pub fn note_tick(&mut self) {
+        let seen = std::mem::replace(&mut self.ticked_lsn, self.last_entry_lsn);
+        self.idle_lsn = Some(seen).filter(|lsn| *lsn == self.last_entry_lsn);
     }
 
     /// Forgets entries from `index` on. What is on disk stays until a later segment begins there.
@@ -381,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_waiter_later_than_all_faults_that_are_remembered_hears_that_it_failed() {
-        let mut log = Log::new(Instant::now());
+        let mut log = Log::new();
         let faults = ENDED_MAX as u64 + 4;
         for n in 0..faults {
             log.durable.lsn = 10 * n;

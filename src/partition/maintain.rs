@@ -12,8 +12,6 @@ use crate::io::Dir;
 use crate::segment::{remove_if_there, Segment};
 use std::time::Duration;
 
-/// A log without appends for this long writes its last mark out.
-const IDLE: Duration = Duration::from_secs(1);
 /// How long the making of a spare is put off after a failure; the time doubles with each further one, this often at most.
 const PUT_OFF_MIN: Duration = Duration::from_secs(1);
 const PUT_OFF_DOUBLINGS_MAX: u32 = 6;
@@ -47,6 +45,7 @@ impl Partition {
     pub fn tick(&self) {
         let mut log = self.log.lock();
         self.show_levels(&log);
+        log.note_tick();
         if log.put_off.is_some_and(|p| p.until <= self.host.now()) {
             self.maintain_soon();
         }
@@ -70,7 +69,7 @@ impl Partition {
             && !log.exclusive
             && !log.busy()
             && !log.writing
-            && self.host.now() - log.last_append > IDLE
+            && log.idle_lsn == Some(log.last_entry_lsn)
             && log.tail.is_some();
         let mark_is_old = log.last_entry_lsn > log.logged_mark && log.durable.lsn >= log.last_entry_lsn;
         idle && (mark_is_old || log.commit > log.logged_commit) && fits(log, record_bytes(0))

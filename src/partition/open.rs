@@ -125,7 +125,7 @@ impl Partition {
             counts: Arc::new(PartitionCounts::new(config.partition_id, config.mode)),
             disk_counts: host.counts(),
             calls: watched_calls(me, &host),
-            log: Mutex::new(Log::new(host.now())),
+            log: Mutex::new(Log::new()),
             host,
             me: me.clone(),
             tag: Arc::new(AtomicU64::new(0)),

@@ -98,22 +98,26 @@ impl Partition {
         log.trouble = Some(trouble);
     }
 
-    /// Mode none does its work on the caller's thread, and heals there as well: a call that meets a fault recovers the partition and
-    /// is made again. One that finds the partition faulted is refused at once.
-    pub(super) fn healed_on_this_thread(&self, call: impl Fn() -> Result<()>) -> Result<()> {
-        let faults = self.log.lock().fault_count;
-        let first = match call() {
-            Err(error) if self.log.lock().fault_count != faults => error,
-            result => return result,
-        };
+    /// Mode none does its work on the caller's thread, and heals there as well: a call that met a fault recovers the partition and
+    /// is made again. One that found the partition faulted is refused at once: it failed with `first`, and says in `faults` how many had
+    /// been counted when it first held the lock.
+    #[cold]
+    pub(super) fn healed_on_this_thread(
+        &self,
+        first: Error,
+        mut faults: u64,
+        call: &mut dyn FnMut(&mut u64) -> Result<()>,
+    ) -> Result<()> {
+        if self.log.lock().fault_count == faults {
+            return Err(first);
+        }
         let patience = self.patience(first.cause(), false);
         let end = self.host.now() + patience;
         let mut pause = FIRST_PAUSE;
         while !patience.is_zero() {
             let healed = self.operation.try_lock().is_some_and(|_operation| self.attempt(HealedBy::Call).is_ok());
             if healed {
-                let faults = self.log.lock().fault_count;
-                match call() {
+                match call(&mut faults) {
                     Err(_) if self.log.lock().fault_count != faults => {}
                     result => return result,
                 }

@@ -14,7 +14,7 @@ use crate::segment::Segment;
 use crate::sync::MutexGuard;
 use std::cell::Cell;
 use std::io;
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
 /// Up to this many bytes a batch is copied together and written by one `pwrite`; larger ones are written from where they are.
@@ -43,9 +43,30 @@ enum Bytes<'a> {
     Parts(Vec<u8>, Vec<[u8; RECORD_HEADER_BYTES]>, Vec<&'a [u8]>),
 }
 
+/// Dropped only by a panic of the write: nobody writes at this place again, whoever catches it.
+struct WritePanics<'a>(&'a Partition);
+
+impl Drop for WritePanics<'_> {
+    fn drop(&mut self) {
+        let latch = || {
+            let mut log = self.0.log.lock();
+            log.writing = false;
+            self.0.latch_panicked(&mut log, Op::Append);
+            self.0.changed.notify_all();
+        };
+        // A second panic that leaves this would end the process.
+        if let Err(second) = catch_unwind(AssertUnwindSafe(latch)) {
+            std::mem::forget(second);
+        }
+    }
+}
+
 impl Partition {
-    pub(super) fn append_unsynced(&self, entries: &[EntryRef<'_>], sums: &Checksums) -> Result<()> {
+    /// `faults` is set to those counted before.
+    #[inline(always)]
+    pub(super) fn append_unsynced(&self, entries: &[EntryRef<'_>], sums: &Checksums, faults: &mut u64) -> Result<()> {
         let mut log = self.log.lock();
+        *faults = log.fault_count;
         let need = entries.iter().map(|e| record_bytes(e.data.len())).sum::<u64>();
         let first = first_index(entries);
         loop {
@@ -67,7 +88,6 @@ impl Partition {
         }
         self.write_records(&mut log, RecordType::Entry, entries, sums)?;
         self.counts.add_append(entries);
-        log.last_append = self.host.now();
         Ok(())
     }
 
@@ -108,14 +128,14 @@ impl Partition {
         };
         log.writing = true;
         let faults = log.fault_count;
-        let written = MutexGuard::unlocked(log, || catch_unwind(AssertUnwindSafe(|| batch.write())));
+        let result = MutexGuard::unlocked(log, || {
+            let panics = WritePanics(self);
+            let result = batch.write();
+            std::mem::forget(panics);
+            result
+        });
         log.writing = false;
         self.changed.notify_all();
-        let result = written.unwrap_or_else(|panic| {
-            // Nobody writes at this place again, whoever catches the panic.
-            MutexGuard::unlocked(log, || self.latch_panic(Op::Append));
-            resume_unwind(panic)
-        });
         if log.fault_count != faults {
             return Err(self.fault_error(log, Op::Append));
         }

@@ -23,6 +23,9 @@ impl Bulkhead {
 impl Arm for Bulkhead {
     fn append(&mut self, first_index: u64, batch: &[&'static [u8]]) -> Result<(), String> {
         let entry = |(index, data)| EntryRef { index, term: 1, kind: 0, data };
+        if let [payload] = batch {
+            return self.partition.append(&[entry((first_index, payload))]).map_err(|e| format!("append: {e}"));
+        }
         let mut entries = [entry((0, &[][..])); 64];
         for (slot, (index, payload)) in entries.iter_mut().zip((first_index..).zip(batch)) {
             *slot = entry((index, payload));

@@ -10,7 +10,6 @@ use crate::io::AlignedBuf;
 use crate::segment::Segment;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// What was true when a fault ended what calls were waiting for. A waiter that wakes up late, after a recovery even, is answered from here:
 /// what was rolled back stays failed, although later numbers are durable by then.

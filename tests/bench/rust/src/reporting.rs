@@ -5,8 +5,8 @@ use crate::failing::FailingStorage;
 use crate::payload::Pool;
 use bulkhead::{Cause, Engine, EngineConfig, EntryRef, Event, HardState, Mode, Partition, PartitionConfig, State};
 use std::fs::File;
-use std::io;
-use std::os::fd::AsRawFd;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -50,26 +50,36 @@ impl Log {
 
 /// Measures one workload and prints its line.
 pub fn run(workload: &str, dir: &Path) -> Result<(), String> {
-    let times = match workload {
+    let (times, control) = match workload {
         "F7/sync-flush" => to_the_owner(dir, Mode::Sync, "seg-")?,
+        "F7/interval-flush" => to_the_owner(dir, Mode::Interval, "seg-")?,
         "F7/none-write" => to_the_owner(dir, Mode::None, "seg-")?,
         "F7/root" => to_the_owner(dir, Mode::Sync, "root")?,
-        _ if workload.starts_with("F10/") => space_back(dir)?,
+        _ if workload.starts_with("F10/") => (space_back(dir)?, Vec::new()),
         _ => return Err(format!("there is no workload {workload}")),
     };
+    print("bulkhead", workload, times);
+    if !control.is_empty() {
+        print("control", workload, control);
+    }
+    Ok(())
+}
+
+fn print(arm: &str, workload: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
     let us = |q: f64| times[((times.len() - 1) as f64 * q).ceil() as usize].as_nanos() as f64 / 1000.0;
     println!(
-        r#"{{"workload":"{workload}","arm":"bulkhead","unit":"us","value":{:.1},"p50_us":{:.1},"p99_us":{:.1},"count":{}}}"#,
+        r#"{{"workload":"{workload}","arm":"{arm}","unit":"us","value":{:.1},"p50_us":{:.1},"p99_us":{:.1},"count":{}}}"#,
         us(1.0),
         us(0.5),
         us(0.99),
         times.len()
     );
-    Ok(())
 }
 
-/// One write of the first partition fails, again and again, while the others append.
-fn to_the_owner(dir: &Path, mode: Mode, prefix: &'static str) -> Result<Vec<Duration>, String> {
+/// One write of the first partition fails, again and again, while the others append. The second list is the control: how long it takes
+/// under the same load, in turn, from one thread's write to a descriptor to another's return from `poll`, without the library.
+fn to_the_owner(dir: &Path, mode: Mode, prefix: &'static str) -> Result<(Vec<Duration>, Vec<Duration>), String> {
     let config = EngineConfig { segment_max_bytes: SEGMENT_MAX_BYTES, ..EngineConfig::default() };
     let storage = FailingStorage::new("p1");
     let engine = Engine::with_storage(config, Arc::new(storage.clone())).map_err(|e| format!("engine: {e}"))?;
@@ -83,8 +93,9 @@ fn to_the_owner(dir: &Path, mode: Mode, prefix: &'static str) -> Result<Vec<Dura
             let stop = &stop;
             scope.spawn(move || while !stop.load(Ordering::Relaxed) && log.append(payload) {});
         }
-        let mut times = Vec::new();
+        let (mut times, mut control) = (Vec::new(), Vec::new());
         let measured = (0..FAULTS).try_for_each(|_| {
+            control.push(bare_wake_up()?);
             engine.events(usize::MAX);
             storage.arm(prefix);
             let told = thread::scope(|trial| {
@@ -98,14 +109,35 @@ fn to_the_owner(dir: &Path, mode: Mode, prefix: &'static str) -> Result<Vec<Dura
                 });
                 wait_for(&engine, |event| event.partition_id == 1 && event.cause != Cause::None)
             });
-            let failed = storage.failed().ok_or("the fault was not met")?;
-            times.push(told?.saturating_duration_since(failed));
+            let told = told?;
+            let failed = storage.failed().ok_or("an event without a fault")?;
+            times.push(told.saturating_duration_since(failed));
             wait_for(&engine, |event| event.partition_id == 1 && event.cause == Cause::None).map(drop)
         });
         stop.store(true, Ordering::Relaxed);
-        times.sort_unstable();
-        measured.map(|()| times)
+        measured.map(|()| (times, control))
     })
+}
+
+/// A thread that has just begun writes to a descriptor that another waits for.
+fn bare_wake_up() -> Result<Duration, String> {
+    // SAFETY: no pointers involved.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(format!("eventfd: {}", io::Error::last_os_error()));
+    }
+    // SAFETY: the call returned a descriptor that nobody else owns.
+    let mut owned = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    let begun = thread::spawn(move || {
+        let begun = Instant::now();
+        owned.write_all(&1u64.to_ne_bytes()).map(|()| (begun, owned))
+    });
+    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one pollfd, which lives through the call; the thread's result keeps the descriptor open.
+    unsafe { libc::poll(&mut poll, 1, LIMIT.as_millis() as i32) };
+    let woken = Instant::now();
+    let (begun, _owned) = begun.join().map_err(|_| "a panic")?.map_err(|e| format!("eventfd: {e}"))?;
+    Ok(woken.saturating_duration_since(begun))
 }
 
 /// Fills the filesystem, waits until all partitions are ReadOnly, and gives the space back, again and again.
@@ -136,7 +168,6 @@ fn space_back(dir: &Path) -> Result<Vec<Duration>, String> {
             times.push(wait_for(&engine, |event| event.to == State::ReadWrite)?.saturating_duration_since(free));
         }
     }
-    times.sort_unstable();
     Ok(times)
 }
 

@@ -100,7 +100,7 @@ impl Partition {
             }
             if on_this_thread {
                 drop(log);
-                self.work();
+                self.flush_all();
             } else {
                 self.wait_idle(&mut log, Op::Close)?;
                 self.wait_written(&mut log, Op::Close)?;

@@ -14,9 +14,23 @@ use std::time::{Duration, Instant};
 /// One partition's share of the read cache: what raft reads is what it wrote a moment ago, and memory that is used again is warm.
 const CACHE_PER_PARTITION_BYTES: usize = 1 << 20;
 
+/// What a worker flushes of one partition before it looks at the others that wait.
+const TURN_FLUSHES: usize = 8;
+const TURN_BYTES: usize = 1 << 20;
+
 impl Partition {
-    /// Works until nothing waits. Called by one worker at a time: `scheduled` sees to that.
+    /// Works until nothing waits, or for a turn: a partition whose producers never pause gets in line again, or it would keep its worker
+    /// for good. Called by one worker at a time: `scheduled` sees to that.
     pub fn work(&self) {
+        self.flush_most(TURN_FLUSHES, TURN_BYTES);
+    }
+
+    /// Works until nothing waits.
+    pub(super) fn flush_all(&self) {
+        self.flush_most(usize::MAX, usize::MAX);
+    }
+
+    fn flush_most(&self, mut flushes: usize, mut bytes: usize) {
         let mut log = self.log.lock();
         loop {
             if log.root.wanted > log.root.done && self.check_root_writable(&log, Op::HardState).is_ok() {
@@ -36,7 +50,15 @@ impl Partition {
                 }
                 break;
             }
+            if flushes == 0 || bytes == 0 {
+                if let (Some(me), true) = (self.me.upgrade(), log.busy()) {
+                    self.host.flush_soon(me);
+                    return;
+                }
+            }
             let Some(group) = self.take_group(&mut log) else { break };
+            flushes = flushes.saturating_sub(1);
+            bytes = bytes.saturating_sub(group.buf.len());
             drop(log);
             let began = self.host.now();
             let result = self.flush_group(&group);

@@ -1,5 +1,6 @@
 //! Calls, faults and healing beside each other: what each must not do to the others. One test for each defect that was found.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -390,4 +391,30 @@ fn a_refused_open_does_not_count_as_a_close() {
     wait_for("the reserve", Duration::from_secs(5), || disk.open_handles() >= 9);
     p.close().unwrap();
     wait_for("the filesystem to be free for an unmount", Duration::from_secs(2), || disk.open_handles() == 0);
+}
+
+/// A worker stayed with a partition for as long as anything of it waited: as many of them as there are workers stalled all others.
+#[test]
+fn f05_a_partition_whose_producers_never_pause_leaves_the_worker_to_others() {
+    let disk = SimDisk::new(1);
+    let config = EngineConfig { flush_threads_per_disk: 1, stall_limit_ms: 1_000, ..config() };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let (greedy, other) = (open(&engine, "/p1", 1, Mode::Interval), open(&engine, "/p2", 2, Mode::Sync));
+    append_each(&other, 1, 1, 1, 100);
+    disk.inject(delay(5).on(OpKind::Write).path("/p1/seg-"));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for index in (1..).take_while(|_| !stop.load(Ordering::Relaxed)) {
+                append(&greedy, &entries(index, index, 1, 100)).unwrap();
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        let appended = append(&other, &entries(2, 2, 1, 100));
+        stop.store(true, Ordering::Relaxed);
+        appended.unwrap();
+    });
+    greedy.sync().unwrap();
+    assert_eq!(greedy.status().durable_index, greedy.status().last_index);
 }

@@ -198,7 +198,8 @@ fn f07_the_owner_hears_before_another_file_is_tried() {
             engine.events(100);
         }
         disk.inject(Rule::errno(libc::EIO).on(fails.0).path(fails.1).once());
-        disk.inject(Rule::new(Fault::Delay(Duration::from_millis(500))).on(waits.0).path(waits.1).once());
+        // Below what makes a slow event of it.
+        disk.inject(Rule::new(Fault::Delay(Duration::from_millis(300))).on(waits.0).path(waits.1).once());
         let p2 = p.clone();
         let caller = std::thread::spawn(move || {
             p2.set_hard_state(HardState { term: 5, vote: 1, commit: 0 }).unwrap();

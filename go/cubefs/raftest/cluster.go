@@ -25,7 +25,8 @@ type Config struct {
 	Dir        string // holds node_<n>/wal_<group>
 	Nodes      int
 	Groups     int
-	RetainLogs uint64 // entries raft keeps behind the truncation index
+	RetainLogs uint64        // entries raft keeps behind the truncation index
+	Tick       time.Duration // default: tick
 	Open       OpenStorage
 	// OpenOn is called instead of Open if it is set: for a storage whose owner
 	// needs the node.
@@ -123,6 +124,9 @@ func (n *Node) Start() error {
 	config := raft.DefaultConfig()
 	config.NodeID = n.ID
 	config.TickInterval = tick
+	if n.cluster.config.Tick > 0 {
+		config.TickInterval = n.cluster.config.Tick
+	}
 	config.ElectionTick = electionTick
 	config.LeaseCheck = true
 	config.PreVote = true

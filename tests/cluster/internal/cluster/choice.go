@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 )
 
 // Engines of the logs.
@@ -37,10 +40,32 @@ func (c Choice) Check() error {
 // policyVariable is where package factory of go/cubefs looks for its policy.
 const policyVariable = "BULKHEAD_CUBEFS_POLICY"
 
-// environment gives a server process its policy.
-func (c Choice) environment() (string, error) {
-	policy, err := json.Marshal(map[string]any{
+func (c Choice) policy() ([]byte, error) {
+	return json.Marshal(map[string]any{
 		"enabled": c.Engine != EngineCubeFS, "percent": share[c.Engine], "mode": c.Mode, "import": c.Convert, "export": c.Convert,
 	})
+}
+
+// environment gives a server process its policy.
+func (c Choice) environment() (string, error) {
+	policy, err := c.policy()
 	return policyVariable + "=" + string(policy), err
+}
+
+// SetPolicy gives a server that runs another policy, until it ends.
+func (c Choice) SetPolicy(n Node) error {
+	policy, err := c.policy()
+	if err != nil {
+		return err
+	}
+	address := n.ProfURL() + "/bulkhead/policy"
+	response, err := (&http.Client{Timeout: callLimit}).Post(address, "application/json", bytes.NewReader(policy))
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if text, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK { // without the text the status says enough
+		return fmt.Errorf("%s: %s: %s", address, response.Status, text)
+	}
+	return nil
 }

@@ -21,6 +21,16 @@ func LocalPartitions(n Node) ([]LocalPartition, error) {
 	return v.Partitions, err
 }
 
+// Reload has a datanode stop a partition and open it again, with the log that its policy says.
+func Reload(n Node, partition uint64) error {
+	return call(n.ProfURL()+"/reloadDataPartition", url.Values{"id": {fmt.Sprint(partition)}}, nil)
+}
+
+// ChangeLeader asks the master to have a datanode lead a data partition. Whether it does is to be looked for.
+func ChangeLeader(to Node, partition uint64) error {
+	return masterCall("/dataPartition/changeleader", url.Values{"id": {fmt.Sprint(partition)}, "addr": {to.Addr()}}, nil)
+}
+
 // RaftStatus of a group, as one node sees it.
 type RaftStatus struct {
 	NodeID, Leader, Term, Index, Commit, Applied uint64

@@ -20,7 +20,7 @@ help:
 	@echo 'make test-datanode  CubeFS'"'"'s own datanode: logs that fail, full disks, partitions brought back (root; 2 minutes with the build)'
 	@echo 'make test-go119   the Go packages with Go 1.19, as Debian packages it'
 	@echo 'make compare-faults  the same faults over CubeFS'"'"'s WAL, etcd'"'"'s, raft-wal and raft-engine as well (root; 5 minutes)'
-	@echo 'make cluster      a real CubeFS cluster on this machine: ENGINE=cubefs|bulkhead|mixed (root); make cluster-stop ends it'
+	@echo 'make cluster      a real CubeFS cluster on this machine: ENGINE=cubefs|bulkhead|mixed (root), and Prometheus; make cluster-stop ends both'
 	@echo 'make cluster-demo  faults in such a cluster, CubeFS'"'"'s WAL and Bulkhead: ENGINE=... SCENARIO=... (root; an hour); cluster-short: one of them'
 	@echo 'make cluster-bench  random overwrites through its mount (B10)'
 	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'

@@ -4,8 +4,8 @@ go 1.23.0
 
 require (
 	github.com/bulkhead-wal/bulkhead/tests/faults v0.0.0-00010101000000-000000000000
-	golang.org/x/sys v0.30.0
 	github.com/bulkhead-wal/bulkhead/tests/prometheus v0.0.0
+	golang.org/x/sys v0.30.0
 )
 
 require github.com/hanwen/go-fuse/v2 v2.12.1 // indirect

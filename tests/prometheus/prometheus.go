@@ -45,7 +45,7 @@ type Options struct {
 // Missing says why there is no Prometheus; nil if there is one.
 func Missing() error {
 	if _, err := exec.LookPath("prometheus"); err != nil {
-		return errors.New("Prometheus is not installed: apt-get install prometheus")
+		return errors.New("there is no prometheus: apt-get install prometheus")
 	}
 	return nil
 }
@@ -174,9 +174,9 @@ func (s *Server) ready(ctx context.Context) error {
 			return ctx.Err()
 		case <-s.exited:
 			text, _ := os.ReadFile(filepath.Join(s.dir, "log")) // empty: nothing to add
-			return fmt.Errorf("Prometheus ended: %s", strings.TrimSpace(string(text)))
+			return fmt.Errorf("prometheus ended: %s", strings.TrimSpace(string(text)))
 		case <-deadline:
-			return fmt.Errorf("Prometheus is not ready after %v", readyLimit)
+			return fmt.Errorf("prometheus is not ready after %v", readyLimit)
 		case <-time.After(pollEvery):
 		}
 	}

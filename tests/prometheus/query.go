@@ -61,6 +61,14 @@ type Alert struct {
 	Labels                  map[string]string
 }
 
+// Line says that it fires, or that it is over.
+func (a Alert) Line(fires bool) string {
+	if fires {
+		return fmt.Sprintf("ALERT FIRES %s (%s): %s", a.Name, a.Severity, a.Summary)
+	}
+	return fmt.Sprintf("ALERT OVER  %s (%s)", a.Name, a.Summary)
+}
+
 // key tells alerts apart.
 func (a Alert) key() string {
 	var parts []string

@@ -4,6 +4,7 @@ go 1.18
 
 require (
 	github.com/bulkhead-wal/bulkhead/go/cubefs v0.0.0
+	github.com/bulkhead-wal/bulkhead/go/cubefs/exporter v0.0.0
 	github.com/cubefs/cubefs v1.34.0
 	github.com/gorilla/mux v1.8.0
 )
@@ -13,6 +14,7 @@ require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/brahma-adshonor/gohook v1.1.9 // indirect
 	github.com/bulkhead-wal/bulkhead/go v0.0.0 // indirect
+	github.com/bulkhead-wal/bulkhead/go/metrics v0.0.0 // indirect
 	github.com/cespare/xxhash/v2 v2.1.2 // indirect
 	github.com/edsrzf/mmap-go v1.1.0 // indirect
 	github.com/fatih/color v1.15.0 // indirect
@@ -70,5 +72,7 @@ require (
 replace (
 	github.com/bulkhead-wal/bulkhead/go => ../../../go
 	github.com/bulkhead-wal/bulkhead/go/cubefs => ../../../go/cubefs
+	github.com/bulkhead-wal/bulkhead/go/cubefs/exporter => ../../../go/cubefs/exporter
+	github.com/bulkhead-wal/bulkhead/go/metrics => ../../../go/metrics
 	github.com/cubefs/cubefs => ../../../target/cluster/cubefs
 )

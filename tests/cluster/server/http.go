@@ -6,6 +6,7 @@ import (
 	"net/http"
 	_ "net/http/pprof" // on http.DefaultServeMux, which the profiling port serves
 
+	_ "github.com/bulkhead-wal/bulkhead/go/cubefs/exporter" // what Bulkhead counts is on the page of CubeFS's exporter
 	"github.com/cubefs/cubefs/util/config"
 	"github.com/cubefs/cubefs/util/exporter"
 	"github.com/cubefs/cubefs/util/log"

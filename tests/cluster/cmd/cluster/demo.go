@@ -53,7 +53,9 @@ func saveResults(path string, results []*demo.Result) error {
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
-func places(p build.Paths) demo.Places { return demo.Places{Programs: p.Programs(), Base: p.Base} }
+func places(p build.Paths) demo.Places {
+	return demo.Places{Programs: p.Programs(), Base: p.Base, Rules: filepath.Join(p.Root, "monitoring")}
+}
 
 // inside runs what demo and bench run in namespaces: template|arm <engine> <mode>, one <scenario> <engine> <mode>.
 func inside(p build.Paths, args []string) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/build"
 	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/cluster"
+	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/monitor"
 )
 
 // prepare installs and builds what is missing, with progress.
@@ -45,8 +46,28 @@ func start(p build.Paths) error {
 	if err != nil {
 		return errors.Join(err, c.Stop())
 	}
-	fmt.Printf("%6.1f s  ready\n\n", time.Since(begin).Seconds())
+	fmt.Printf("%6.1f s  ready; Prometheus is started\n\n", time.Since(begin).Seconds())
 	describe(c)
+	return lookOn(p, c)
+}
+
+// lookOn leaves Prometheus and Grafana running with the cluster. It is of use without them, too.
+func lookOn(p build.Paths, c *cluster.Cluster) error {
+	defer fmt.Println("end it    make cluster-stop")
+	address, err := monitor.Prometheus(c, filepath.Join(p.Root, "monitoring"))
+	if err != nil {
+		return fmt.Errorf("the cluster runs, Prometheus does not: %w", err)
+	}
+	fmt.Printf("watch it  %s/alerts: Prometheus, with the rules of monitoring/\n", address)
+	board, err := monitor.Grafana(c, filepath.Join(p.Root, "monitoring/dashboard.json"), address)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the cluster and Prometheus run, Grafana does not: %w", err)
+	case board == "":
+		fmt.Println("          no Grafana is installed; monitoring/dashboard.json is its dashboard")
+	default:
+		fmt.Printf("          %s: Grafana, with the dashboard\n", board)
+	}
 	return nil
 }
 
@@ -60,7 +81,6 @@ func describe(c *cluster.Cluster) {
 	fmt.Printf("data      %s (a datanode's disk: <node>/disk)\n", l.Run)
 	fmt.Printf("logs      %s\n", l.Logs)
 	fmt.Printf("commands  HOME=%s %s cluster info\n", l.Run, filepath.Join(l.Programs, "cli"))
-	fmt.Println("end it    make cluster-stop")
 }
 
 func stop(p build.Paths) error {

@@ -20,6 +20,7 @@ var needs = []struct{ program, file, pack string }{
 	{program: "fusermount", pack: "fuse"},
 	{program: "mkfs.ext4", pack: "e2fsprogs"},
 	{program: "mount", pack: "mount"},
+	{program: "prometheus", pack: "prometheus"},
 }
 
 // Packages installs what is missing, or names it with the command where that is not allowed.

@@ -106,7 +106,12 @@ func (c *Cluster) StartServer(n Node) error {
 }
 
 func (c *Cluster) launch(name string, env []string, program string, args ...string) error {
-	p, err := start(name, c.Layout.output(name), env, filepath.Join(c.Layout.Programs, program), args...)
+	return c.Attach(name, env, filepath.Join(c.Layout.Programs, program), args...)
+}
+
+// Attach starts a process that belongs to the cluster and is stopped with it.
+func (c *Cluster) Attach(name string, env []string, program string, args ...string) error {
+	p, err := start(name, c.Layout.output(name), env, program, args...)
 	if err != nil {
 		return err
 	}
@@ -152,8 +157,11 @@ func (c *Cluster) dead() error {
 
 // Stop ends everything and removes what it wrote, except the logs. The client goes first: who hangs in its mount is freed by that.
 func (c *Cluster) Stop() error {
-	err := errors.Join(c.Unmount(), c.StopServers())
-	if err != nil {
+	errs := []error{c.Unmount(), c.StopServers()}
+	for _, p := range c.Processes {
+		errs = append(errs, p.Stop(stopLimit)) // those that were attached; the others have gone
+	}
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	return os.RemoveAll(c.Layout.Run)

@@ -65,12 +65,17 @@ func (n Node) Addr() string { return fmt.Sprintf("%s:%d", n.IP(), firstPort[n.Ro
 // ProfURL is where its own HTTP calls are served.
 func (n Node) ProfURL() string { return fmt.Sprintf("http://%s:%d", n.IP(), firstPort[n.Role]+10) }
 
+// MetricsAddr is host and port of its page of metrics.
+func (n Node) MetricsAddr() string {
+	if n.Role == Master {
+		return n.Addr()
+	}
+	return fmt.Sprintf("%s:%d", n.IP(), firstPort[n.Role]+40)
+}
+
 // MetricsURL is where its metrics are served.
 func (n Node) MetricsURL() string {
-	if n.Role == Master {
-		return fmt.Sprintf("http://%s/metrics", n.Addr())
-	}
-	return fmt.Sprintf("http://%s:%d/metrics", n.IP(), firstPort[n.Role]+40)
+	return "http://" + n.MetricsAddr() + "/metrics"
 }
 
 // NodeOfAddr finds the node of a role by its address.

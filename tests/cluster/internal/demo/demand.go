@@ -16,7 +16,6 @@ type demand struct {
 	masterToldS float64 // 0: nobody need be told
 	nodeToldS   float64
 	mayStall    bool
-	restarts    bool // all nodes are, one by one: every file is without its leader for a moment
 }
 
 var demands = map[string]demand{
@@ -26,7 +25,7 @@ var demands = map[string]demand{
 	"bad-block":     {},
 	"full":          {masterToldS: otherToldS},
 	"kill":          {masterToldS: otherToldS},
-	"rolling":       {restarts: true},
+	"rolling":       {},
 }
 
 // broken says what of the demands was not kept.
@@ -44,8 +43,12 @@ func (r *Result) broken() (broken []string) {
 	check(d.masterToldS == 0 || within(r.MasterToldS, d.masterToldS), "the master was told after %s s, not within %.0f", secondsOrNever(r.MasterToldS), d.masterToldS)
 	check(d.nodeToldS == 0 || within(r.NodeToldS, d.nodeToldS), "the datanode was told after %s s, not within %.0f", secondsOrNever(r.NodeToldS), d.nodeToldS)
 	check(d.mayStall || r.StalledWriters == 0, "%d of %d writers stalled, the longest for %.1f s", r.StalledWriters, r.Writers, r.LongestPauseS)
-	check(d.restarts || r.HealthyThroughput >= healthyThroughput, "healthy files had %.2f of their throughput", r.HealthyThroughput)
+	check(r.HealthyThroughput >= healthyThroughput, "healthy files had %.2f of their throughput", r.HealthyThroughput)
 	check(r.RecoveredS >= 0, "not recovered: %s", r.Note)
+	if alert := alerts[r.Scenario]; alert != "" {
+		check(r.AlertS >= 0, "%s did not fire", alert)
+		check(r.AlertS < 0 || r.AlertOverS >= 0, "%s was not over within %v of the recovery", alert, alertLimit)
+	}
 	check(r.WrongBytes == 0, "%d bytes are not what was acknowledged", r.WrongBytes)
 	return broken
 }

@@ -75,6 +75,7 @@ func (r *run) masterTold() bool {
 
 // recovery waits until all is sound again, after the cause has been removed.
 func (r *run) recovery(mended time.Time) {
+	defer r.alertEnds(mended)
 	if problem := r.await(recoverMost, r.w.problem); problem == "" {
 		r.result.RecoveredS = (time.Since(mended) - soundFor).Seconds()
 		if r.result.RecoveredS < 0 {

@@ -25,6 +25,8 @@ type Result struct {
 	HealthyP99DuringMS float64 `json:"healthy_p99_during_ms"`
 	ResumedS           float64 `json:"resumed_s"`
 	RecoveredS         float64 `json:"recovered_s"`
+	AlertS             float64 `json:"alert_s"`      // from the fault until the scenario's alert fired
+	AlertOverS         float64 `json:"alert_over_s"` // from the end of the fault until all of it were over
 	WrongBytes         int     `json:"wrong_bytes"`
 	WrongByReplica     []int   `json:"wrong_bytes_by_replica"`
 	Note               string  `json:"note,omitempty"`

@@ -44,11 +44,19 @@ type run struct {
 	writers  sync.WaitGroup
 	begin    time.Time
 	result   *Result
+
+	lookAway func()     // ends Prometheus
+	alertMu  sync.Mutex // protects what is below: the scenario's alert
+	fault    time.Time
+	fired    time.Time // the first one
+	over     time.Time // the last one
+	firing   int
 }
 
 // One runs one scenario; it is to be called in namespaces of its own, which end with it.
 func One(p Places, choice cluster.Choice, s Scenario) error {
-	result := &Result{Engine: choice.Engine, Mode: choice.Mode, Scenario: s.Name, NodeToldS: -1, MasterToldS: -1, ResumedS: -1, RecoveredS: -1}
+	result := &Result{Engine: choice.Engine, Mode: choice.Mode, Scenario: s.Name, NodeToldS: -1, MasterToldS: -1, ResumedS: -1, RecoveredS: -1,
+		AlertS: -1, AlertOverS: -1}
 	r := &run{choice: choice, places: p, result: result, disks: map[int]*waldisk.Disk{}, stopLoad: make(chan struct{}), begin: time.Now()}
 	if err := r.play(s); err != nil {
 		result.Error = err.Error()
@@ -75,6 +83,9 @@ func (r *run) play(s Scenario) (err error) {
 		return err
 	}
 	go r.show()
+	if err := r.lookOn(); err != nil {
+		return err
+	}
 	if problem := r.await(soundLimit, r.w.problem); problem != "" {
 		return errors.New("the partition is not sound before the fault: " + problem)
 	}

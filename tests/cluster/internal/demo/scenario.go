@@ -85,7 +85,7 @@ func (r *run) disksDie(where ...place) error {
 		return err
 	}
 	r.say(fmt.Sprintf("the disks under the logs of datanodes %v die", victims))
-	r.w.arm(victims...)
+	r.strikes(victims...)
 	fault := time.Now()
 	for _, v := range victims {
 		if err := r.disks[v].Die(); err != nil {
@@ -124,7 +124,7 @@ func badBlock(r *run) error {
 		return err
 	}
 	disk := r.disks[victims[0]]
-	r.w.arm(victims...)
+	r.strikes(victims...)
 	for i := 0; disk.Hits() == 0; i++ {
 		if i == spoilAttempt {
 			return errors.New("the log never wrote to the bad block")
@@ -154,7 +154,7 @@ func full(r *run) error {
 	}
 	disk := r.disks[victims[0]]
 	r.say(fmt.Sprintf("the filesystem of datanode %d's log gets full", victims[0]))
-	r.w.arm(victims...)
+	r.strikes(victims...)
 	fault := time.Now()
 	if err := disk.Fill(); err != nil {
 		return err
@@ -178,7 +178,7 @@ func kill(r *run) error {
 	}
 	node := cluster.Node{Role: cluster.DataNode, Number: victims[0]}
 	r.say("kill -9 of " + node.Name())
-	r.w.arm(victims...)
+	r.strikes(victims...)
 	fault := time.Now()
 	if err := r.c.Process(node.Name()).Kill(); err != nil {
 		return err

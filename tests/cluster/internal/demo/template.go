@@ -14,6 +14,7 @@ import (
 type Places struct {
 	Programs string
 	Base     string // target/cluster
+	Rules    string // monitoring/
 }
 
 func (p Places) layout(name string) cluster.Layout {

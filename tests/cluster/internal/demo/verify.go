@@ -35,6 +35,7 @@ const settleLimit = 20 * time.Second
 
 // verify ends the load and the cluster and compares every file with what was acknowledged, on the disk of every replica.
 func (r *run) verify() error {
+	r.lookAway() // that servers are gone now is no alert
 	close(r.stopLoad)
 	time.Sleep(time.Second) // writers that can, come to an end
 	if err := r.c.Unmount(); err != nil {

@@ -49,12 +49,7 @@ func (a *arm) watchFor(ctx context.Context) error {
 
 // onAlert shows a change. Paths are long and all begin alike.
 func (a *arm) onAlert(alert prometheus.Alert, fires bool) {
-	summary := strings.ReplaceAll(alert.Summary, a.dir+"/", "")
-	if !fires {
-		a.say("ALERT OVER  %s (%s)", alert.Name, summary)
-	} else {
-		a.say("ALERT FIRES %s (%s): %s", alert.Name, alert.Severity, summary)
-	}
+	a.say("%s", strings.ReplaceAll(alert.Line(fires), a.dir+"/", ""))
 	if alert.Name != theAlert {
 		return
 	}

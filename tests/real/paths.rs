@@ -264,6 +264,33 @@ fn child_opens_and_waits_to_be_killed() {
     std::thread::sleep(std::time::Duration::from_secs(60));
 }
 
+/// The child half of another test: by itself it does nothing.
+#[test]
+fn child_appends_until_it_is_refused() {
+    let Some(path) = std::env::var_os("BULKHEAD_CHILD_PATH") else { return };
+    let engine = engine();
+    let config = PartitionConfig { mode: Mode::Sync, ..PartitionConfig::new(PathBuf::from(path), 7) };
+    let p = engine.open_partition(config).unwrap();
+    for i in 1..1000 {
+        if let Err(e) = append(&p, &entries(i, i, 1, 100_000)) {
+            println!("REFUSED {:?} {}, {} entries", e.status, e.errno, read_all(&p).unwrap().len());
+            return;
+        }
+    }
+}
+
+/// The kernel sends SIGXFSZ to a thread that writes beyond RLIMIT_FSIZE, which ends a process that has said nothing else.
+#[test]
+fn f08_a_limit_of_file_size_is_a_refusal_and_not_a_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--fsize={}", 128 << 10)).arg(std::env::current_exe().unwrap());
+    command.args(["paths::child_appends_until_it_is_refused", "--exact", "--nocapture"]);
+    let child = command.env("BULKHEAD_CHILD_PATH", dir.path().join("p")).output().unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(said.contains(&format!("REFUSED NoSpace {}", libc::EFBIG)), "{:?}: {said}", child.status);
+}
+
 #[test]
 fn a_directory_that_may_not_be_written_is_permission_denied() {
     // As root nothing is denied: a child without privileges tries.

@@ -157,6 +157,30 @@ fn f03_pages_that_the_kernel_only_calls_clean_are_not_trusted() {
     }
 }
 
+/// A kill costs mode none nothing, and what the next open shows is there after a power cut, although only the page cache had it.
+#[test]
+fn f03_what_only_the_page_cache_holds_survives_a_kill_and_then_a_power_cut() {
+    let disk = SimDisk::new(1);
+    let first = engine(&disk);
+    let p = open(&first, "/p1", 1, Mode::None);
+    append_each(&p, 1, 10, 1, 400);
+    p.sync().unwrap();
+    append_each(&p, 11, 15, 1, 400);
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync).path("/seg-").once());
+    p.sync().unwrap_err();
+    let disk = disk.crash(Crash::Process);
+    let second = engine(&disk);
+    let p = reopen(&second, "/p1", 1, Mode::None);
+    assert_same(&read_all(&p).unwrap(), &entries(1, 15, 1, 400), "after the kill");
+    let disk = disk.crash(Crash::PowerNothing);
+    let third = engine(&disk);
+    assert_same(
+        &read_all(&reopen(&third, "/p1", 1, Mode::None)).unwrap(),
+        &entries(1, 15, 1, 400),
+        "after the power cut",
+    );
+}
+
 #[test]
 fn f07_the_owner_hears_within_10_ms() {
     for mode in MODES {

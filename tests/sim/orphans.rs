@@ -16,6 +16,29 @@ fn big(first: u64) -> Vec<Entry> {
 }
 
 #[test]
+fn what_was_left_behind_says_nothing_of_a_log_that_another_process_has_opened_since() {
+    let disk = SimDisk::new(1);
+    let config = EngineConfig { interval_ms: 60_000, ..config() };
+    let ours = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let p = open(&ours, "/p1", 1, Mode::Interval);
+    append_each(&p, 1, 10, 1, 300);
+    p.sync().unwrap();
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).on(OpKind::Create).path("/p1/seg-"));
+    append(&p, &entries(11, 15, 1, 300)).unwrap();
+    p.sync().unwrap_err();
+    p.close().unwrap_err();
+    disk.clear_faults();
+    let theirs = engine(&disk);
+    let p = reopen(&theirs, "/p1", 1, Mode::Interval);
+    append(&p, &entries(9, 12, 2, 300)).unwrap();
+    p.close().unwrap();
+    drop(p);
+    let p = reopen(&ours, "/p1", 1, Mode::Interval);
+    assert_eq!(state(&p), State::ReadWrite, "{:?}", p.last_fault());
+    assert_same(&read_all(&p).unwrap(), &[entries(1, 8, 1, 300), entries(9, 12, 2, 300)].concat(), "theirs");
+}
+
+#[test]
 fn what_memory_cannot_keep_is_told_and_the_next_open_says_what_is_lost() {
     let disk = SimDisk::new(1);
     let config = EngineConfig { interval_ms: 60_000, ..config() };

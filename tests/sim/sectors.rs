@@ -1,6 +1,7 @@
 //! F16, F21, F31: bad sectors cost only what lies in them; missing segments are noticed.
 
 use crate::support::*;
+use bulkhead::format::Root;
 use bulkhead::io::sim::{Crash, SimConfig, SimDisk};
 use bulkhead::{Cause, EngineConfig, Mode, Partition, State, Status};
 use std::sync::Arc;
@@ -201,6 +202,20 @@ fn f21_a_missing_segment_is_noticed() {
             });
         }
     }
+}
+
+#[test]
+fn f21_a_chain_that_begins_too_late_is_noticed() {
+    let (disk, last) = long_log(Mode::Sync, true);
+    let root = Root::decode_file(&disk.durable_bytes("/p1/root")).unwrap();
+    assert!(root.last_segment > root.first_segment, "the log is too short for this test");
+    // As if an older root had come back that knows less of a compaction than of its segments.
+    let late = Root { first_segment: root.last_segment - 1, ..root };
+    disk.overwrite("/p1/root", 0, &late.encode_file());
+    let engine = cold_engine(&disk);
+    let p = reopen(&engine, "/p1", 1, Mode::Sync);
+    let status = p.status();
+    assert_eq!((status.state, status.cause), (State::Unavailable, Cause::Damage), "{last} entries: {status:?}");
 }
 
 #[test]

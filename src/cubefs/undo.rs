@@ -58,13 +58,14 @@ impl Conversion<'_> {
             if kept.is_empty() || !matches!(shape, Shape::Bulkhead | Shape::Cubefs) {
                 return Err(Error::new(Status::NotFound, Op::Import, "nothing is kept here that could be discarded"));
             }
-            if shape == Shape::Cubefs {
+            let dir = if shape == Shape::Cubefs {
                 super::import::refuse_damage(&self.scan(&*dir, &mut |_| Ok(()))?)?;
+                dir
             } else {
-                drop(dir);
+                drop(dir); // and with it the lock, which the log takes
                 self.check_log()?;
-            }
-            let dir = self.lock()?;
+                self.lock()?
+            };
             kept.into_iter().try_for_each(|name| switch::remove_tree_first(&*dir, name, switch::IMPORTED_ROOT))
         })
     }

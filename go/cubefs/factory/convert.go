@@ -3,6 +3,8 @@ package factory
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
@@ -73,6 +75,28 @@ func (l *log) exported() bool {
 	}
 	warn(fmt.Sprintf("bulkhead: the log of group %d is exported to CubeFS's WAL", l.source.ID))
 	return true
+}
+
+// discard removes what an earlier conversion has kept. What cannot be removed stays:
+// the log is opened in any case.
+func (l *log) discard() {
+	kept := false
+	for _, name := range []string{"cubefs-original", "bulkhead-original"} {
+		_, err := os.Stat(filepath.Join(l.dir, name))
+		kept = kept || err == nil
+	}
+	if !kept {
+		return
+	}
+	engine, err := cubefs.SharedEngine()
+	if err == nil {
+		err = engine.DiscardCubeFSOriginal(l.conversion("check"))
+	}
+	if err != nil {
+		warn(fmt.Sprintf("bulkhead: what a conversion of the log of group %d has kept is not discarded: %v", l.source.ID, err))
+		return
+	}
+	warn(fmt.Sprintf("bulkhead: what a conversion of the log of group %d has kept is discarded", l.source.ID))
 }
 
 // progressInterval is how often a conversion that takes long says how far it is.

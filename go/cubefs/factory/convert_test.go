@@ -89,6 +89,64 @@ func TestRolloutAndBack(t *testing.T) {
 	native.Close()
 }
 
+// TestOriginalsAreDiscarded by policy: at the open after the conversion, and not of
+// a log that is not whole.
+func TestOriginalsAreDiscarded(t *testing.T) {
+	warned := reset(t)
+	dir := filepath.Join(t.TempDir(), "wal_1")
+	kept := func() string {
+		names, err := filepath.Glob(filepath.Join(dir, "*-original"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range names {
+			names[i] = filepath.Base(names[i])
+		}
+		return strings.Join(names, " ")
+	}
+	open := func(want string) {
+		t.Helper()
+		s := openGroup(t, dir, 1)
+		defer s.Close()
+		holdsAll(t, s, 1, many)
+		if got := kept(); got != want {
+			t.Errorf("kept is %q, want %q: %s", got, want, warned.all())
+		}
+	}
+	s := openGroup(t, dir, 1)
+	grow(t, s, 1, many)
+	s.Close()
+	imports := Policy{Enabled: true, Share: Share{Percent: 100}, Import: true}
+	set(t, imports)
+	open("cubefs-original")
+	open("cubefs-original")
+	imports.DiscardOriginal = true
+	set(t, imports)
+	open("")
+	set(t, Policy{Export: true})
+	open("bulkhead-original")
+	set(t, imports)
+	open("cubefs-original") // Bulkhead's of before went first
+	set(t, Policy{Export: true, DiscardOriginal: true})
+	open("bulkhead-original") // and so did CubeFS's
+	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(logs) != 1 {
+		t.Fatal(logs, err)
+	}
+	text, err := os.ReadFile(logs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[len(text)/2] ^= 1
+	if err := os.WriteFile(logs[0], text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	openGroup(t, dir, 1).Close()
+	if kept() != "bulkhead-original" || !strings.Contains(warned.all(), "is not discarded") {
+		t.Errorf("of a damaged log %q is kept: %s", kept(), warned.all())
+	}
+}
+
 // TestDamagedLogIsNotImported: it stays where it is, with the group running, and
 // the operator hears why.
 func TestDamagedLogIsNotImported(t *testing.T) {

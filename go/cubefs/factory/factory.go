@@ -103,6 +103,9 @@ func open(dir string, group registry.Group, native registry.Native) (storage.Sto
 	if err != nil {
 		return nil, l.failed(err)
 	}
+	if policy.DiscardOriginal {
+		l.discard()
+	}
 	selected := policy.Selects(group.ID)
 	switch choose(holds, selected, &policy) {
 	case importFirst:

@@ -33,6 +33,9 @@ type Policy struct {
 	// Export converts the log of a group that is not selected back to CubeFS's WAL
 	// when it is opened.
 	Export bool `json:"export,omitempty"`
+	// DiscardOriginal removes what an earlier import or export has kept beside a log,
+	// when the log is opened the next time and is found whole.
+	DiscardOriginal bool `json:"discard_original,omitempty"`
 	// Shadow is the share of the groups on CubeFS's WAL that Bulkhead follows.
 	Shadow Share `json:"shadow"`
 	// Mode is "sync" (default), "interval" or "none".

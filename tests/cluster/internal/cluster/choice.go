@@ -43,6 +43,7 @@ const policyVariable = "BULKHEAD_CUBEFS_POLICY"
 func (c Choice) policy() ([]byte, error) {
 	return json.Marshal(map[string]any{
 		"enabled": c.Engine != EngineCubeFS, "percent": share[c.Engine], "mode": c.Mode, "import": c.Convert, "export": c.Convert,
+		"discard_original": c.Convert,
 	})
 }
 

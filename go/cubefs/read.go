@@ -52,6 +52,9 @@ func (s *Storage) Entries(lo, hi uint64, maxSize uint64) (entries []*proto.Entry
 	} else if most := maxSize/entryHeaderBytes + 1; hi-lo > most {
 		hi = lo + most // as many as fit if they are all empty
 	}
+	if entries = s.recent.take(lo, hi, maxSize); entries != nil {
+		return entries, false, nil
+	}
 	pooled := batchPool.Get().(*[]bulkhead.Entry)
 	batch, err := s.partition.ReadAppend((*pooled)[:0], lo, hi, maxSize)
 	if err == nil {

@@ -27,6 +27,8 @@ type Storage struct {
 	first uint64 // atomic
 	last  uint64 // atomic
 
+	recent recent
+
 	writeMu sync.Mutex // one writer at a time, so that the bounds follow the log
 	hardMu  sync.Mutex
 	hard    proto.HardState
@@ -77,6 +79,7 @@ func (s *Storage) setBounds(first, last uint64) {
 func (s *Storage) Recover() error {
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
+	s.recent.clear()
 	if err := s.partition.Recover(); err != nil {
 		return err
 	}
@@ -101,6 +104,7 @@ func (s *Storage) fence() { s.closeOnce.Do(s.end) }
 
 func (s *Storage) end() {
 	s.watcher.remove(s)
+	s.recent.close()
 	err := s.partition.Close()
 	if err == nil || errors.Is(err, bulkhead.ErrClosed) {
 		return

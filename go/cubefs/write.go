@@ -23,6 +23,9 @@ func (s *Storage) StoreEntries(entries []*proto.Entry) error {
 	err := s.partition.Append(batch)
 	if err == nil {
 		atomic.StoreUint64(&s.last, batch[len(batch)-1].Index)
+		s.recent.put(entries)
+	} else {
+		s.recent.clear()
 	}
 	s.writeMu.Unlock()
 	putBatch(pooled, batch)
@@ -72,6 +75,7 @@ func (s *Storage) Truncate(index uint64) error {
 		s.hard.Commit = index
 	}
 	s.hardMu.Unlock()
+	s.recent.dropThrough(index)
 	return s.loadBounds()
 }
 
@@ -85,6 +89,7 @@ func (s *Storage) ApplySnapshot(meta proto.SnapshotMeta) error {
 	}
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
+	s.recent.clear()
 	if err := s.partition.Reset(meta.Index, meta.Term); err != nil {
 		return err
 	}

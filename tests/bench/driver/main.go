@@ -26,7 +26,7 @@ func main() {
 	out := flag.String("out", "", "where results.json and the plots go")
 	data := flag.String("data", "", "a directory on the filesystem to measure")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: driver -programs DIR -out DIR -data DIR quick|full|counts|faults [ROW|WORKLOAD]...")
+		fmt.Fprintln(os.Stderr, "usage: driver -programs DIR -out DIR -data DIR quick|full|counts|faults [ROW|WORKLOAD]... | pair PROGRAM PROGRAM ARM WORKLOAD")
 	}
 	flag.Parse()
 	if flag.NArg() < 1 || *programs == "" || *out == "" || *data == "" {
@@ -40,6 +40,12 @@ func main() {
 }
 
 func run(mode string, wanted []string, programs, out, data string) error {
+	if mode == "pair" {
+		if len(wanted) != 4 {
+			return errors.New("pair takes two programs, an arm and a workload")
+		}
+		return measurePair([2]string{wanted[0], wanted[1]}, wanted[2], wanted[3], data)
+	}
 	selected, err := choose(wanted)
 	if err != nil {
 		return err

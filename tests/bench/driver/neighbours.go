@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -88,14 +89,18 @@ func (k *stack) close() {
 	_ = os.RemoveAll(k.dir)
 }
 
-// impose makes the fault.
-func (k *stack) impose(fault string) error {
+// impose makes the fault. Without real, a disk that has to look for it at each write as well, and never finds it: that costs processor time,
+// which the controls have to pay, too.
+func (k *stack) impose(fault string, real bool) error {
 	switch fault {
 	case "eio":
-		return k.failFirst(badblocks.Rule{Name: ruleName, Op: badblocks.OpWrite, Action: badblocks.ActionFail, Errno: eio})
+		return k.failFirst(badblocks.Rule{Name: ruleName, Op: badblocks.OpWrite, Action: badblocks.ActionFail, Errno: eio}, real)
 	case "hang":
-		return k.failFirst(badblocks.Rule{Name: ruleName, Op: badblocks.OpWrite, Action: badblocks.ActionHang})
+		return k.failFirst(badblocks.Rule{Name: ruleName, Op: badblocks.OpWrite, Action: badblocks.ActionHang}, real)
 	case "nospace":
+		if !real {
+			return nil
+		}
 		k.full = true
 		if _, err := k.disk.Fill(); err != nil {
 			return err
@@ -112,7 +117,7 @@ func (k *stack) impose(fault string) error {
 
 // failFirst puts a rule on all blocks of the first partition's files, and on the files it makes later: every segment begins with
 // the incarnation, which the root has at this place (docs/format.md).
-func (k *stack) failFirst(rule badblocks.Rule) error {
+func (k *stack) failFirst(rule badblocks.Rule, real bool) error {
 	dir := filepath.Join(k.disk.Dir, "p1")
 	names, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil {
@@ -141,13 +146,19 @@ func (k *stack) failFirst(rule badblocks.Rule) error {
 	if err != nil || len(root) < at+length {
 		return fmt.Errorf("the first partition's root cannot be read: %w", err)
 	}
+	match := root[at : at+length]
+	if !real {
+		match = make([]byte, length)
+		_, _ = rand.Read(match) // never fails
+		rule.Match = match
+	}
 	for _, x := range pieces {
 		rule.First, rule.Length = x.Image, x.Length
 		if err := k.rule(rule); err != nil {
 			return err
 		}
 	}
-	rule.First, rule.Length, rule.Match = 0, 0, root[at:at+length]
+	rule.First, rule.Length, rule.Match = 0, 0, match
 	return k.rule(rule)
 }
 
@@ -226,12 +237,9 @@ func measureFault(o outcome, s settings) error {
 
 // slot measures the 63, with or without a fault of the first.
 func (k *stack) slot(workload, fault string, faulted bool, length time.Duration) (slotReport, error) {
-	if !faulted {
-		return k.load.slot(workload, length)
-	}
 	before, err := k.hits()
 	if err == nil {
-		err = k.impose(fault)
+		err = k.impose(fault, faulted)
 	}
 	if err != nil {
 		return slotReport{}, err
@@ -241,7 +249,7 @@ func (k *stack) slot(workload, fault string, faulted bool, length time.Duration)
 	if err := errors.Join(err, hitsErr, k.lift()); err != nil {
 		return report, err
 	}
-	if fault != "nospace" && after == before {
+	if faulted && fault != "nospace" && after == before {
 		return report, errors.New("the fault was not met")
 	}
 	if report.Refused > 0 {

@@ -89,6 +89,8 @@ var rows = []row{
 			{id: "B9/sync-hang", title: "mode sync, a hang", minRatio: 0.95, fullOnly: true},
 			{id: "B9/sync-nospace", title: "mode sync, no space", minRatio: 0.95, fullOnly: true},
 			{id: "B9/none-eio", title: "mode none, EIO", minRatio: 0.95, fullOnly: true},
+			{id: "B9/none-hang", title: "mode none, a hang", minRatio: 0.95, fullOnly: true},
+			{id: "B9/none-nospace", title: "mode none, no space", minRatio: 0.95, fullOnly: true},
 		},
 		measure: measureNeighbours,
 	},

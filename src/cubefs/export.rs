@@ -1,6 +1,7 @@
 //! Export: the log in CubeFS's format, in a new directory or in place of Bulkhead's own.
 
 use super::import::read_root_named;
+use super::output::Output;
 use super::report::Progress;
 use super::switch::{self, Shape};
 use super::writer::LogWriter;
@@ -11,8 +12,8 @@ use crate::io::{write_all_at, Access, Dir};
 use crate::partition::{Partition, PartitionStatus, State, ROOT_NAME};
 use std::path::Path;
 
-/// Payload bytes asked of one read.
-const READ_BYTES: u64 = 4 << 20;
+/// Payload bytes between two calls of the owner's progress.
+const PROGRESS_BYTES: u64 = 1 << 20;
 
 /// What an export wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,22 +117,27 @@ impl Conversion<'_> {
         let status = partition.status();
         let (first, last) = (status.first_index, status.last_index);
         let total_bytes = status.segment_bytes.max(1);
-        let mut writer =
-            LogWriter::create(dir, if first <= last { first } else { 1 }).map_err(fail("creating a log file"))?;
-        let mut next = first;
-        let mut done = 0u64;
-        while next <= last {
-            let mut written = Ok(());
-            partition.read_into(next, last + 1, READ_BYTES, &mut |index, term, kind, data| {
+        let first_named = if first <= last { first } else { 1 };
+        let output = Output::new(self.engine.has_threads());
+        let mut writer = LogWriter::create(dir, first_named, output)?;
+        let mut progress = Progress { done_bytes: 0, total_bytes };
+        let mut untold = 0;
+        let mut written = Ok(());
+        if first <= last {
+            // In one read: a segment that is wanted whole is not indexed first.
+            partition.read_into(first, last + 1, u64::MAX, &mut |index, term, kind, data| {
                 written = writer.push(&Entry { kind, term, index, data });
-                next = index + 1;
-                done += data.len() as u64;
+                untold += data.len() as u64;
+                if untold >= PROGRESS_BYTES {
+                    progress.done_bytes = (progress.done_bytes + untold).min(total_bytes);
+                    untold = 0;
+                    (self.progress)(progress);
+                }
                 written.is_ok()
             })?;
-            written.map_err(fail("writing a log file"))?;
-            (self.progress)(Progress { done_bytes: done.min(total_bytes), total_bytes });
         }
-        let (files, file_bytes) = writer.finish().map_err(fail("writing a log file"))?;
+        written?;
+        let (files, file_bytes) = writer.finish()?;
         let hard_state = status.hard_state;
         let meta = Meta {
             term: hard_state.term,

@@ -3,12 +3,13 @@
 //! | file | content |
 //! |---|---|
 //! | source, reader, scan, verdict, report | reads a CubeFS log and judges it |
-//! | writer | writes one |
+//! | writer, output | writes one |
 //! | switch | how a directory changes hands, safe against being cut short |
 //! | import, undo, export | the operations |
 
 mod export;
 mod import;
+mod output;
 mod reader;
 mod report;
 mod scan;

@@ -1,9 +1,10 @@
 //! Writes log files as CubeFS's own WAL does: in files of 32 MiB, each but the last sealed by an index record and a footer.
 
+use super::output::{Output, Step};
+use crate::error::{Error, Op, Result};
 use crate::format::cubefs::{encode_seal, Entry, IndexItem, LogName};
-use crate::io::{write_all_at, Access, Dir, File};
+use crate::io::{Access, Dir, File};
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 
 /// CubeFS's DefaultFileSize.
@@ -15,9 +16,10 @@ const UNSYNCED_MAX: usize = 8;
 
 pub struct LogWriter<'a> {
     dir: &'a dyn Dir,
+    output: Output,
     file: Arc<dyn File>,
     sequence: u64,
-    /// Written bytes, and those that follow them in memory.
+    /// Bytes on their way, and those that follow them in memory.
     written: u64,
     buffer: Vec<u8>,
     items: Vec<IndexItem>,
@@ -27,21 +29,22 @@ pub struct LogWriter<'a> {
 
 impl<'a> LogWriter<'a> {
     /// `first` is the index of the first entry that will come.
-    pub fn create(dir: &'a dyn Dir, first: u64) -> io::Result<LogWriter<'a>> {
-        let file = dir.create(&LogName { sequence: 1, first }.to_string(), Access::Buffered)?;
+    pub fn create(dir: &'a dyn Dir, first: u64, output: Output) -> Result<LogWriter<'a>> {
+        let file = create(dir, LogName { sequence: 1, first })?;
         Ok(LogWriter {
             dir,
+            output,
             file,
             sequence: 1,
             written: 0,
-            buffer: Vec::with_capacity(BUFFER_BYTES * 2),
+            buffer: new_buffer(),
             items: Vec::new(),
             unsynced: VecDeque::new(),
             finished_bytes: 0,
         })
     }
 
-    pub fn push(&mut self, entry: &Entry<'_>) -> io::Result<()> {
+    pub fn push(&mut self, entry: &Entry<'_>) -> Result<()> {
         let offset = self.written + self.buffer.len() as u64;
         if !self.items.is_empty() && offset + entry.record_bytes() > FILE_BYTES {
             self.rotate(entry.index)?;
@@ -56,15 +59,19 @@ impl<'a> LogWriter<'a> {
         Ok(())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        write_all_at(&*self.file, &[&self.buffer], self.written)?;
-        self.file.start_write_back(self.written, self.buffer.len() as u64);
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
+    fn flush(&mut self) -> Result<()> {
+        let bytes = std::mem::take(&mut self.buffer);
+        let (file, offset) = (self.file.clone(), self.written);
+        self.written += bytes.len() as u64;
+        self.buffer = self.output.push(Step::Write { file, offset, bytes })?.unwrap_or_else(new_buffer);
         Ok(())
     }
 
-    fn rotate(&mut self, first: u64) -> io::Result<()> {
+    fn sync(&mut self, file: Arc<dyn File>) -> Result<()> {
+        self.output.push(Step::Sync(file)).map(drop)
+    }
+
+    fn rotate(&mut self, first: u64) -> Result<()> {
         let offset = self.written + self.buffer.len() as u64;
         encode_seal(&self.items, offset, &mut self.buffer);
         self.items.clear();
@@ -72,20 +79,32 @@ impl<'a> LogWriter<'a> {
         self.finished_bytes += self.written;
         self.written = 0;
         self.sequence += 1;
-        let next = self.dir.create(&LogName { sequence: self.sequence, first }.to_string(), Access::Buffered)?;
+        let next = create(self.dir, LogName { sequence: self.sequence, first })?;
         self.unsynced.push_back(std::mem::replace(&mut self.file, next));
         if self.unsynced.len() > UNSYNCED_MAX {
-            self.unsynced.pop_front().map_or(Ok(()), |file| file.sync())?;
+            self.unsynced.pop_front().map_or(Ok(()), |file| self.sync(file))?;
         }
         Ok(())
     }
 
     /// Makes everything durable but the directory. Returns how many files there are, and their bytes.
-    pub fn finish(mut self) -> io::Result<(u64, u64)> {
+    pub fn finish(mut self) -> Result<(u64, u64)> {
         self.flush()?;
-        for file in self.unsynced.iter().chain([&self.file]) {
-            file.sync()?;
+        self.unsynced.push_back(self.file.clone());
+        while let Some(file) = self.unsynced.pop_front() {
+            self.sync(file)?;
         }
+        self.output.finish()?;
         Ok((self.sequence, self.finished_bytes + self.written))
     }
+}
+
+/// A piece and the record that takes it over that; a longer one lets it grow.
+fn new_buffer() -> Vec<u8> {
+    Vec::with_capacity(BUFFER_BYTES * 2)
+}
+
+fn create(dir: &dyn Dir, name: LogName) -> Result<Arc<dyn File>> {
+    let made = dir.create(&name.to_string(), Access::Buffered);
+    made.map_err(|e| Error::io(Op::Export, &e, "creating a log file"))
 }

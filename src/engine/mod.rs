@@ -99,6 +99,11 @@ impl Engine {
         &*self.storage
     }
 
+    /// False in a simulation, where the order of operations must follow from the seed.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.stepped.is_none()
+    }
+
     pub(crate) fn limits(&self) -> &EngineConfig {
         &self.shared.config
     }

@@ -159,6 +159,7 @@ impl Partition {
         let place = live.segment.index.lock().place(reading.next);
         let place = match place {
             Some(place) => Some(place),
+            None if reading.takes_all_of(live) => None,
             None => {
                 self.scan_index(live).map_err(ReadError::Io)?;
                 live.segment.index.lock().place(reading.next)
@@ -266,6 +267,11 @@ struct Reading<'t, 'f> {
 }
 
 impl Reading<'_, '_> {
+    /// The read goes through all that counts of a segment: it finds its entries without an index.
+    fn takes_all_of(&self, live: &Live) -> bool {
+        self.next == live.first && self.end > live.last && self.max_bytes.saturating_sub(self.bytes) >= live.end
+    }
+
     /// True if the read goes on.
     fn give(&mut self, index: u64, term: u64, kind: u8, data: &[u8]) -> bool {
         if self.stopped || index >= self.end {

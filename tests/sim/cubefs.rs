@@ -3,7 +3,7 @@
 
 use crate::cubefs_support::*;
 use bulkhead::cubefs::{Conversion, Shape};
-use bulkhead::io::sim::{Crash, Rule, SimConfig, SimDisk};
+use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
 use bulkhead::*;
 use std::sync::Arc;
 
@@ -203,6 +203,57 @@ fn an_error_at_any_operation_leaves_a_whole_log() {
                 failing.clear_faults();
                 check_left(&failing.crash(Crash::Process), case.call, &what);
             }
+        }
+    }
+}
+
+/// A log of `bytes` in entries of 64 KiB, Bulkhead's.
+fn large_disk(bytes: u64) -> SimDisk {
+    let count = bytes >> 16;
+    let log = Log {
+        hard_state: HardState { term: 1, vote: 1, commit: count },
+        compaction: (0, 0),
+        entries: (1..=count).map(|i| (i, 1, 0, vec![i as u8; 64 << 10])).collect(),
+    };
+    let disk = cubefs_disk(1, SimConfig::default(), &log);
+    convert(&disk, |c| c.import()).expect("an import");
+    disk
+}
+
+/// A log that is wanted whole is read once, not a first time to know where its entries are.
+#[test]
+fn an_export_reads_a_segment_once() {
+    const BYTES: u64 = 4 << 20;
+    let disk = large_disk(BYTES);
+    disk.keep_log(1 << 20);
+    convert(&disk, |c| c.export("/out".as_ref())).expect("an export");
+    let reads = disk.log().into_iter().filter(|op| op.kind == OpKind::Read && op.path.contains("seg-"));
+    let read: u64 = reads.map(|op| op.len).sum();
+    println!("{read} bytes are read for a log of {BYTES}");
+    // Windows overlap, and an open looks at heads and ends.
+    assert!(read < BYTES * 7 / 4, "{read} bytes are read for a log of {BYTES}");
+}
+
+/// What stops the thread that writes is what the owner is told, and nobody waits for ever.
+#[test]
+fn an_export_tells_what_its_thread_met() {
+    let faults = [
+        (Fault::Errno(libc::ENOSPC), Status::NoSpace),
+        (Fault::Errno(libc::EIO), Status::IoError),
+        (Fault::Panic, Status::Panic),
+    ];
+    let disk = large_disk(8 << 20);
+    for (fault, status) in faults {
+        for (kind, skip) in [(OpKind::Write, 0), (OpKind::Write, 3), (OpKind::Sync, 0)] {
+            let failing = disk.fork();
+            failing.inject(Rule::new(fault.clone()).on(kind).path("out/").skip(skip).once());
+            let config = EngineConfig { segment_min_bytes: 64 << 10, ..EngineConfig::default() };
+            let engine = Engine::with_storage(config, Arc::new(failing.clone())).expect("an engine");
+            let result = Conversion::new(&engine, PATH, 7).export("/out".as_ref());
+            assert_eq!(result.map_err(|e| e.status), Err(status), "{kind:?} {skip}");
+            engine.close().expect("everything is closed");
+            assert!(!failing.exists("/out/META.new"), "{kind:?} {skip}: it goes on");
+            convert(&failing, |c| c.export("/again".as_ref())).expect("the log is as good as before");
         }
     }
 }

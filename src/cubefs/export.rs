@@ -52,7 +52,6 @@ impl Conversion<'_> {
             let exported = exported?;
             closed?;
             dir.exchange(META_NAME, NEW_META).map_err(switch::fail("exchanging META"))?;
-            dir.sync().map_err(fail("syncing the target"))?;
             switch::remove_tree(&*dir, NEW_META)?;
             Ok(exported)
         })
@@ -78,9 +77,9 @@ impl Conversion<'_> {
             let exported = exported?;
             closed?;
             let dir = self.lock()?;
-            dir.sync().map_err(fail("syncing the directory"))?;
             self.check_still(&*dir, &status)?;
             switch::to_cubefs(&*dir, switch::EXPORT, switch::BULKHEAD_ORIGINAL)?;
+            switch::remove_tree(&*dir, switch::EXPORT)?;
             Ok(exported)
         })
     }

@@ -50,7 +50,6 @@ impl Conversion<'_> {
     /// Everything up to the exchange. Nothing of CubeFS's is touched.
     fn build(&self, dir: &dyn Dir) -> Result<Report> {
         let import = switch::make_dir(dir, switch::IMPORT)?;
-        dir.sync().map_err(switch::fail("syncing the directory"))?;
         let report = self.write(dir)?;
         let root = read_root_named(&*import, ROOT_NAME)?.0;
         let original = switch::make_dir(dir, switch::CUBEFS_ORIGINAL)?;

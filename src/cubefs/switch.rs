@@ -116,8 +116,7 @@ pub fn settle(dir: &dyn Dir) -> Result<Shape> {
             "the directory holds parts of a CubeFS log and of a Bulkhead log that no import leaves; nothing was changed",
         )),
         Shape::Cubefs => {
-            remove_tree(dir, IMPORT)?;
-            remove_tree(dir, EXPORT)?;
+            remove_trees(dir, &[IMPORT, EXPORT])?;
             if is_file(dir, CUBEFS_ORIGINAL, META_NAME)? {
                 let message = "the directory holds a CubeFS log and another one in `cubefs-original`; move one of them away";
                 return Err(Error::new(Status::Foreign, Op::Import, message));
@@ -130,8 +129,7 @@ pub fn settle(dir: &dyn Dir) -> Result<Shape> {
                 let message = "the directory holds a Bulkhead log and another one in `cubefs-import`; move one of them away";
                 return Err(Error::new(Status::Foreign, Op::Import, message));
             }
-            remove_tree(dir, IMPORT)?;
-            remove_tree(dir, EXPORT)?;
+            remove_trees(dir, &[IMPORT, EXPORT])?;
             if !is_file(dir, BULKHEAD_ORIGINAL, ROOT_NAME)? {
                 remove_tree(dir, BULKHEAD_ORIGINAL)?;
             }
@@ -207,7 +205,8 @@ fn finish_import(dir: &dyn Dir) -> Result<()> {
     remove_tree(dir, IMPORT)
 }
 
-/// The way back to CubeFS: its files are in `from`, Bulkhead's go to `to`. The mirror image of an import.
+/// The way back to CubeFS: its files are in `from`, Bulkhead's go to `to`. The mirror image of an import. What is left in `from` is the
+/// caller's to remove.
 pub fn to_cubefs(dir: &dyn Dir, from: &str, to: &str) -> Result<()> {
     let away = make_dir(dir, to)?;
     // Whoever points a stock CubeFS at the place where they go is refused, too.
@@ -221,12 +220,11 @@ pub fn to_cubefs(dir: &dyn Dir, from: &str, to: &str) -> Result<()> {
     let which = if undo { |name: &str| is_ours(name) && name != CUBEFS_ORIGINAL } else { is_ours };
     move_all(dir, "", &format!("{to}/"), which)?;
     move_all(dir, &format!("{from}/"), "", is_log)?;
-    sync(&*away)?;
     let source = dir.subdir(from).map_err(fail("opening where CubeFS's files are"))?;
+    sync(&*away)?;
     sync(&*source)?;
     sync(dir)?;
-    exchange_meta(dir, from, &*source)?;
-    remove_tree(dir, from)
+    exchange_meta(dir, from, &*source)
 }
 
 /// An export that was cut short before META was exchanged: Bulkhead's files come back, `root` last.
@@ -239,8 +237,7 @@ fn back_from_export(dir: &dyn Dir) -> Result<()> {
     dir.rename(&format!("{BULKHEAD_ORIGINAL}/{ROOT_NAME}"), ROOT_NAME).map_err(fail("moving the root"))?;
     sync(dir)?;
     sync(&*original)?;
-    remove_tree(dir, BULKHEAD_ORIGINAL)?;
-    remove_tree(dir, EXPORT)
+    remove_trees(dir, &[BULKHEAD_ORIGINAL, EXPORT])
 }
 
 /// Removes a subdirectory with what is in it, `first` before the rest. Nothing happens if there is none.
@@ -257,17 +254,33 @@ pub fn remove_tree_first(dir: &dyn Dir, name: &str, first: &str) -> Result<()> {
 }
 
 pub fn remove_tree(dir: &dyn Dir, name: &str) -> Result<()> {
+    remove_trees(dir, &[name])
+}
+
+/// What it removes stays removed.
+pub fn remove_trees(dir: &dyn Dir, names: &[&str]) -> Result<()> {
+    let removed = names.iter().try_fold(false, |any, name| Ok(remove_unsynced(dir, name)? || any))?;
+    if removed {
+        sync(dir)?;
+    }
+    Ok(())
+}
+
+/// False if there was nothing.
+fn remove_unsynced(dir: &dyn Dir, name: &str) -> Result<bool> {
     let sub = match dir.subdir(name) {
         Ok(sub) => sub,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(fail(&format!("opening {name}"))(e)),
     };
     for entry in sub.list().map_err(fail(&format!("listing {name}")))? {
         match sub.unlink(&entry) {
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EISDIR | libc::EPERM)) => remove_tree(&*sub, &entry)?,
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EISDIR | libc::EPERM)) => {
+                remove_unsynced(&*sub, &entry)?;
+            }
             other => other.map_err(fail(&format!("removing {name}/{entry}")))?,
         }
     }
     dir.remove_dir(name).map_err(fail(&format!("removing {name}")))?;
-    sync(dir)
+    Ok(true)
 }

@@ -41,7 +41,7 @@ impl Conversion<'_> {
                     Err(Error::new(Status::OutOfOrder, Op::Import, message))
                 }
                 Some(true) => switch::to_cubefs(&*dir, switch::CUBEFS_ORIGINAL, switch::IMPORT)
-                    .and_then(|()| switch::remove_tree(&*dir, switch::IMPORT)),
+                    .and_then(|()| switch::remove_trees(&*dir, &[switch::CUBEFS_ORIGINAL, switch::IMPORT])),
             }
         })
     }

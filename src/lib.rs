@@ -24,10 +24,11 @@ pub mod segment;
 mod sync;
 
 pub use engine::{
-    Completion, Engine, EngineConfig, Event, MetricFamily, MetricInfo, MetricKind, MetricSample, MetricValue, METRICS,
+    Backup, Completion, Engine, EngineConfig, Event, MetricFamily, MetricInfo, MetricKind, MetricSample, MetricValue,
+    METRICS,
 };
 pub use error::{errno_of, Cause, Error, Op, Result, Status};
 pub use partition::{
-    Counters, Disposition, Entry, EntryRef, HardState, Mode, Partition, PartitionConfig, PartitionStatus, State,
-    Survey, SurveyedSegment, VerifyReport,
+    Counters, Disposition, Entry, EntryRef, HardState, Mode, Partition, PartitionConfig, PartitionStatus, Repair,
+    RepairFacts, RepairLoss, RepairOffer, RepairWay, State, Survey, SurveyedSegment, VerifyReport,
 };

@@ -1,5 +1,6 @@
 //! The engine: one per process. It owns the disks, their threads, and the queues that tell the owner what happened.
 
+mod backup;
 mod disk;
 mod healer;
 mod metrics;
@@ -12,6 +13,7 @@ mod stepped;
 mod watchdog;
 
 pub use crate::partition::{Completion, EngineConfig, Event};
+pub use backup::Backup;
 pub use metrics::{MetricFamily, MetricInfo, MetricKind, MetricSample, MetricValue, METRICS};
 
 use crate::error::{Error, Op, Result, Status};

@@ -79,6 +79,13 @@ impl Root {
         bytes
     }
 
+    /// The newest valid slot, whatever was in those that are not: for a repair. The newest state may be another one.
+    pub fn newest_slot(bytes: &[u8]) -> Option<Root> {
+        let slots = bytes.chunks(SLOT_SPACING).take(4).enumerate();
+        let valid = slots.filter_map(|(slot, b)| decode_slot(slot, b.get(..SLOT_BYTES)?).ok().flatten());
+        valid.max_by_key(|root| root.generation)
+    }
+
     fn encode_slot(&self, slot: usize) -> [u8; SLOT_BYTES] {
         let mut b = [0u8; SLOT_BYTES];
         b[..8].copy_from_slice(MAGIC);

@@ -20,6 +20,7 @@ mod parts;
 mod read;
 mod recover;
 mod recovery;
+mod repair;
 mod rescue;
 mod rewrite;
 mod root;
@@ -36,6 +37,7 @@ pub use counts::{Count, DiskCounts, HealedBy, Health, Level, PartitionCounts, Se
 pub use directory::CUBEFS_IMPORT;
 pub use open::{open_dir, path_error};
 pub use orphan::Orphan;
+pub use repair::{Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay};
 pub use root::ROOT_NAME;
 pub use survey::{Survey, SurveyedSegment};
 pub use types::{

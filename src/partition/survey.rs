@@ -93,6 +93,11 @@ impl Survey {
         self.found.last.1
     }
 
+    /// The number of the last record that counts.
+    pub fn last_lsn(&self) -> u64 {
+        self.found.end.last_lsn
+    }
+
     pub fn compaction(&self) -> (u64, u64) {
         (self.root.compaction_index, self.root.compaction_term)
     }

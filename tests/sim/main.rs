@@ -6,6 +6,7 @@ mod cubefs_support;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backup;
 mod beside;
 mod bits;
 mod cubefs;
@@ -20,6 +21,7 @@ mod orphans;
 mod probe;
 mod random;
 mod recovery;
+mod repair;
 mod repairs;
 mod rescue;
 mod resume;

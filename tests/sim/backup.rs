@@ -1,0 +1,157 @@
+//! Backup on the simulated disk: a copy of one moment, of an open partition too; cut short at any operation it is whole or cannot be opened.
+
+use crate::support::*;
+use bulkhead::io::sim::{Crash, Rule, SimDisk};
+use bulkhead::*;
+use std::path::Path;
+use std::sync::Arc;
+
+const SOURCE: &str = "/p1";
+const TARGET: &str = "/copy";
+
+fn backup(engine: &Engine) -> Result<Backup> {
+    engine.backup(Path::new(SOURCE), Path::new(TARGET), &|_, _| {})
+}
+
+fn stepped(disk: &SimDisk) -> Engine {
+    Engine::stepped(config(), disk, disk.ops() + 1).expect("an engine")
+}
+
+fn view(disk: &SimDisk, path: &str) -> (HardState, (u64, u64), Vec<Entry>) {
+    let engine = stepped(disk);
+    let p = reopen(&engine, path, 1, Mode::Sync);
+    assert_eq!(state(&p), State::ReadWrite, "{:?}", p.last_fault());
+    let found = (p.hard_state().unwrap(), p.bounds().unwrap(), read_all(&p).unwrap());
+    p.close().unwrap();
+    found
+}
+
+#[test]
+fn a_backup_is_the_log_of_one_moment_and_goes_on_by_itself() {
+    for (mode, close) in [(Mode::Sync, true), (Mode::Sync, false), (Mode::None, false), (Mode::Interval, true)] {
+        let (disk, log, hard_state) = small_log(mode, close);
+        let done = backup(&stepped(&disk)).unwrap();
+        assert_eq!((done.first_index, done.last_index, done.entries), (3, 16, 14));
+        assert_eq!((done.hard_state, done.closed), (hard_state, close));
+        let copy = disk.crash(Crash::PowerNothing);
+        assert_eq!(view(&copy, TARGET), (hard_state, (3, 16), log.clone()), "{mode:?}: the copy");
+        assert_eq!(view(&copy, SOURCE), (hard_state, (3, 16), log), "{mode:?}: the source");
+        let engine = stepped(&copy);
+        let (a, b) = (reopen(&engine, SOURCE, 1, Mode::Sync), reopen(&engine, TARGET, 1, Mode::Sync));
+        assert_ne!(a.status().incarnation, b.status().incarnation, "what one leaves in memory is the other's");
+        append(&b, &entries(17, 18, 4, 40)).unwrap();
+    }
+}
+
+#[test]
+fn an_open_partition_is_copied_and_not_disturbed() {
+    for mode in [Mode::Sync, Mode::None] {
+        let disk = SimDisk::new(5);
+        let engine = stepped(&disk);
+        let p = open(&engine, SOURCE, 1, mode);
+        append_each(&p, 1, 20, 1, 400);
+        // Housekeeping has done what it had to do.
+        engine.pass_time(std::time::Duration::from_secs(5));
+        let changes = disk.log().len();
+        let other = stepped(&disk);
+        let done = backup(&other).unwrap();
+        assert_eq!(done.last_index, 20);
+        let touched = disk.log().iter().skip(changes).any(|r| r.kind.is_change() && r.path.starts_with("/p1/"));
+        assert!(!touched, "{mode:?}: a file of the source was changed");
+        append_each(&p, 21, 25, 1, 400);
+        assert_eq!(backup(&other).map_err(|e| e.status), Err(Status::AlreadyExists));
+        p.close().unwrap();
+        engine.close().unwrap();
+        assert_eq!(view(&disk, TARGET).1, (1, 20), "{mode:?}");
+        assert_eq!(view(&disk, SOURCE).1, (1, 25), "{mode:?}");
+    }
+}
+
+/// Compaction goes on while the log is copied: the copy is one of the logs that were there, without a hole.
+#[test]
+fn a_log_that_is_compacted_meanwhile_is_copied_whole() {
+    let disk = SimDisk::new(6);
+    let engine = engine(&disk);
+    let p = open(&engine, SOURCE, 1, Mode::Sync);
+    append_each(&p, 1, 100, 1, 5000);
+    let own = p.clone();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let ends = stop.clone();
+    let writer = std::thread::spawn(move || {
+        let mut last = 100;
+        while !ends.load(std::sync::atomic::Ordering::Relaxed) && last < 2000 {
+            append_each(&own, last + 1, last + 10, 1, 5000);
+            own.compact(last - 80).unwrap();
+            last += 10;
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    });
+    let done = backup(&engine);
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    writer.join().unwrap();
+    let done = done.unwrap();
+    p.close().unwrap();
+    engine.close().unwrap();
+    let (_, bounds, log) = view(&disk, TARGET);
+    assert_eq!(bounds, (done.first_index, done.last_index));
+    assert_same(&log, &entries(done.first_index, done.last_index, 1, 5000), "the copy");
+}
+
+#[test]
+fn a_damaged_log_is_not_copied() {
+    let (disk, _, _) = small_log(Mode::Sync, true);
+    let (file, at) = field::find_data(&disk, SOURCE, &entries(10, 10, 2, 40).remove(0).data);
+    disk.flip_bit(&file, at + 3, 1);
+    let refused = backup(&stepped(&disk)).expect_err("an entry is damaged");
+    assert_eq!((refused.status, refused.range), (Status::Damaged, (10, 10)));
+    assert_eq!(disk.files(TARGET), Vec::<String>::new(), "what was begun stays");
+}
+
+#[test]
+fn a_backup_cut_short_at_any_operation_is_whole_or_refused() {
+    let (disk, log, hard_state) = small_log(Mode::Sync, true);
+    let whole = disk.fork();
+    let from = disk.ops();
+    backup(&stepped(&whole)).unwrap();
+    println!("{} operations", whole.ops() - from);
+    for op in from + 1..=whole.ops() {
+        for how in [Crash::Process, Crash::PowerNothing, Crash::PowerRandom, Crash::PowerEverything] {
+            let cut = disk.fork();
+            cut.crash_at(op);
+            let _ = backup(&stepped(&cut));
+            let left = cut.crash(how);
+            let what = format!("cut at {} of {}, {how:?}", op - from, whole.ops() - from);
+            check_left(&left, &log, hard_state, &what);
+        }
+    }
+    for errno in [libc::EIO, libc::ENOSPC] {
+        for op in from + 1..=whole.ops() {
+            let failing = disk.fork();
+            failing.inject(Rule::errno(errno).from_op(op).once());
+            let done = backup(&stepped(&failing));
+            failing.clear_faults();
+            let what = format!("errno {errno} at {}: {:?}", op - from, done.as_ref().err().map(|e| e.status));
+            if done.is_ok() {
+                assert_eq!(view(&failing, TARGET).2, log, "{what}");
+            }
+            check_left(&failing.crash(Crash::Process), &log, hard_state, &what);
+        }
+    }
+}
+
+fn check_left(disk: &SimDisk, log: &[Entry], hard_state: HardState, what: &str) {
+    assert_eq!(view(&disk.fork(), SOURCE).2, log, "{what}: the source");
+    let engine = stepped(disk);
+    let config = PartitionConfig { disposition: Disposition::OpenExisting, ..partition_config(TARGET, 1, Mode::Sync) };
+    let opened = engine.open_partition(config).map(|p| (state(&p), p.close().is_ok()));
+    drop(engine);
+    match opened {
+        Ok((State::ReadWrite, _)) => {
+            assert_eq!(view(disk, TARGET), (hard_state, (3, 16), log.to_vec()), "{what}: the copy");
+        }
+        // Without a root: what a plain open finds is no log.
+        Ok((State::Unavailable, _)) => {}
+        Ok(other) => panic!("{what}: {other:?}"),
+        Err(e) => assert!(matches!(e.status, Status::NotFound | Status::Foreign | Status::Damaged), "{what}: {e}"),
+    }
+}

@@ -4,7 +4,7 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 
-.PHONY: help tools lib command test test-metrics test-rust test-c test-go demo bench-quick bench bench-faults bench-overhead simulate test-faults test-datanode test-go119 compare-faults check \
+.PHONY: help tools lib command install test test-metrics test-rust test-c test-go demo bench-quick bench bench-faults bench-overhead simulate test-faults test-datanode test-go119 compare-faults check \
 	cluster cluster-stop cluster-demo cluster-short cluster-bench check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
 
 help:
@@ -33,6 +33,7 @@ help:
 	@echo 'make miri         the interpreter over the unit tests without system calls; needs a nightly compiler'
 	@echo 'make lib          the static and the shared library in target/release'
 	@echo 'make command      the bulkhead command in target/release'
+	@echo 'make install      the command, its manual pages and its completions below PREFIX (/usr/local), DESTDIR before it'
 	@echo 'make clean        remove what was built'
 
 tools:
@@ -43,6 +44,16 @@ lib: tools
 
 command: tools
 	$(CARGO) build --release -p bulkhead-command
+
+PREFIX ?= /usr/local
+share = $(DESTDIR)$(PREFIX)/share
+install: command
+	install -D -m 755 target/release/bulkhead $(DESTDIR)$(PREFIX)/bin/bulkhead
+	mkdir -p $(share)/man/man1 $(share)/bash-completion/completions $(share)/zsh/site-functions $(share)/fish/vendor_completions.d
+	target/release/bulkhead man $(share)/man/man1
+	target/release/bulkhead completions bash >$(share)/bash-completion/completions/bulkhead
+	target/release/bulkhead completions zsh >$(share)/zsh/site-functions/_bulkhead
+	target/release/bulkhead completions fish >$(share)/fish/vendor_completions.d/bulkhead.fish
 
 test: test-rust test-c test-go
 	@echo 'make test: Rust, C and Go tests passed'

@@ -4,12 +4,15 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 # Go does not notice a C library that changed under it.
 export GOFLAGS="${GOFLAGS:-} -count=1"
+# go/admin is tried with the command as its client.
+cargo build --release -p bulkhead-command --manifest-path "$root/Cargo.toml"
+export BULKHEAD_COMMAND="$root/target/release/bulkhead"
 fail=0
 for module in go go/metrics go/cubefs go/cubefs/exporter tests/demo tests/bench/driver tests/bench/go tests/faults tests/faults/subject tests/prometheus tests/cluster; do
     echo "go test: $module"
     # -v: a test that skips itself says so with it only.
     # CubeFS's raft has data races of its own, also with its own WAL: its code is left uninstrumented.
-    (cd "$root/$module" && go test -v -race -timeout 20m -gcflags='github.com/cubefs/cubefs/...=-race=false' \
+    (cd "$root/$module" && go test -v -race -tags command -timeout 20m -gcflags='github.com/cubefs/cubefs/...=-race=false' \
         -gcflags='math/rand=-race=false' ./... | grep --line-buffered -vE '^ *(=== |--- PASS|PASS$)') || fail=1
 done
 exit $fail

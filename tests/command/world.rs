@@ -15,11 +15,19 @@ pub struct World {
     dir: tempfile::TempDir,
 }
 
+pub struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
 pub struct Run {
     what: String,
     exit: Option<i32>,
     pub stdout: String,
-    stderr: String,
+    pub stderr: String,
 }
 
 impl World {
@@ -110,12 +118,53 @@ impl World {
         files.map(|f| (f.clone(), std::fs::read(&f).unwrap_or_default())).collect()
     }
 
+    /// Flips a bit of the first place in a file that holds these bytes.
+    pub fn flip(&self, name: &str, pattern: &[u8]) {
+        let mut bytes = std::fs::read(self.path(name)).unwrap();
+        let at = bytes.windows(pattern.len()).position(|w| w == pattern).expect("the bytes are there");
+        bytes[at] ^= 1;
+        std::fs::write(self.path(name), &bytes).unwrap();
+    }
+
+    pub fn names(&self, name: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path(name)).unwrap().flatten();
+        let mut names: Vec<String> = entries.map(|e| e.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Starts the command and sends it SIGINT after a while. What it ended with, and its stderr.
+    pub fn interrupt(&self, args: &str, after: Duration) -> (Option<i32>, String) {
+        let child = self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(after);
+        let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// A filesystem of so many MiB, mounted at `name`, until it is dropped; none for who is not root.
+    pub fn small_disk(&self, name: &str, mib: u64) -> Option<Mounted> {
+        let (image, at) = (self.path("image"), self.path(name));
+        std::fs::File::create(&image).unwrap().set_len((mib + 4) << 20).unwrap();
+        std::fs::create_dir(&at).unwrap();
+        let run =
+            |program: &str, args: &[&str]| Command::new(program).args(args).output().is_ok_and(|o| o.status.success());
+        let (image, path) = (image.to_str()?, at.to_str()?);
+        let made = run("mkfs.ext4", &["-q", "-F", "-m", "0", image]) && run("mount", &["-o", "loop", image, path]);
+        if !made {
+            return None;
+        }
+        std::fs::remove_dir(at.join("lost+found")).unwrap();
+        Some(Mounted(at))
+    }
+
     pub fn deny(&self, name: &str) {
         std::fs::set_permissions(self.dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o000)).unwrap();
     }
 
-    fn command(&self, args: &str) -> Command {
+    pub fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bulkhead"));
         command.args(args.split(' ')).current_dir(self.dir.path());
         command
@@ -171,8 +220,15 @@ impl Run {
     }
 }
 
-/// `1.2 s` at the end of a line says how long it took.
+/// `1.2 s` at the end of a line says how long it took. Whether housekeeping came in between shows in numbers of records and roots.
 fn without_times(line: &str) -> String {
+    if let Some((before, _)) = line.split_once("kept: kept/repair-") {
+        return format!("{before}kept: NAMES");
+    }
+    if let Some((before, after)) = line.split_once("up to lsn ") {
+        let rest = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == ',');
+        return format!("{before}up to lsn N{rest}");
+    }
     match line.rsplit_once(", ") {
         Some((before, time)) if time.ends_with(" s") && time.len() < 10 => format!("{before}, T s"),
         _ => line.to_string(),

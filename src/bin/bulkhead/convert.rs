@@ -2,7 +2,7 @@
 
 use crate::args;
 use crate::exit::Exit;
-use crate::{find, show};
+use crate::{find, say, show};
 use bulkhead::cubefs::{Conversion, Inspection, Report, Shape};
 use bulkhead::io::real::RealStorage;
 use bulkhead::{Engine, Result, Survey};
@@ -42,9 +42,9 @@ fn import_one(engine: &Engine, args: &args::Import, path: &Path, json: bool) -> 
         bar.finish_and_clear();
         done?;
         match (json, args.undo) {
-            (true, _) => println!("{}", json!({"path": name.to_string(), "done": what})),
-            (false, true) => println!("{name}: undone; the directory is CubeFS's, with its original files"),
-            (false, false) => println!("{name}: what was kept is removed"),
+            (true, _) => say!("{}", json!({"path": name.to_string(), "done": what})),
+            (false, true) => say!("{name}: undone; the directory is CubeFS's, with its original files"),
+            (false, false) => say!("{name}: what was kept is removed"),
         }
         return Ok(Exit::Fine);
     }
@@ -58,18 +58,16 @@ fn import_one(engine: &Engine, args: &args::Import, path: &Path, json: bool) -> 
     bar.finish_and_clear();
     let found = found?;
     if json {
-        println!("{}", inspection_json(path, &found, "imported"));
+        say!("{}", inspection_json(path, &found, "imported"));
     } else if before == Ok(Shape::Bulkhead) {
-        println!("{name}: is a Bulkhead directory already");
+        say!("{name}: is a Bulkhead directory already");
     } else if before != Ok(Shape::Cubefs) {
-        println!("{name}: an import or export that was cut short is settled; the directory is Bulkhead's");
+        say!("{name}: an import or export that was cut short is settled; the directory is Bulkhead's");
     } else {
         let report = &found.report;
-        println!("{name}: imported {}, {:.1} s", contents(report), begun.elapsed().as_secs_f64());
+        say!("{name}: imported {}, {:.1} s", contents(report), begun.elapsed().as_secs_f64());
         show::findings(&report.findings);
-        println!(
-            "  CubeFS's files are kept in cubefs-original: --undo brings them back, --discard-original removes them"
-        );
+        say!("  CubeFS's files are kept in cubefs-original: --undo brings them back, --discard-original removes them");
     }
     Ok(Exit::Fine)
 }
@@ -90,33 +88,33 @@ pub fn checked(path: &Path, found: &Inspection, json: bool) -> Exit {
     let report = &found.report;
     let exit = if report.damage().is_some() { Exit::Damage } else { Exit::Fine };
     if json {
-        println!("{}", inspection_json(path, found, "checked"));
+        say!("{}", inspection_json(path, found, "checked"));
         return exit;
     }
     let name = path.display();
     match found.shape {
         Shape::Cubefs => {
             let verdict = if exit == Exit::Fine { "can be imported" } else { "is damaged and would not be imported" };
-            println!("{name}: a CubeFS log that {verdict}: {}", contents(report));
+            say!("{name}: a CubeFS log that {verdict}: {}", contents(report));
             let hard = report.hard_state;
             let (term, vote, commit) = (show::number(hard.term), show::number(hard.vote), show::number(hard.commit));
-            println!(
+            say!(
                 "  term {term}, vote {vote}, commit {commit}; compacted up to {} of term {}",
                 show::number(report.compaction_index),
                 report.compaction_term
             );
             show::findings(&report.findings);
         }
-        Shape::Bulkhead if found.undoable => println!("{name}: a Bulkhead log; its import can be undone"),
+        Shape::Bulkhead if found.undoable => say!("{name}: a Bulkhead log; its import can be undone"),
         Shape::Bulkhead if found.cubefs_original => {
-            println!("{name}: a Bulkhead log; it has changed since its import, the original is kept")
+            say!("{name}: a Bulkhead log; it has changed since its import, the original is kept")
         }
-        Shape::Bulkhead => println!("{name}: a Bulkhead log"),
-        Shape::Empty => println!("{name}: no log"),
+        Shape::Bulkhead => say!("{name}: a Bulkhead log"),
+        Shape::Empty => say!("{name}: no log"),
         Shape::Importing | Shape::Exporting => {
-            println!("{name}: an import or export was cut short; the next import settles it")
+            say!("{name}: an import or export was cut short; the next import settles it")
         }
-        Shape::Unknown => println!("{name}: parts of a CubeFS log and of a Bulkhead log that no import leaves"),
+        Shape::Unknown => say!("{name}: parts of a CubeFS log and of a Bulkhead log that no import leaves"),
     }
     exit
 }
@@ -157,7 +155,7 @@ pub fn export(args: &args::Export, json: bool) -> Result<Exit> {
     };
     let target = args.target.as_deref().unwrap_or(path).display().to_string();
     if json {
-        println!(
+        say!(
             "{}",
             json!({"path": path.to_string_lossy(), "done": "exported", "target": target, "files": exported.files,
             "file_bytes": exported.file_bytes, "entries": exported.entries, "first_index": exported.first_index, "last_index": exported.last_index})
@@ -165,13 +163,13 @@ pub fn export(args: &args::Export, json: bool) -> Result<Exit> {
     } else {
         let entries = show::count(exported.entries, "entry", "entries");
         let files = show::count(exported.files, "file", "files");
-        println!(
+        say!(
             "{target}: exported {entries}, {} in {files}, {:.1} s",
             show::bytes(exported.file_bytes),
             begun.elapsed().as_secs_f64()
         );
         if args.in_place {
-            println!("  the directory is CubeFS's; Bulkhead's files are kept in bulkhead-original: import --discard-original removes them");
+            say!("  the directory is CubeFS's; Bulkhead's files are kept in bulkhead-original: import --discard-original removes them");
         }
     }
     engine.close().map(|()| Exit::Fine)

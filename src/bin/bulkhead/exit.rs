@@ -10,6 +10,7 @@ pub enum Exit {
     System = 3,
     InUse = 4,
     Unfit = 5,
+    Interrupted = 130,
 }
 
 impl Exit {
@@ -35,8 +36,8 @@ impl Exit {
 
     /// Of several: the one that most needs somebody to look.
     pub fn and(self, other: Exit) -> Exit {
-        let rank =
-            |e: Exit| [Exit::Fine, Exit::Unfit, Exit::InUse, Exit::Damage, Exit::System].iter().position(|x| *x == e);
+        const ORDER: [Exit; 6] = [Exit::Fine, Exit::Unfit, Exit::InUse, Exit::Interrupted, Exit::Damage, Exit::System];
+        let rank = |e: Exit| ORDER.iter().position(|x| *x == e);
         if rank(other) > rank(self) {
             other
         } else {

@@ -4,7 +4,29 @@ use bulkhead::cubefs::{Finding, Progress};
 use bulkhead::Error;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{json, Value};
+use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// A line on stdout. A reader that has seen enough closes the pipe: then there is nobody to tell, and the command goes on.
+pub fn line(text: &str) {
+    if !is_closed() && writeln!(std::io::stdout().lock(), "{text}").is_err() {
+        CLOSED.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Nobody reads what is printed.
+pub fn is_closed() -> bool {
+    CLOSED.load(Ordering::Relaxed)
+}
+
+/// `println!` that survives a closed pipe.
+#[macro_export]
+macro_rules! say {
+    ($($arg:tt)*) => { $crate::show::line(&format!($($arg)*)) };
+}
 
 /// A bar on stderr, if that is a terminal.
 pub fn bar(what: &str) -> ProgressBar {
@@ -54,6 +76,10 @@ pub fn count(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(n), if n == 1 { one } else { many })
 }
 
+pub fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.iter().map(|c| c.to_string()).collect()
+}
+
 /// Columns as wide as their widest cell; the last one is not padded.
 pub fn table(rows: &[Vec<String>]) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -61,7 +87,7 @@ pub fn table(rows: &[Vec<String>]) {
     let widths: Vec<usize> = (0..columns).map(width).collect();
     for row in rows {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        println!("{}", cells.join("  ").trim_end());
+        say!("{}", cells.join("  ").trim_end());
     }
 }
 
@@ -69,14 +95,8 @@ pub fn findings(findings: &[Finding]) {
     for f in findings {
         let behind =
             if f.damage && f.range != (0, 0) { format!(" (the term before is {})", f.term) } else { String::new() };
-        println!(
-            "  {}: {} at byte {}: {}{behind}",
-            if f.damage { "damage" } else { "note" },
-            f.file,
-            f.offset,
-            f.message
-        );
-        println!("    CubeFS's own WAL: {}", f.cubefs);
+        say!("  {}: {} at byte {}: {}{behind}", if f.damage { "damage" } else { "note" }, f.file, f.offset, f.message);
+        say!("    CubeFS's own WAL: {}", f.cubefs);
     }
 }
 
@@ -92,16 +112,20 @@ pub fn findings_json(findings: &[Finding]) -> Vec<Value> {
 pub fn error(path: &Path, error: &Error, json: bool) {
     if json {
         let status = format!("{:?}", error.status);
-        println!(
+        say!(
             "{}",
             json!({"path": path.to_string_lossy(), "error": status, "errno": error.errno, "first_index": error.range.0,
             "last_index": error.range.1, "message": error.message})
         );
         return;
     }
-    let system = match error.errno {
+    eprintln!("{}: {}{}", path.display(), error.message, system(error));
+}
+
+/// The system's words for an error's errno, to be put behind its message.
+pub fn system(error: &Error) -> String {
+    match error.errno {
         0 => String::new(),
         errno => format!(": {}", std::io::Error::from_raw_os_error(errno)),
-    };
-    eprintln!("{}: {}{system}", path.display(), error.message);
+    }
 }

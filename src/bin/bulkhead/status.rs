@@ -1,20 +1,27 @@
 //! `bulkhead status` and `bulkhead stat`.
 
-use crate::args::Paths;
+use crate::args::{self, Paths};
 use crate::exit::Exit;
-use crate::{convert, find, show};
+use crate::{convert, find, live, say, show};
 use bulkhead::cubefs::{Conversion, Shape};
 use bulkhead::io::real::RealStorage;
 use bulkhead::{Engine, Result, Survey};
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-pub fn status(paths: &Paths, json: bool) -> Result<Exit> {
+pub fn status(args: &args::Status, json: bool) -> Result<Exit> {
+    match &args.url {
+        Some(url) => live::repeat(args.watch, json, || Ok(live::status(url, json))),
+        None => live::repeat(args.watch, json, || directories(&args.paths, json)),
+    }
+}
+
+fn directories(paths: &[PathBuf], json: bool) -> Result<Exit> {
     let engine = find::engine()?;
     let mut exit = Exit::Fine;
     let mut rows =
-        vec![row(["DIRECTORY", "PARTITION", "STATE", "ENTRIES", "TERM", "VOTE", "COMMIT", "SEGMENTS", "BYTES"])];
-    for (path, shape) in find::logs(&engine, &paths.paths) {
+        vec![show::row(["DIRECTORY", "PARTITION", "STATE", "ENTRIES", "TERM", "VOTE", "COMMIT", "SEGMENTS", "BYTES"])];
+    for (path, shape) in find::logs(&engine, paths) {
         match shape.and_then(|shape| one(&engine, &path, shape, json, &mut rows)) {
             Ok(found) => exit = exit.and(found),
             Err(error) => {
@@ -27,10 +34,6 @@ pub fn status(paths: &Paths, json: bool) -> Result<Exit> {
         show::table(&rows);
     }
     Ok(exit)
-}
-
-fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
-    cells.iter().map(|c| c.to_string()).collect()
 }
 
 fn one(engine: &Engine, path: &Path, shape: Shape, json: bool, rows: &mut Vec<Vec<String>>) -> Result<Exit> {
@@ -55,7 +58,7 @@ fn one(engine: &Engine, path: &Path, shape: Shape, json: bool, rows: &mut Vec<Ve
     let exit = if survey.fault().is_some() || damaged.2 > 0 { Exit::Damage } else { Exit::Fine };
     if json {
         let maybe = survey.maybe_acknowledged();
-        println!(
+        say!(
             "{}",
             json!({
                 "path": path.to_string_lossy(), "shape": "Bulkhead", "partition_id": survey.partition_id(), "clean": survey.is_clean(),
@@ -101,14 +104,14 @@ pub fn stat(paths: &Paths, json: bool) -> Result<Exit> {
         let segments = survey.segments();
         if json {
             let one = |s: &bulkhead::SurveyedSegment| json!({"name": s.name, "file_bytes": s.file_bytes, "end": s.end, "first_index": s.first_index, "last_index": s.last_index});
-            println!(
+            say!(
                 "{}",
                 json!({"path": path.to_string_lossy(), "segments": segments.iter().map(one).collect::<Vec<_>>()})
             );
             continue;
         }
-        println!("{}: {}", path.display(), show::count(segments.len() as u64, "segment", "segments"));
-        let mut rows = vec![row(["  SEGMENT", "FILE", "USED", "ENTRIES"])];
+        say!("{}: {}", path.display(), show::count(segments.len() as u64, "segment", "segments"));
+        let mut rows = vec![show::row(["  SEGMENT", "FILE", "USED", "ENTRIES"])];
         rows.extend(segments.iter().map(|s| {
             vec![
                 format!("  {}", s.name),

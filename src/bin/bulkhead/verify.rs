@@ -2,7 +2,8 @@
 
 use crate::args;
 use crate::exit::Exit;
-use crate::{find, show};
+use crate::state_file::{fingerprint, StateFile};
+use crate::{find, interrupt, say, show};
 use bulkhead::cubefs::{Conversion, Finding, Progress, Shape};
 use bulkhead::io::real::RealStorage;
 use bulkhead::{Engine, Error, Result, Survey};
@@ -22,78 +23,139 @@ struct Read {
     bad: Vec<(u64, u64)>,
     findings: Vec<Finding>,
     fault: Option<Error>,
+    /// By an earlier run with the same state file.
+    earlier: bool,
+}
+
+impl Read {
+    fn damaged(&self) -> bool {
+        !self.bad.is_empty() || self.fault.is_some() || self.findings.iter().any(|f| f.damage)
+    }
+}
+
+/// The directories of one run, and what its threads share.
+struct Run<'a> {
+    engine: &'a Engine,
+    logs: &'a [(PathBuf, Result<Shape>)],
+    state: Option<&'a StateFile>,
+    /// Bytes of each, for the bar.
+    sizes: Vec<u64>,
+    next: AtomicUsize,
+    done: AtomicU64,
+    bar: indicatif::ProgressBar,
+    results: Vec<Mutex<Option<Result<Read>>>>,
 }
 
 pub fn verify(args: &args::Verify, json: bool) -> Result<Exit> {
     let engine = find::engine()?;
+    let state = args.state.as_deref().map(StateFile::open).transpose()?;
     let logs = find::logs(&engine, &args.paths.paths);
-    let jobs = args
-        .jobs
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-        .clamp(1, 64)
-        .min(logs.len());
-    let sizes = logs.iter().map(|(path, shape)| if shape.is_ok() { size(path) } else { 0 });
-    let total = sizes.sum();
-    let bar = show::bar("verify");
-    show::tick(&bar, Progress { done_bytes: 0, total_bytes: total });
-    let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
-    let step = |bytes| {
-        let done_bytes = (done.fetch_add(bytes, Ordering::Relaxed) + bytes).min(total);
-        show::tick(&bar, Progress { done_bytes, total_bytes: total });
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.unwrap_or(processors).clamp(1, 64).min(logs.len());
+    interrupt::watch();
+    let run = Run {
+        engine: &engine,
+        logs: &logs,
+        state: state.as_ref(),
+        sizes: logs.iter().map(|(path, shape)| if shape.is_ok() { size(path) } else { 0 }).collect(),
+        next: AtomicUsize::new(0),
+        done: AtomicU64::new(0),
+        bar: show::bar("verify"),
+        results: logs.iter().map(|_| Mutex::default()).collect(),
     };
-    let results: Vec<Mutex<Option<Result<Read>>>> = logs.iter().map(|_| Mutex::default()).collect();
+    run.step(0);
     std::thread::scope(|scope| {
         for _ in 0..jobs {
-            scope.spawn(|| {
-                while let Some((i, (path, shape))) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, logs.get(i)?)))
-                {
-                    let read = shape.clone().and_then(|shape| read(&engine, path, shape, &step));
-                    if let (Some(place), Ok(read)) = (results.get(i).map(Mutex::lock), Ok::<_, ()>(read)) {
-                        *place.unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(read);
-                    }
-                }
-            });
+            scope.spawn(|| while run.one() {});
         }
     });
-    bar.finish_and_clear();
-    let results = results.into_iter().filter_map(|r| r.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()));
-    let exits = logs.iter().zip(results).map(|((path, _), result)| tell(path, result, json));
-    Ok(exits.fold(Exit::Fine, Exit::and))
+    run.bar.finish_and_clear();
+    let results = run.results.into_iter().map(|r| r.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()));
+    let mut exit = Exit::Fine;
+    for ((path, _), result) in logs.iter().zip(results) {
+        exit = exit.and(result.map_or(Exit::Fine, |result| tell(path, result, json)));
+    }
+    if interrupt::is_set() {
+        let again = match &args.state {
+            Some(file) => format!("the same command goes on where it was ({})", file.display()),
+            None => "with --state FILE it could go on where it was".to_string(),
+        };
+        eprintln!("bulkhead: interrupted; {again}");
+        return Ok(exit.and(Exit::Interrupted));
+    }
+    state.into_iter().for_each(StateFile::remove);
+    Ok(exit)
 }
 
-fn size(path: &PathBuf) -> u64 {
-    match Survey::of(&RealStorage, path) {
-        Ok(survey) => survey.log_bytes(),
-        Err(_) => {
-            let files = std::fs::read_dir(path).into_iter().flatten().flatten().filter_map(|e| e.metadata().ok());
-            files.filter(|m| m.is_file()).map(|m| m.len()).sum()
+impl Run<'_> {
+    /// Reads one directory; false if there is none left.
+    fn one(&self) -> bool {
+        let i = self.next.fetch_add(1, Ordering::Relaxed);
+        let (Some((path, shape)), Some(place)) = (self.logs.get(i), self.results.get(i)) else { return false };
+        if interrupt::is_set() {
+            return false;
         }
-    }
-}
-
-fn read(engine: &Engine, path: &Path, shape: Shape, step: &dyn Fn(u64)) -> Result<Read> {
-    if shape == Shape::Cubefs {
-        let last = std::cell::Cell::new(0);
-        let tell = |now: Progress| step(now.done_bytes - last.replace(now.done_bytes));
-        let report = Conversion::new(engine, path, 0).progress(&tell).inspect()?.report;
-        return Ok(Read { entries: report.entries, bytes: report.bytes, findings: report.findings, ..Read::default() });
-    }
-    let survey = Survey::of(&RealStorage, path)?;
-    let mut read = Read { fault: survey.fault().cloned(), ..Read::default() };
-    let (first, last) = survey.bounds();
-    let mut pending = 0;
-    read.bad = survey.read(first, last, &mut |_, _, _, data| {
-        read.entries += 1;
-        read.bytes += data.len() as u64;
-        pending += data.len() as u64;
-        if pending >= STEP_BYTES {
-            step(std::mem::take(&mut pending));
+        let read = shape.clone().and_then(|shape| match self.state {
+            Some(state) => self.read_once(state, path, shape, i),
+            None => self.read(path, shape),
+        });
+        if interrupt::is_set() {
+            return false;
         }
+        *place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(read);
         true
-    })?;
-    step(pending);
-    Ok(read)
+    }
+
+    /// Unless it was found sound before and has not changed since.
+    fn read_once(&self, state: &StateFile, path: &Path, shape: Shape, i: usize) -> Result<Read> {
+        let before = fingerprint(path);
+        if let Some((entries, bytes)) = state.sound(path, before) {
+            self.step(self.sizes.get(i).copied().unwrap_or(0));
+            return Ok(Read { entries, bytes, earlier: true, ..Read::default() });
+        }
+        let read = self.read(path, shape)?;
+        if !read.damaged() && !interrupt::is_set() && fingerprint(path) == before {
+            state.note(path, before, (read.entries, read.bytes));
+        }
+        Ok(read)
+    }
+
+    fn read(&self, path: &Path, shape: Shape) -> Result<Read> {
+        if shape == Shape::Cubefs {
+            let last = std::cell::Cell::new(0);
+            let tell = |now: Progress| self.step(now.done_bytes - last.replace(now.done_bytes));
+            let report = Conversion::new(self.engine, path, 0).progress(&tell).inspect()?.report;
+            let (entries, bytes) = (report.entries, report.bytes);
+            return Ok(Read { entries, bytes, findings: report.findings, ..Read::default() });
+        }
+        let survey = Survey::of(&RealStorage, path)?;
+        let mut read = Read { fault: survey.fault().cloned(), ..Read::default() };
+        let (first, last) = survey.bounds();
+        let mut pending = 0;
+        read.bad = survey.read(first, last, &mut |_, _, _, data| {
+            read.entries += 1;
+            read.bytes += data.len() as u64;
+            pending += data.len() as u64;
+            if pending >= STEP_BYTES {
+                self.step(std::mem::take(&mut pending));
+                return !interrupt::is_set();
+            }
+            true
+        })?;
+        self.step(pending);
+        Ok(read)
+    }
+
+    fn step(&self, bytes: u64) {
+        let total_bytes = self.sizes.iter().sum();
+        let done_bytes = (self.done.fetch_add(bytes, Ordering::Relaxed) + bytes).min(total_bytes);
+        show::tick(&self.bar, Progress { done_bytes, total_bytes });
+    }
+}
+
+fn size(path: &Path) -> u64 {
+    let files = std::fs::read_dir(path).into_iter().flatten().flatten().filter_map(|e| e.metadata().ok());
+    files.filter(|m| m.is_file()).map(|m| m.len()).sum()
 }
 
 fn tell(path: &Path, result: Result<Read>, json: bool) -> Exit {
@@ -104,27 +166,30 @@ fn tell(path: &Path, result: Result<Read>, json: bool) -> Exit {
             return Exit::of(&error);
         }
     };
-    let damaged = !read.bad.is_empty() || read.fault.is_some() || read.findings.iter().any(|f| f.damage);
     if json {
         let fault = read.fault.as_ref().map(|f| f.message.clone());
-        println!(
+        say!(
             "{}",
             json!({"path": path.to_string_lossy(), "entries": read.entries, "bytes": read.bytes, "bad": read.bad, "fault": fault,
-            "damaged": damaged, "findings": show::findings_json(&read.findings)})
+            "damaged": read.damaged(), "earlier": read.earlier, "findings": show::findings_json(&read.findings)})
         );
     } else {
-        let verdict = if damaged { "DAMAGED" } else { "good" };
-        println!(
-            "{}: {verdict}: {}, {} read",
+        let verdict = if read.damaged() { "DAMAGED" } else { "good" };
+        say!(
+            "{}: {verdict}: {}, {} read{}",
             path.display(),
             show::count(read.entries, "entry", "entries"),
-            show::bytes(read.bytes)
+            show::bytes(read.bytes),
+            if read.earlier { " by an earlier run" } else { "" }
         );
-        read.fault.iter().for_each(|fault| println!("  {}", fault.message));
-        read.bad.iter().for_each(|bad| println!("  entries that do not read back: {}", show::range(*bad)));
+        read.fault.iter().for_each(|fault| say!("  {}", fault.message));
+        read.bad.iter().for_each(|bad| say!("  entries that do not read back: {}", show::range(*bad)));
         show::findings(&read.findings);
+        if read.damaged() && read.findings.is_empty() {
+            say!("  `bulkhead repair` says what can be made of it");
+        }
     }
-    if damaged {
+    if read.damaged() {
         Exit::Damage
     } else {
         Exit::Fine

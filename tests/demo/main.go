@@ -205,7 +205,7 @@ func announce(o driver.Options) {
 		fmt.Println("The I/O error is REAL: the partition lies on an ext4 of its own on a loop\ndevice, which is shut down under it.")
 	}
 	if o.NoMetrics != nil {
-		fmt.Printf("No Prometheus looks on: %v.\n", o.NoMetrics)
+		fmt.Printf("Its metrics are not looked at: %v.\n", o.NoMetrics)
 	} else {
 		fmt.Println("A Prometheus scrapes Bulkhead's metrics; its alerts are shown as they fire and end.\nCubeFS's WAL has no metrics.")
 	}

@@ -45,7 +45,7 @@ type Options struct {
 // Missing says why there is no Prometheus; nil if there is one.
 func Missing() error {
 	if _, err := exec.LookPath("prometheus"); err != nil {
-		return errors.New("there is no prometheus: apt-get install prometheus")
+		return errors.New("prometheus is not installed: apt-get install prometheus")
 	}
 	return nil
 }

@@ -17,12 +17,18 @@ const (
 	alertLimit = 15 * time.Second
 )
 
-// The alert that a scenario must raise, and that must be over when it is recovered.
-var alerts = map[string]string{
-	"follower-dies": "BulkheadPartitionUnavailable",
-	"leader-dies":   "BulkheadPartitionUnavailable",
-	"two-die":       "BulkheadPartitionUnavailable",
-	"full":          "BulkheadNoSpace",
+// alert is what a scenario must raise.
+type alert struct {
+	name  string
+	stays bool // for 15 minutes; the others must be over when the partition is recovered
+}
+
+var alerts = map[string]alert{
+	"follower-dies": {name: "BulkheadPartitionUnavailable"},
+	"leader-dies":   {name: "BulkheadPartitionUnavailable"},
+	"two-die":       {name: "BulkheadPartitionUnavailable"},
+	"bad-block":     {name: "BulkheadDiskErrors", stays: true},
+	"full":          {name: "BulkheadNoSpace"},
 }
 
 // lookOn has a Prometheus scrape all servers, and shows the alerts that fire and end. It ends with the namespaces.
@@ -48,7 +54,7 @@ func (r *run) onAlert(a prometheus.Alert, fires bool) {
 	r.alertMu.Lock()
 	defer r.alertMu.Unlock()
 	switch {
-	case a.Name != alerts[r.result.Scenario]:
+	case a.Name != alerts[r.result.Scenario].name:
 	case fires:
 		r.firing++
 		if r.fired.IsZero() && !r.fault.IsZero() {
@@ -70,14 +76,14 @@ func (r *run) strikes(victims ...int) {
 
 // alertEnds waits until the scenario's alert is over, and notes when it fired and when that was.
 func (r *run) alertEnds(mended time.Time) {
-	name := alerts[r.result.Scenario]
-	if name == "" {
+	wanted := alerts[r.result.Scenario]
+	if wanted.name == "" {
 		return
 	}
 	over := func() bool {
 		r.alertMu.Lock()
 		defer r.alertMu.Unlock()
-		return r.firing == 0
+		return r.firing == 0 || wanted.stays
 	}
 	for deadline := time.Now().Add(alertLimit); !over() && time.Now().Before(deadline); {
 		time.Sleep(pollEvery)
@@ -85,7 +91,7 @@ func (r *run) alertEnds(mended time.Time) {
 	r.alertMu.Lock()
 	defer r.alertMu.Unlock()
 	if r.fired.IsZero() {
-		r.say(name + " never fired")
+		r.say(wanted.name + " never fired")
 		return
 	}
 	r.result.AlertS = r.fired.Sub(r.fault).Seconds()
@@ -93,6 +99,8 @@ func (r *run) alertEnds(mended time.Time) {
 	if r.firing == 0 {
 		r.result.AlertOverS = r.over.Sub(mended).Seconds()
 		text = fmt.Sprintf("and was over %.1f s after the fault's end", r.result.AlertOverS)
+	} else if wanted.stays {
+		text = "and stays for 15 minutes"
 	}
-	r.say(fmt.Sprintf("%s fired %.1f s after the fault, %s", name, r.result.AlertS, text))
+	r.say(fmt.Sprintf("%s fired %.1f s after the fault, %s", wanted.name, r.result.AlertS, text))
 }

@@ -10,7 +10,6 @@ need cargo "the Rust toolchain, 1.80 or later" "see https://rustup.rs, or apt-ge
 need go "Go 1.23 or later" "see https://go.dev/doc/install, or apt-get install golang"
 need cc "a C compiler" "apt-get install gcc libc6-dev"
 need c++ "a C++ compiler" "apt-get install g++"
-for tool in promtool prometheus; do
-    command -v "$tool" >/dev/null 2>&1 || echo "make test-metrics, demo and cluster want $tool: apt-get install prometheus" >&2
-done
+command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1 ||
+    echo "make demo, cluster and test-metrics use Prometheus, and install it if this is root on Debian: apt-get install prometheus" >&2
 exit $missing

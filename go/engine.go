@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -21,17 +20,16 @@ func LiveHandles() (engines, partitions int64) {
 	return atomic.LoadInt64(&liveEngines), atomic.LoadInt64(&livePartitions)
 }
 
-// defaultStallLimit is the library's, for an EngineConfig that leaves it out.
+// defaultStallLimit is the library's, where it cannot be asked any more.
 const defaultStallLimit = 5 * time.Second
 
 // Engine owns the threads, the disks and the event queue of its partitions.
 // One per process is enough.
 type Engine struct {
-	handle     C.bulkhead_engine
-	stallLimit time.Duration
-	waiters    waiterTable
-	events     *pump
-	completed  *pump
+	handle    C.bulkhead_engine
+	waiters   waiterTable
+	events    *pump
+	completed *pump
 
 	// Each belongs to one pump; here, so that no drain allocates.
 	eventBuffer      [eventBatch]C.bulkhead_event
@@ -88,14 +86,10 @@ func Open(config EngineConfig) (*Engine, error) {
 	}
 	e := &Engine{
 		handle:     C.bulkhead_engine(out.value),
-		stallLimit: config.StallLimit,
 		partitions: make(map[C.bulkhead_partition]*Partition),
 		disks:      make(map[uint64]*disk),
 		subs:       make(map[*Subscription]struct{}),
 		closed:     make(chan struct{}),
-	}
-	if e.stallLimit == 0 {
-		e.stallLimit = defaultStallLimit
 	}
 	e.waiters.waiting = make(map[uint64]*waiter)
 	if err := e.startPumps(); err != nil {
@@ -148,11 +142,17 @@ func (e *Engine) Close() error {
 	}
 	e.closing = true
 	e.mu.Unlock()
+	stallLimit := time.Duration(0)
+	for _, p := range e.Partitions() {
+		if limit := p.stallLimit(); limit > stallLimit {
+			stallLimit = limit
+		}
+	}
 
 	// The library must deliver the completions of what it accepted before its
 	// handle goes; the second is for the way here.
 	e.waiters.refuseNew()
-	e.waiters.drain(e.stallLimit + time.Second)
+	e.waiters.drain(stallLimit + time.Second)
 	err := takeError(C.bh_engine_close(e.handle))
 	e.events.stop()
 	e.completed.stop()
@@ -230,11 +230,8 @@ func (e *Engine) Partitions() []*Partition {
 // deviceOf tells which disk a directory is on: what waits for one disk must
 // not wait for another. Directories that cannot be asked share one.
 func deviceOf(path string) uint64 {
-	var st syscall.Stat_t
-	if err := syscall.Stat(path, &st); err != nil {
-		return 0
-	}
-	return uint64(st.Dev)
+	device, _ := DeviceOf(path)
+	return device
 }
 
 // disk bounds how many goroutines wait inside the library for one disk, each of

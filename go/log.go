@@ -54,6 +54,10 @@ func (e *Engine) LogTo(write func(level LogLevel, line string)) (stop func()) {
 func logLine(e Event) (LogLevel, string) {
 	level, text := LogWarn, "went on after "+e.Cause.String()
 	switch {
+	case e.Op == OpSetLimits && e.PartitionID == 0 && e.Partition == nil:
+		return LogInfo, "bulkhead: limits of the engine or of a disk were set"
+	case e.Op == OpSetLimits:
+		level, text = LogInfo, "has new limits"
 	case e.Cause == CauseFenced && e.From == e.To:
 		text = "fenced by hand, beside its fault"
 	case e.To == StateReadWrite && e.Cause == CauseNone:

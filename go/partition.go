@@ -60,7 +60,7 @@ func (p *Partition) enter(op Op) error {
 		return nil
 	default:
 	}
-	timer := time.NewTimer(p.engine.stallLimit)
+	timer := time.NewTimer(p.stallLimit())
 	defer timer.Stop()
 	select {
 	case p.disk.otherSlots <- struct{}{}:

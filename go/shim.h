@@ -68,6 +68,59 @@ static inline bulkhead_error *bh_release(bulkhead_partition partition) {
   return bh_result(status, &failure);
 }
 
+static inline bulkhead_error *bh_engine_set_limits(bulkhead_engine engine, const bulkhead_limit *limits, size_t count) {
+  BH_CALL(bulkhead_engine_set_limits(engine, limits, count, &failure));
+  return bh_result(status, &failure);
+}
+
+static inline bulkhead_error *bh_disk_set_limits(bulkhead_engine engine, uint64_t device, const bulkhead_limit *limits,
+                                                 size_t count) {
+  BH_CALL(bulkhead_disk_set_limits(engine, device, limits, count, &failure));
+  return bh_result(status, &failure);
+}
+
+static inline bulkhead_error *bh_set_limits(bulkhead_partition partition, const bulkhead_limit *limits, size_t count) {
+  BH_CALL(bulkhead_set_limits(partition, limits, count, &failure));
+  return bh_result(status, &failure);
+}
+
+/* value is how many there are */
+static inline bh_value bh_engine_get_limits(bulkhead_engine engine, bulkhead_limit *out, size_t capacity) {
+  bh_value result = {NULL, 0};
+  size_t count = 0;
+  BH_CALL(bulkhead_engine_get_limits(engine, out, capacity, &count, &failure));
+  result.err = bh_result(status, &failure);
+  result.value = count;
+  return result;
+}
+
+static inline bh_value bh_disk_get_limits(bulkhead_engine engine, uint64_t device, bulkhead_limit *out, size_t capacity) {
+  bh_value result = {NULL, 0};
+  size_t count = 0;
+  BH_CALL(bulkhead_disk_get_limits(engine, device, out, capacity, &count, &failure));
+  result.err = bh_result(status, &failure);
+  result.value = count;
+  return result;
+}
+
+static inline bh_value bh_get_limits(bulkhead_partition partition, bulkhead_limit *out, size_t capacity) {
+  bh_value result = {NULL, 0};
+  size_t count = 0;
+  BH_CALL(bulkhead_get_limits(partition, out, capacity, &count, &failure));
+  result.err = bh_result(status, &failure);
+  result.value = count;
+  return result;
+}
+
+static inline bh_value bh_engine_disks(bulkhead_engine engine, bulkhead_disk *out, size_t capacity) {
+  bh_value result = {NULL, 0};
+  size_t count = 0;
+  BH_CALL(bulkhead_engine_disks(engine, out, capacity, &count, &failure));
+  result.err = bh_result(status, &failure);
+  result.value = count;
+  return result;
+}
+
 /* value is the bytes of the text and its NUL, also with BULKHEAD_BUFFER_TOO_SMALL. */
 static inline bh_value bh_metrics_text(bulkhead_engine engine, char *buffer, size_t capacity) {
   bh_value out = {NULL, 0};

@@ -85,13 +85,14 @@ const (
 	OpImport    Op = 13
 	OpExport    Op = 14
 	OpFence     Op = 15
+	OpSetLimits Op = 16
 )
 
 var (
 	modeNames  = []string{"sync", "none", "sync", "interval"}
 	stateNames = []string{"unknown", "ReadWrite", "ReadOnly", "Unavailable", "Recovering", "Closed"}
 	causeNames = []string{"none", "no space", "I/O error", "read-only filesystem", "stalled", "panic", "damage", "resource", "lost entries", "untested filesystem", "volatile filesystem", "fenced"}
-	opNames    = []string{"none", "open", "append", "read", "compact", "reset", "hard state", "sync", "recover", "verify", "close", "allocate", "status", "import", "export", "fence"}
+	opNames    = []string{"none", "open", "append", "read", "compact", "reset", "hard state", "sync", "recover", "verify", "close", "allocate", "status", "import", "export", "fence", "set limits"}
 )
 
 func name(names []string, n uint32) string {
@@ -187,7 +188,9 @@ type VerifyReport struct {
 // From equals To if the state did not change: a fault that is being healed
 // inside a call, with its Cause; that it is healed, with CauseNone and OpRecover;
 // a read that met damage. In mode none, where the call heals on its own thread,
-// such a fault is a change of state and one back.
+// such a fault is a change of state and one back. Limits that were set are an event
+// with OpSetLimits; Partition is nil and PartitionID 0 if they are the engine's or a
+// disk's.
 type Event struct {
 	Sequence    uint64
 	Partition   *Partition // nil if it was closed before the event was delivered
@@ -202,7 +205,8 @@ type Event struct {
 	Range       Range  // indexes concerned
 }
 
-// EngineConfig holds the limits of an engine. A zero value means the default.
+// EngineConfig holds the limits of an engine. A zero value means the default. They
+// can be changed later: Engine.SetLimits.
 type EngineConfig struct {
 	MaxEntryBytes       uint32        // 1 .. 64 MiB, default 16 MiB
 	SegmentMinBytes     uint32        // default 256 KiB

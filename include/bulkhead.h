@@ -46,7 +46,7 @@
 /// Mode: acknowledged from memory, durable within interval_ms. A crash of process or machine costs that window.
 #define BULKHEAD_MODE_INTERVAL 3
 
-/// In a limit of bulkhead_engine_config that may be switched off: never.
+/// In a limit that may be switched off: never.
 #define BULKHEAD_NEVER UINT32_MAX
 
 /// Opens the log, or creates it; makes the last path component only.
@@ -158,6 +158,57 @@
 
 /// Fencing by hand.
 #define BULKHEAD_OP_FENCE 15
+
+/// Changing limits.
+#define BULKHEAD_OP_SET_LIMITS 16
+
+/// Limits by number; bulkhead_engine_config says what they are. This one: appends from now on.
+#define BULKHEAD_LIMIT_MAX_ENTRY_BYTES 1
+
+/// Segments that are begun from now on; what the reserve of a disk has stays as it is until it is used.
+#define BULKHEAD_LIMIT_SEGMENT_MIN_BYTES 2
+
+/// If it was set elsewhere and is below segment_min_bytes, that counts for both.
+#define BULKHEAD_LIMIT_SEGMENT_MAX_BYTES 3
+
+/// From the next flush on.
+#define BULKHEAD_LIMIT_INTERVAL_MS 4
+
+/// Waits that begin from now on; calls under way are measured by it at once.
+#define BULKHEAD_LIMIT_STALL_LIMIT_MS 5
+
+/// Calls under way are measured by it at once. May be BULKHEAD_NEVER.
+#define BULKHEAD_LIMIT_SLOW_DISK_MS 6
+
+/// Of the engine or a disk. Threads that are too many end when they are done.
+#define BULKHEAD_LIMIT_FLUSH_THREADS_PER_DISK 7
+
+/// In modes sync and interval also for what is being healed already. May be BULKHEAD_NEVER.
+#define BULKHEAD_LIMIT_HEAL_LIMIT_MS 8
+
+/// In modes sync and interval also for appends that wait already. May be BULKHEAD_NEVER.
+#define BULKHEAD_LIMIT_SPACE_WAIT_MS 9
+
+/// From the next probe on; one that is planned stays planned. May be BULKHEAD_NEVER.
+#define BULKHEAD_LIMIT_PROBE_MS 10
+
+/// Of the engine. What is too much is given up at once.
+#define BULKHEAD_LIMIT_READ_CACHE_BYTES 11
+
+/// In a limit that is set: takes back what was set there, so that what is in force comes from further up.
+#define BULKHEAD_INHERIT UINT64_MAX
+
+/// A limit is what the engine was opened with.
+#define BULKHEAD_SCOPE_OPEN 1
+
+/// It was set for the engine since.
+#define BULKHEAD_SCOPE_ENGINE 2
+
+/// For the disk.
+#define BULKHEAD_SCOPE_DISK 3
+
+/// For the partition.
+#define BULKHEAD_SCOPE_PARTITION 4
 
 /// Shape of a directory: it holds no log.
 #define BULKHEAD_CUBEFS_SHAPE_EMPTY 1
@@ -307,11 +358,12 @@ typedef uint64_t bulkhead_partition;
 /// met, of a root or a new file when it is healed), and one with BULKHEAD_CAUSE_NONE and BULKHEAD_OP_RECOVER when it is
 /// healed, both from ReadWrite to ReadWrite. If it cannot be healed in time, the change of state follows instead. An
 /// append or sync of mode none heals on its caller's thread; there the two are changes of state, and back.
-/// A read that met damage or an I/O error, and bad entries that a verification found, change no state either.
+/// A read that met damage or an I/O error, bad entries that a verification found, and limits that were set
+/// (BULKHEAD_OP_SET_LIMITS) change no state either.
 typedef struct bulkhead_event {
   /// Rises by one per event of the engine, from 1.
   uint64_t sequence;
-  /// The partition's handle, 0 if it is not open any more.
+  /// The partition's handle, 0 if it is not open any more, or if the event is about none.
   bulkhead_partition partition;
   /// The owner's id of the partition.
   uint64_t partition_id;
@@ -344,6 +396,29 @@ typedef struct bulkhead_completion {
   /// errno of the system call that failed, 0 if none did.
   int32_t os_errno;
 } bulkhead_completion;
+
+/// A limit: what it is to be, or what is in force.
+typedef struct bulkhead_limit {
+  /// BULKHEAD_LIMIT_*
+  uint32_t limit;
+  /// BULKHEAD_SCOPE_* that the value in force was set for. Ignored when it is set.
+  uint32_t set_for;
+  /// In the unit of its name; BULKHEAD_NEVER where that may be. To be set also BULKHEAD_INHERIT.
+  uint64_t value;
+  /// The range of values. Ignored when it is set.
+  uint64_t low;
+  uint64_t high;
+} bulkhead_limit;
+
+/// A disk of an engine: a device with partitions on it.
+typedef struct bulkhead_disk {
+  /// st_dev of what is on it.
+  uint64_t device;
+  /// Partitions that are open.
+  uint64_t partitions;
+  /// Where it is mounted: bytes as the system has them, NUL-terminated, cut if longer.
+  char mount[256];
+} bulkhead_disk;
 
 /// Which partition to open, and how.
 typedef struct bulkhead_partition_config {
@@ -772,6 +847,90 @@ bulkhead_status bulkhead_metrics_text(bulkhead_engine engine,
                                       size_t capacity,
                                       size_t *needed,
                                       struct bulkhead_error *err);
+
+/// Sets limits of an engine, or takes back what was set since it was opened; all of them or none.
+///
+/// They hold from the next look at each on, for all that is open and that has nothing of its own set for its disk or
+/// for itself: a wait under way keeps its end, a segment that is there its size. The event has BULKHEAD_OP_SET_LIMITS,
+/// partition 0 and ReadWrite as both states.
+/// limits: count of them, borrowed for the call.
+///
+/// Errors: BULKHEAD_INVALID_ARGUMENT (none, one twice, one that is unknown), BULKHEAD_INVALID_CONFIG (a value is out of
+/// its range: the message has both), BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_PANIC.
+/// Thread safety: any thread.
+bulkhead_status bulkhead_engine_set_limits(bulkhead_engine engine,
+                                           const struct bulkhead_limit *limits,
+                                           size_t count,
+                                           struct bulkhead_error *err);
+
+/// Gives what is in force for all of an engine that has nothing of its own.
+///
+/// out: receives up to capacity limits, each once; count: receives how many.
+///
+/// Errors: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_PANIC.
+/// Thread safety: any thread.
+bulkhead_status bulkhead_engine_get_limits(bulkhead_engine engine,
+                                           struct bulkhead_limit *out,
+                                           size_t capacity,
+                                           size_t *count,
+                                           struct bulkhead_error *err);
+
+/// The same as bulkhead_engine_set_limits for a disk. It need not have partitions yet; those that are opened on it
+/// later get its limits, until the engine is closed.
+///
+/// device: st_dev of any file on it, as stat gives it.
+///
+/// Errors: as those of bulkhead_engine_set_limits; BULKHEAD_INVALID_ARGUMENT also for a limit that only the engine has.
+/// Thread safety: any thread. The disk is not touched.
+bulkhead_status bulkhead_disk_set_limits(bulkhead_engine engine,
+                                         uint64_t device,
+                                         const struct bulkhead_limit *limits,
+                                         size_t count,
+                                         struct bulkhead_error *err);
+
+/// The same as bulkhead_engine_get_limits for a disk: without those that only the engine has.
+bulkhead_status bulkhead_disk_get_limits(bulkhead_engine engine,
+                                         uint64_t device,
+                                         struct bulkhead_limit *out,
+                                         size_t capacity,
+                                         size_t *count,
+                                         struct bulkhead_error *err);
+
+/// The same as bulkhead_engine_set_limits for a partition, until it is closed. The event has its handle, and its state as
+/// both states.
+///
+/// Errors: as those of bulkhead_engine_set_limits; BULKHEAD_INVALID_ARGUMENT also for a limit that a partition cannot
+/// have of its own.
+/// Thread safety: any thread.
+bulkhead_status bulkhead_set_limits(bulkhead_partition partition,
+                                    const struct bulkhead_limit *limits,
+                                    size_t count,
+                                    struct bulkhead_error *err);
+
+/// The same as bulkhead_engine_get_limits for a partition: without those that it cannot have of its own.
+bulkhead_status bulkhead_get_limits(bulkhead_partition partition,
+                                    struct bulkhead_limit *out,
+                                    size_t capacity,
+                                    size_t *count,
+                                    struct bulkhead_error *err);
+
+/// Gives the disks that an engine has or had partitions on, in the order of their device numbers.
+///
+/// out: receives up to capacity disks; count: receives how many.
+///
+/// Errors: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_PANIC.
+/// Thread safety: any thread.
+bulkhead_status bulkhead_engine_disks(bulkhead_engine engine,
+                                      struct bulkhead_disk *out,
+                                      size_t capacity,
+                                      size_t *count,
+                                      struct bulkhead_error *err);
+
+/// Name of a limit, such as "heal_limit_ms"; NULL for a number that is none. All have numbers from 1 on, without a gap.
+///
+/// Ownership: a static string, never freed.
+/// Errors: none. Thread safety: any thread, any time.
+const char *bulkhead_limit_name(uint32_t limit);
 
 /// Opens a partition: recovers its log from the directory, or creates it.
 ///

@@ -69,6 +69,7 @@ pub enum Op {
     Import = 13,
     Export = 14,
     Fence = 15,
+    SetLimits = 16,
 }
 
 /// Why a partition is not ReadWrite, or what its owner is warned of.
@@ -95,7 +96,7 @@ pub enum Cause {
 
 impl Op {
     /// By number.
-    pub(crate) const ALL: [Op; 16] = [
+    pub(crate) const ALL: [Op; 17] = [
         Op::None,
         Op::Open,
         Op::Append,
@@ -112,6 +113,7 @@ impl Op {
         Op::Import,
         Op::Export,
         Op::Fence,
+        Op::SetLimits,
     ];
 }
 

@@ -24,11 +24,12 @@ pub mod segment;
 mod sync;
 
 pub use engine::{
-    Backup, Completion, Engine, EngineConfig, Event, MetricFamily, MetricInfo, MetricKind, MetricSample, MetricValue,
-    METRICS,
+    Backup, Completion, DiskInfo, Engine, EngineConfig, Event, MetricFamily, MetricInfo, MetricKind, MetricSample,
+    MetricValue, METRICS,
 };
 pub use error::{errno_of, Cause, Error, Op, Result, Status};
 pub use partition::{
-    Counters, Disposition, Entry, EntryRef, HardState, Mode, Partition, PartitionConfig, PartitionStatus, Repair,
-    RepairFacts, RepairLoss, RepairOffer, RepairWay, State, Survey, SurveyedSegment, VerifyReport,
+    Counters, Disposition, Entry, EntryRef, HardState, Limit, LimitChange, LimitInfo, LimitScope, Limits, Mode,
+    Partition, PartitionConfig, PartitionStatus, Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay, State,
+    Survey, SurveyedSegment, VerifyReport, LIMITS,
 };

@@ -14,6 +14,7 @@ const SOURCES: &[&str] = &[
     "engine",
     "events",
     "metrics",
+    "limits",
     "partition",
     "entries",
     "read",

@@ -12,6 +12,11 @@
 //	POST /partitions/ID/fence       {"state": "ReadOnly", "reason": "..."} or Unavailable
 //	POST /partitions/ID/release
 //	POST /partitions/ID/recover
+//	GET  /disks                     the disks with partitions on them
+//	GET  /limits                    what is in force, and what it was set for
+//	POST /limits                    {"heal_limit_ms": 500, "probe_ms": "never", "interval_ms": "inherit"}
+//	GET, POST /disks/8:17/limits    the same for a disk, by its device number
+//	GET, POST /partitions/ID/limits the same for a partition
 //
 // Every action is an event of the engine.
 package admin
@@ -137,12 +142,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if p := h.find(w, parts[1]); p != nil && allow(w, r, http.MethodGet) {
 			h.describe(w, p)
 		}
+	case len(parts) == 1 && parts[0] == "disks":
+		if allow(w, r, http.MethodGet) {
+			h.disks(w)
+		}
+	case len(parts) == 1 && parts[0] == "limits":
+		limits(w, r, h.engine.Limits, h.engine.SetLimits)
+	case len(parts) == 3 && parts[0] == "disks" && parts[2] == "limits":
+		h.diskLimits(w, r, parts[1])
+	case len(parts) == 3 && parts[0] == "partitions" && parts[2] == "limits":
+		if p := h.find(w, parts[1]); p != nil {
+			limits(w, r, p.Limits, p.SetLimits)
+		}
 	case len(parts) == 3 && parts[0] == "partitions":
 		if p := h.find(w, parts[1]); p != nil && allow(w, r, http.MethodPost) {
 			h.act(w, r, p, parts[2])
 		}
 	default:
-		answer(w, http.StatusNotFound, failure{Error: "no such path; there are /partitions, /partitions/ID and /events"})
+		answer(w, http.StatusNotFound, failure{Error: "no such path; there are /partitions, /partitions/ID, /disks, /limits, /disks/DEVICE/limits, /partitions/ID/limits and /events"})
 	}
 }
 
@@ -224,7 +241,7 @@ func (h *Handler) act(w http.ResponseWriter, r *http.Request, p *bulkhead.Partit
 	case "recover":
 		err = p.Recover()
 	default:
-		answer(w, http.StatusNotFound, failure{Error: "no such action; there are fence, release and recover"})
+		answer(w, http.StatusNotFound, failure{Error: "no such action; there are fence, release, recover and limits"})
 		return
 	}
 	if err != nil {
@@ -234,13 +251,15 @@ func (h *Handler) act(w http.ResponseWriter, r *http.Request, p *bulkhead.Partit
 	h.describe(w, p)
 }
 
-// allow answers for a method that is not the right one: nothing is changed by a GET.
-func allow(w http.ResponseWriter, r *http.Request, method string) bool {
-	if r.Method == method {
-		return true
+// allow answers for a method that is not one of these: nothing is changed by a GET.
+func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+	for _, method := range methods {
+		if r.Method == method {
+			return true
+		}
 	}
-	w.Header().Set("Allow", method)
-	answer(w, http.StatusMethodNotAllowed, failure{Error: "use " + method})
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	answer(w, http.StatusMethodNotAllowed, failure{Error: "use " + strings.Join(methods, " or ")})
 	return false
 }
 
@@ -249,8 +268,11 @@ func fail(w http.ResponseWriter, err error) {
 	var e *bulkhead.Error
 	if errors.As(err, &e) {
 		body.Code = int(e.Code)
-		if e.Code == bulkhead.ErrClosed {
+		switch e.Code {
+		case bulkhead.ErrClosed:
 			status = http.StatusNotFound
+		case bulkhead.ErrInvalidConfig, bulkhead.ErrInvalidArgument:
+			status = http.StatusBadRequest
 		}
 	}
 	answer(w, status, body)

@@ -116,7 +116,20 @@ func TestBadRequestsSayWhatToDoAndChangeNothing(t *testing.T) {
 		{"POST", at + "7/fence", `{"state": "Closed"}`, 400, "use ReadOnly or Unavailable"},
 		{"POST", at + "7/fence", `{"state": "ReadOnly", "force": true}`, 400, "force"},
 		{"POST", at + "7/fence", `{"reason": "` + strings.Repeat("x", 9000) + `"}`, 400, "the body is"},
-		{"POST", at + "7/drop", "", 404, "fence, release and recover"},
+		{"POST", at + "7/drop", "", 404, "fence, release, recover and limits"},
+		{"DELETE", at + "7/limits", "", 405, "use GET or POST"},
+		{"POST", at + "7/limits", "", 400, "the body is"},
+		{"POST", at + "7/limits", "{}", 400, "at least one"},
+		{"POST", at + "7/limits", `{"probe_ms": 5, "heal_limit_ms": 70000}`, 400, "heal_limit_ms is 70000; it must be between 1 and 60000, or never"},
+		{"POST", at + "7/limits", `{"probe_ms": 5, "patience": 7}`, 400, "no limit has the name"},
+		{"POST", at + "7/limits", `{"probe_ms": 5, "interval_ms": "never"}`, 400, `interval_ms is "never"; give a whole number or "inherit"`},
+		{"POST", at + "7/limits", `{"probe_ms": 5, "heal_limit_ms": 1.5}`, 400, `give a whole number, "never" or "inherit"`},
+		{"POST", at + "7/limits", `{"probe_ms": 5, "heal_limit_ms": -1}`, 400, "heal_limit_ms is -1"},
+		{"POST", at + "7/limits", `{"probe_ms": 5, "heal_limit_ms": null}`, 400, "heal_limit_ms is null"},
+		{"POST", at + "7/limits", `{"probe_ms": 5, "read_cache_bytes": 5}`, 400, "set it for the engine"},
+		{"POST", server.URL + "/bulkhead/limits", `{"probe_ms": 5, "stall_limit_ms": 5}`, 400, "between 100 and 600000"},
+		{"POST", server.URL + "/bulkhead/disks/999:999/limits", `{"probe_ms": 5}`, 404, "no partition has been opened on a disk"},
+		{"POST", server.URL + "/bulkhead/disks", "", 405, "use GET"},
 		{"GET", server.URL + "/bulkhead/", "", 404, "/partitions"},
 	} {
 		var got failure
@@ -124,6 +137,15 @@ func TestBadRequestsSayWhatToDoAndChangeNothing(t *testing.T) {
 		if !strings.Contains(got.Error, c.says) {
 			t.Errorf("%s %s: %q", c.method, c.url, got.Error)
 		}
+	}
+	limits, err := p.Limits()
+	for _, l := range limits {
+		if l.SetFor != bulkhead.ScopeOpen {
+			t.Errorf("%v was set for the %v", l.Limit, l.SetFor)
+		}
+	}
+	if err != nil || len(limits) == 0 {
+		t.Error(limits, err)
 	}
 	if status, err := p.Status(); err != nil || status.State != bulkhead.StateReadWrite {
 		t.Errorf("%+v, %v", status, err)

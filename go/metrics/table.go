@@ -12,7 +12,7 @@ var table = []row{
 	{"bulkhead_orphan_bytes", gauge, []string{},
 		"Memory that keeps acknowledged entries of partitions that were closed with a fault, until they are opened again."},
 	{"bulkhead_events_total", counter, []string{},
-		"Events made: changes of state, faults healed inside a call, slow calls."},
+		"Events made: changes of state, faults healed inside a call, slow calls, limits that were set."},
 	{"bulkhead_events_waiting", gauge, []string{},
 		"Events that the owner has not fetched."},
 	{"bulkhead_partitions", gauge, []string{"disk", "device", "state", "cause"},

@@ -9,7 +9,7 @@ use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
 use crate::format::{Root, ROOT_BYTES};
 use crate::io::{read_full_at, write_durable_at, Access, AlignedBuf, Dir};
-use crate::partition::{Disposition, Mode, Partition, PartitionConfig, State, ROOT_NAME};
+use crate::partition::{Disposition, Limit, Mode, Partition, PartitionConfig, State, ROOT_NAME};
 use std::io;
 use std::sync::Arc;
 
@@ -43,7 +43,8 @@ impl Conversion<'_> {
     pub(super) fn scan(&self, dir: &dyn Dir, take: &mut super::scan::Take<'_>) -> Result<Report> {
         let progress = Progress { done_bytes: 0, total_bytes: Source::list(dir)?.bytes(dir)? };
         let mut meter = Meter { progress, tell: self.progress };
-        let limits = Limits { max_entry_bytes: self.engine.limits().max_entry_bytes, known_index: self.known_index };
+        let most = self.engine.disk_limits(dir.device().id).get_u32(Limit::MaxEntryBytes);
+        let limits = Limits { max_entry_bytes: most, known_index: self.known_index };
         Scan::run(dir, limits, take, &mut |n| meter.add(n))
     }
 

@@ -2,14 +2,14 @@
 
 use super::healer::Healer;
 use super::metrics::{DiskLevels, DiskMetrics};
-use super::pool::{Limits, Pool, Work};
+use super::pool::{Pool, Work};
 use super::reserve::Reserve;
 use super::shared::{run_chore, Shared};
 use super::watchdog::drop_elsewhere;
 use crate::error::Op;
 use crate::format::Id;
 use crate::io::{File, Storage};
-use crate::partition::{Completion, DiskCounts, Event, Host, Orphan, Partition, Reserved, State};
+use crate::partition::{Completion, DiskCounts, Event, Host, Limit, Limits, Orphan, Partition, Reserved, State};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -34,6 +34,7 @@ struct Timer {
 pub struct Disk {
     shared: Arc<Shared>,
     storage: Arc<dyn Storage>,
+    device: u64,
     flushes: Arc<Pool>,
     chores: Arc<Pool>,
     timer: Mutex<Timer>,
@@ -51,18 +52,16 @@ pub struct Disk {
 }
 
 impl Disk {
-    pub fn start(shared: Arc<Shared>, storage: Arc<dyn Storage>, metrics: DiskMetrics) -> std::io::Result<Arc<Disk>> {
-        let limits = |usual: usize, patience| Limits {
-            usual,
-            most: 2 * usual,
-            patience,
-            stall: Duration::from_millis(u64::from(shared.config.stall_limit_ms)),
-        };
-        let flush = limits(shared.config.flush_threads_per_disk as usize, Duration::ZERO);
-        let chores = limits(CHORE_THREADS, CHORE_PATIENCE);
+    pub fn start(
+        shared: Arc<Shared>,
+        storage: Arc<dyn Storage>,
+        device: u64,
+        mount: &Path,
+        in_force: &Limits,
+    ) -> std::io::Result<Arc<Disk>> {
         let disk = Arc::new_cyclic(|me: &Weak<Disk>| Disk {
-            flushes: Pool::new("bulkhead-flush", flush, Box::new(Partition::work), Partition::worker_panicked),
-            chores: Pool::new("bulkhead-keep", chores, chore(me.clone()), chore_panicked),
+            flushes: Pool::new("bulkhead-flush", Duration::ZERO, Box::new(Partition::work), Partition::worker_panicked),
+            chores: Pool::new("bulkhead-keep", CHORE_PATIENCE, chore(me.clone()), chore_panicked),
             shared,
             storage,
             timer: Mutex::default(),
@@ -71,15 +70,36 @@ impl Disk {
             threads: Mutex::default(),
             healer: Healer::default(),
             reserve: Reserve::default(),
-            metrics,
+            device,
+            metrics: DiskMetrics::new(mount, device),
             open: AtomicUsize::new(0),
             fill_reserve: AtomicBool::new(false),
             filling: Mutex::default(),
         });
+        disk.take_limits(in_force);
         let timer = disk.clone();
         let thread = thread::Builder::new().name("bulkhead-timer".into()).spawn(move || timer.keep_time())?;
         disk.threads.lock().push(thread);
         Ok(disk)
+    }
+
+    pub fn device(&self) -> u64 {
+        self.device
+    }
+
+    pub fn mount(&self) -> &str {
+        &self.metrics.mount
+    }
+
+    /// They have changed, or it starts with them.
+    pub fn take_limits(&self, limits: &Limits) {
+        let stall = limits.time(Limit::StallLimitMs);
+        self.flushes.set_limits(limits.get_u32(Limit::FlushThreadsPerDisk) as usize, stall);
+        self.chores.set_limits(CHORE_THREADS, stall);
+    }
+
+    fn limits(&self) -> Arc<Limits> {
+        self.shared.limits.of_disk(self.device)
     }
 
     /// Starts a thread that `stop` waits for; false if the system has none to give.
@@ -99,7 +119,7 @@ impl Disk {
     }
 
     pub fn metrics(&self) -> (&DiskMetrics, DiskLevels) {
-        let (reserve_bytes, reserve_target_bytes) = self.reserve.bytes(self.shared.config.segment_min_bytes);
+        let (reserve_bytes, reserve_target_bytes) = self.reserve.bytes(self.limits().get_u32(Limit::SegmentMinBytes));
         let (flush, keep) = (self.flushes.levels(), self.chores.levels());
         (&self.metrics, DiskLevels { flush, keep, reserve_bytes, reserve_target_bytes })
     }
@@ -118,7 +138,7 @@ impl Disk {
         let mut threads = self.flushes.stop();
         threads.extend(self.chores.stop());
         threads.append(&mut self.threads.lock());
-        let deadline = Instant::now() + Duration::from_millis(u64::from(self.shared.config.stall_limit_ms));
+        let deadline = Instant::now() + self.limits().time(Limit::StallLimitMs);
         for thread in threads {
             while !thread.is_finished() && Instant::now() < deadline {
                 thread::sleep(Duration::from_micros(200));
@@ -190,8 +210,7 @@ impl Disk {
     fn fill_reserve(&self, partition: &Partition) {
         let Some(_alone) = self.filling.try_lock() else { return };
         if self.fill_reserve.swap(false, Ordering::Relaxed) {
-            let bytes = self.shared.config.segment_min_bytes;
-            self.reserve.top_up_in(partition, bytes);
+            self.reserve.top_up_in(partition, self.limits().get_u32(Limit::SegmentMinBytes));
         }
     }
 }
@@ -262,6 +281,10 @@ impl Host for DiskHost {
 
     fn watch(&self, partition: &Arc<Partition>) {
         self.0.shared.watchdog.add(partition);
+    }
+
+    fn limits_changed(&self) {
+        self.0.shared.watchdog.read_limits();
     }
 
     fn emit(&self, event: Event, tag: &Arc<AtomicU64>) {

@@ -3,6 +3,7 @@
 mod backup;
 mod disk;
 mod healer;
+mod limits;
 mod metrics;
 mod orphans;
 mod pool;
@@ -12,8 +13,9 @@ mod shared;
 mod stepped;
 mod watchdog;
 
-pub use crate::partition::{Completion, EngineConfig, Event};
+pub use crate::partition::{Completion, EngineConfig, Event, Limits};
 pub use backup::Backup;
+pub use limits::DiskInfo;
 pub use metrics::{MetricFamily, MetricInfo, MetricKind, MetricSample, MetricValue, METRICS};
 
 use crate::error::{Error, Op, Result, Status};
@@ -24,7 +26,7 @@ use crate::partition::{open_dir, Host, Partition, PartitionConfig};
 use crate::sync::thread::JoinHandle;
 use crate::sync::Mutex;
 use disk::{Disk, DiskHost};
-use metrics::DiskMetrics;
+use limits::EngineLimits;
 use orphans::Orphans;
 use queue::{CompletionQueue, EventQueue};
 use shared::Shared;
@@ -106,16 +108,12 @@ impl Engine {
         self.stepped.is_none()
     }
 
-    pub(crate) fn limits(&self) -> &EngineConfig {
-        &self.shared.config
-    }
-
     fn shared(config: EngineConfig) -> Result<Arc<Shared>> {
         config.validate()?;
         let fail = |e: std::io::Error| Error::io(Op::Open, &e, "creating the event descriptors");
         let shared = Shared {
-            watchdog: Watchdog::new(&config),
-            config,
+            watchdog: Watchdog::default(),
+            limits: EngineLimits::new(Limits::opened_with(&config)),
             events: EventQueue::new().map_err(fail)?,
             completions: CompletionQueue::new().map_err(fail)?,
             cached_bytes: AtomicUsize::new(0),
@@ -149,6 +147,7 @@ impl Engine {
             state.warned.insert(device.id);
         }
         drop(state);
+        self.inherit(&partition, device.id);
         partition.announce();
         Ok(partition)
     }
@@ -161,7 +160,8 @@ impl Engine {
         config: &PartitionConfig,
         created: bool,
     ) -> Result<Arc<Partition>> {
-        let open = |host: Arc<dyn Host>| Partition::open(dir, config, &self.shared.config, host, created);
+        let open =
+            |host: Arc<dyn Host>| Partition::open(dir, config, self.shared.limits.of_disk(device.id), host, created);
         if let Some(stepped) = &self.stepped {
             let partition = open(Arc::new(SteppedHost(stepped.clone())))?;
             stepped.metrics().0.opened(&config.path);
@@ -199,6 +199,7 @@ impl Engine {
     fn disk(&self, device: &DeviceInfo, path: &Path) -> Result<Arc<Disk>> {
         let known = self.state.lock().disks.contains_key(&device.id);
         let mount = if known { PathBuf::new() } else { self.storage.mount_point(path) };
+        let limits = self.shared.limits.of_disk(device.id);
         let mut state = self.state.lock();
         if state.closed {
             return Err(closed());
@@ -212,8 +213,7 @@ impl Engine {
             let watchdog = crate::sync::thread::Builder::new().name("bulkhead-watch".into());
             state.watchdog = Some(watchdog.spawn(move || shared.watchdog.run()).map_err(fail)?);
         }
-        let disk = Disk::start(self.shared.clone(), self.storage.clone(), DiskMetrics::new(&mount, device.id))
-            .map_err(fail)?;
+        let disk = Disk::start(self.shared.clone(), self.storage.clone(), device.id, &mount, &limits).map_err(fail)?;
         state.disks.insert(device.id, disk.clone());
         Ok(disk)
     }

@@ -13,17 +13,6 @@ use std::time::{Duration, Instant};
 use super::metrics::PoolLevels;
 use super::watchdog::drop_elsewhere;
 
-pub struct Limits {
-    /// Threads that are not known to hang.
-    pub usual: usize,
-    /// Threads in all.
-    pub most: usize,
-    /// A thread beside others is started once they have all been busy with one partition for this long.
-    pub patience: Duration,
-    /// A thread that is busy with one partition for longer may hang.
-    pub stall: Duration,
-}
-
 /// A thread that is busy with one partition while this many times the usual number of threads had work for others is stuck on its own
 /// account: it is not the disk that is slow. The others need not be one fewer until the stall limit is over.
 const OVERTAKEN: u64 = 8;
@@ -33,7 +22,8 @@ pub type Work = Box<dyn Fn(&Partition) + Send + Sync>;
 
 pub struct Pool {
     name: &'static str,
-    limits: Limits,
+    /// A thread beside others is started once they have all been busy with one partition for this long.
+    patience: Duration,
     work: Work,
     panicked: fn(&Partition),
     state: Mutex<State>,
@@ -43,6 +33,10 @@ pub struct Pool {
 
 #[derive(Default)]
 struct State {
+    /// Threads that are not known to hang. In all there are at most twice as many.
+    usual: usize,
+    /// A thread that is busy with one partition for longer may hang.
+    stall: Duration,
     ready: VecDeque<Arc<Partition>>,
     busy: Vec<Busy>,
     idle: usize,
@@ -71,17 +65,32 @@ impl State {
         self.busy.iter().filter(|b| b.replaced).count()
     }
 
+    /// There are more than there should be: one that hung has come back, or the limit was lowered.
+    fn too_many(&self) -> bool {
+        self.threads - self.replaced() > self.usual
+    }
+
     /// Finds threads that the others overtake.
-    fn look_behind(&mut self, usual: usize) {
-        let oldest = self.next_job.saturating_sub(OVERTAKEN * usual as u64);
+    fn look_behind(&mut self) {
+        let oldest = self.next_job.saturating_sub(OVERTAKEN * self.usual as u64);
         self.busy.iter_mut().filter(|b| b.job < oldest).for_each(|b| b.replaced = true);
     }
 }
 
 impl Pool {
-    pub fn new(name: &'static str, limits: Limits, work: Work, panicked: fn(&Partition)) -> Arc<Pool> {
+    /// Without threads until it has its limits.
+    pub fn new(name: &'static str, patience: Duration, work: Work, panicked: fn(&Partition)) -> Arc<Pool> {
         let (state, wake, threads) = (Mutex::default(), Condvar::new(), Mutex::default());
-        Arc::new(Pool { name, limits, work, panicked, state, wake, threads })
+        Arc::new(Pool { name, patience, work, panicked, state, wake, threads })
+    }
+
+    /// From now on: threads that are too many end when they are done, others are started when they are needed.
+    pub fn set_limits(self: &Arc<Self>, usual: usize, stall: Duration) {
+        let mut state = self.state.lock();
+        (state.usual, state.stall) = (usual, stall);
+        self.start_if_needed(&mut state);
+        drop(state);
+        self.wake.notify_all();
     }
 
     /// Hands a partition to a thread. With `once` not if it waits for one already.
@@ -103,12 +112,12 @@ impl Pool {
 
     /// The least number of threads that keeps waiting partitions moving.
     fn start_if_needed(self: &Arc<Self>, state: &mut State) {
-        state.look_behind(self.limits.usual);
+        state.look_behind();
         let counted_on = state.threads - state.replaced();
-        let patience = self.limits.patience;
+        let patience = self.patience;
         let all_busy = state.idle == 0 && state.busy.iter().all(|b| b.replaced || b.since.elapsed() >= patience);
         let wanted = state.idle < state.ready.len() && (counted_on == 0 || patience.is_zero() || all_busy);
-        if state.stop || !wanted || counted_on >= self.limits.usual || state.threads >= self.limits.most {
+        if state.stop || !wanted || counted_on >= state.usual || state.threads >= 2 * state.usual {
             return;
         }
         let pool = self.clone();
@@ -135,16 +144,16 @@ impl Pool {
     fn next(self: &Arc<Self>, done: Option<u64>) -> Option<(u64, Arc<Partition>)> {
         let mut state = self.state.lock();
         if let Some(at) = done.and_then(|job| state.busy.iter().position(|b| b.job == job)) {
-            let busy = state.busy.swap_remove(at);
-            // It stays if nobody was there to take its place.
-            if busy.replaced && state.threads - state.replaced() > self.limits.usual {
+            // One that hung stays if nobody was there to take its place.
+            state.busy.swap_remove(at);
+        }
+        loop {
+            if state.too_many() {
                 state.threads -= 1;
                 self.start_if_needed(&mut state);
                 self.wake.notify_one();
                 return None;
             }
-        }
-        loop {
             if let Some(partition) = state.take() {
                 state.next_job += 1;
                 let job = state.next_job;
@@ -164,9 +173,11 @@ impl Pool {
 
     /// Called by the timer: finds threads that hang, starts what is needed. Returns when to call again at the latest, if there is a need.
     pub fn tend(self: &Arc<Self>) -> Option<Instant> {
-        let old = |b: &&Busy| !b.replaced && b.since.elapsed() >= self.limits.stall;
-        let suspects: Vec<(u64, Weak<Partition>)> =
-            self.state.lock().busy.iter().filter(old).map(|b| (b.job, b.partition.clone())).collect();
+        let suspects: Vec<(u64, Weak<Partition>)> = {
+            let state = self.state.lock();
+            let old = |b: &&Busy| !b.replaced && b.since.elapsed() >= state.stall;
+            state.busy.iter().filter(old).map(|b| (b.job, b.partition.clone())).collect()
+        };
         let mut hanging = Vec::new();
         for (job, partition) in suspects {
             if let Some(partition) = partition.upgrade() {
@@ -181,8 +192,8 @@ impl Pool {
             busy.replaced = true;
         }
         self.start_if_needed(&mut state);
-        let waits = state.idle < state.ready.len() && state.threads - state.replaced() < self.limits.usual;
-        waits.then(|| Instant::now() + self.limits.patience.max(Duration::from_millis(10)))
+        let waits = state.idle < state.ready.len() && state.threads - state.replaced() < state.usual;
+        waits.then(|| Instant::now() + self.patience.max(Duration::from_millis(10)))
     }
 
     pub fn levels(&self) -> PoolLevels {
@@ -213,11 +224,11 @@ mod tests {
     #[test]
     fn f05_a_thread_that_others_overtake_is_replaced() {
         let busy = |job| Busy { job, partition: Weak::new(), since: Instant::now(), replaced: false };
-        let mut state = State { busy: vec![busy(1), busy(15)], threads: 2, next_job: 17, ..State::default() };
-        state.look_behind(2);
+        let mut state = State { usual: 2, busy: vec![busy(1), busy(15)], threads: 2, next_job: 17, ..State::default() };
+        state.look_behind();
         assert_eq!(state.replaced(), 0, "16 jobs since: as many as may be under way or waiting on a slow disk");
         state.next_job = 18;
-        state.look_behind(2);
+        state.look_behind();
         assert_eq!((state.replaced(), state.busy[0].replaced), (1, true));
     }
 }

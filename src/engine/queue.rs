@@ -109,6 +109,7 @@ mod tests {
             merged: 0,
             range: (0, 0),
             tag: 0,
+            note: String::new(),
         }
     }
 

@@ -58,9 +58,9 @@ impl Reserve {
 
     /// Bytes there are, and bytes there should be.
     pub fn bytes(&self, segment_bytes: u32) -> (u64, u64) {
-        let bytes =
-            |segments: usize, roots: usize| segments as u64 * u64::from(segment_bytes) + (roots * ROOT_BYTES) as u64;
-        (bytes(self.segments.lock().len(), self.roots.lock().len()), bytes(FILES, FILES))
+        let held = |files: &Files| files.lock().iter().map(|(_, bytes)| bytes).sum::<u64>();
+        let target = FILES as u64 * (u64::from(segment_bytes) + ROOT_BYTES as u64);
+        (held(&self.segments) + held(&self.roots), target)
     }
 
     pub fn is_full(&self) -> bool {

@@ -1,17 +1,18 @@
 //! What all disks of an engine share.
 
+use super::limits::EngineLimits;
 use super::metrics::EngineLevels;
 use super::orphans::Orphans;
 use super::queue::{CompletionQueue, EventQueue};
 use super::watchdog::Watchdog;
 use crate::error::Op;
-use crate::partition::{EngineConfig, Orphan, Partition};
+use crate::partition::{Orphan, Partition};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 pub struct Shared {
-    pub config: EngineConfig,
+    pub limits: EngineLimits,
     pub events: EventQueue,
     pub completions: CompletionQueue,
     pub watchdog: Watchdog,
@@ -25,7 +26,7 @@ impl Shared {
         let (events, events_waiting) = self.events.levels();
         EngineLevels {
             cache_bytes: self.cached_bytes.load(Ordering::Relaxed) as u64,
-            cache_limit_bytes: self.config.read_cache_bytes,
+            cache_limit_bytes: self.limits.read_cache_bytes.load(Ordering::Relaxed),
             orphan_bytes: self.orphans.bytes(),
             events,
             events_waiting,
@@ -34,7 +35,11 @@ impl Shared {
 
     pub fn cache_taken(&self, bytes: usize) -> bool {
         let held = self.cached_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        held as u64 > self.config.read_cache_bytes
+        held as u64 > self.limits.read_cache_bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn cache_is_over(&self) -> bool {
+        self.cached_bytes.load(Ordering::Relaxed) as u64 > self.limits.read_cache_bytes.load(Ordering::Relaxed)
     }
 
     pub fn keep_orphan(&self, orphan: Orphan) {
@@ -45,7 +50,7 @@ impl Shared {
 
     pub fn cache_released(&self, bytes: usize) -> bool {
         let held = self.cached_bytes.fetch_sub(bytes, Ordering::Relaxed).saturating_sub(bytes);
-        held as u64 > self.config.read_cache_bytes
+        held as u64 > self.limits.read_cache_bytes.load(Ordering::Relaxed)
     }
 }
 

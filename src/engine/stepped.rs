@@ -9,7 +9,7 @@ use crate::error::Op;
 use crate::format::Id;
 use crate::io::sim::{mix, SimClock};
 use crate::io::File;
-use crate::partition::{Completion, DiskCounts, Event, Host, Orphan, Partition, Reserved};
+use crate::partition::{Completion, DiskCounts, Event, Host, Limit, Orphan, Partition, Reserved};
 use crate::sync::Mutex;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -87,7 +87,8 @@ impl Stepped {
 
     pub fn metrics(&self) -> (&DiskMetrics, DiskLevels) {
         let waiting = self.queues.lock().ready.iter().filter(|p| p.chore == Chore::Flush).count();
-        let (reserve_bytes, reserve_target_bytes) = self.reserve.bytes(self.shared.config.segment_min_bytes);
+        let (reserve_bytes, reserve_target_bytes) =
+            self.reserve.bytes(self.shared.limits.of_engine().get_u32(Limit::SegmentMinBytes));
         let flush = PoolLevels { waiting, ..PoolLevels::default() };
         (&self.metrics, DiskLevels { flush, keep: PoolLevels::default(), reserve_bytes, reserve_target_bytes })
     }
@@ -133,7 +134,7 @@ impl Stepped {
         if !tick.is_empty() {
             let free: Vec<_> = tick.into_iter().filter(|p| p.is_free()).collect();
             free.iter().for_each(|p| run_chore(p, Op::Allocate, Partition::tick));
-            self.reserve.top_up(&free, self.shared.config.segment_min_bytes);
+            self.reserve.top_up(&free, self.shared.limits.of_engine().get_u32(Limit::SegmentMinBytes));
         }
         true
     }

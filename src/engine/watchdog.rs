@@ -4,7 +4,7 @@
 //! Only partitions that had a call lately are looked at; an idle engine's watchdog sleeps.
 
 use crate::io::{Calls, CALLS_MAX};
-use crate::partition::{EngineConfig, Partition};
+use crate::partition::Partition;
 use crate::sync::{Condvar, Mutex};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -13,9 +13,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A partition without calls in this many looks is not looked at any more until its next call.
 const IDLE_LOOKS: u32 = 20;
 
+#[derive(Default)]
 pub struct Watchdog {
-    slow: Option<Duration>,
-    stall: Duration,
     watched: Mutex<Watched>,
     wake: Condvar,
 }
@@ -29,6 +28,8 @@ struct Watched {
 struct Entry {
     partition: Weak<Partition>,
     calls: Arc<Calls>,
+    /// A call that takes longer is slow, zero for never; one that takes longer hangs.
+    times: (Duration, Duration),
     /// By place: a call, and when it was first seen.
     seen: [Option<Seen>; CALLS_MAX],
     last_look: [u64; CALLS_MAX],
@@ -56,16 +57,6 @@ struct Finding {
 }
 
 impl Watchdog {
-    pub fn new(config: &EngineConfig) -> Watchdog {
-        let slow = Duration::from_millis(u64::from(config.slow_disk_ms));
-        Watchdog {
-            slow: Some(slow).filter(|slow| !slow.is_zero()),
-            stall: Duration::from_millis(u64::from(config.stall_limit_ms)),
-            watched: Mutex::default(),
-            wake: Condvar::new(),
-        }
-    }
-
     /// From now on the partition is looked at.
     pub fn add(&self, partition: &Arc<Partition>) {
         let mut watched = self.watched.lock();
@@ -75,6 +66,7 @@ impl Watchdog {
         watched.partitions.push(Entry {
             partition: Arc::downgrade(partition),
             calls: partition.calls().clone(),
+            times: partition.watch_times(),
             seen: [None; CALLS_MAX],
             last_look: [0; CALLS_MAX],
             idle_looks: 0,
@@ -82,6 +74,17 @@ impl Watchdog {
         });
         if watched.partitions.len() == 1 {
             self.wake.notify_one();
+        }
+    }
+
+    /// Limits have changed.
+    pub fn read_limits(&self) {
+        let mut watched = self.watched.lock();
+        for entry in &mut watched.partitions {
+            if let Some(partition) = entry.partition.upgrade() {
+                entry.times = partition.watch_times();
+                drop_elsewhere(partition);
+            }
         }
     }
 
@@ -127,7 +130,7 @@ impl Watchdog {
                 return None;
             }
             for (i, entry) in watched.partitions.iter_mut().enumerate() {
-                self.look_at(entry, i, now, &mut next, &mut found);
+                look_at(entry, i, now, &mut next, &mut found);
             }
         }
         for finding in found {
@@ -137,40 +140,6 @@ impl Watchdog {
             }
         }
         Some(next)
-    }
-
-    fn look_at(&self, entry: &mut Entry, number: usize, now: Instant, next: &mut Instant, found: &mut Vec<Finding>) {
-        for (i, (seen, place)) in entry.seen.iter_mut().zip(entry.last_look).enumerate() {
-            let Some(code) = Calls::code(place) else {
-                *seen = None;
-                continue;
-            };
-            let seen = match seen {
-                Some(seen) if seen.place == place => seen,
-                _ => seen.insert(Seen { place, since: now, slow_told: false, stall_told: false }),
-            };
-            let age = now - seen.since;
-            let mut tell = |stalled, first| {
-                let partition = entry.partition.clone();
-                found.push(Finding { entry: number, place: i, partition, code, stalled, first });
-            };
-            if let Some(slow) = self.slow {
-                if age >= slow {
-                    if !std::mem::replace(&mut seen.slow_told, true) {
-                        tell(false, entry.slow_until.map_or(true, |until| until < now));
-                    }
-                    // Twice the limit without a slow call ends an episode.
-                    entry.slow_until = Some(now + 2 * slow);
-                } else {
-                    *next = (*next).min(seen.since + slow);
-                }
-            }
-            if age < self.stall {
-                *next = (*next).min(seen.since + self.stall);
-            } else if !std::mem::replace(&mut seen.stall_told, true) {
-                tell(true, true);
-            }
-        }
     }
 
     /// The partition's lock was taken: the next look tries again.
@@ -183,6 +152,41 @@ impl Watchdog {
             } else {
                 seen.slow_told = false;
             }
+        }
+    }
+}
+
+fn look_at(entry: &mut Entry, number: usize, now: Instant, next: &mut Instant, found: &mut Vec<Finding>) {
+    let (slow, stall) = entry.times;
+    for (i, (seen, place)) in entry.seen.iter_mut().zip(entry.last_look).enumerate() {
+        let Some(code) = Calls::code(place) else {
+            *seen = None;
+            continue;
+        };
+        let seen = match seen {
+            Some(seen) if seen.place == place => seen,
+            _ => seen.insert(Seen { place, since: now, slow_told: false, stall_told: false }),
+        };
+        let age = now - seen.since;
+        let mut tell = |stalled, first| {
+            let partition = entry.partition.clone();
+            found.push(Finding { entry: number, place: i, partition, code, stalled, first });
+        };
+        if !slow.is_zero() {
+            if age >= slow {
+                if !std::mem::replace(&mut seen.slow_told, true) {
+                    tell(false, entry.slow_until.map_or(true, |until| until < now));
+                }
+                // Twice the limit without a slow call ends an episode.
+                entry.slow_until = Some(now + 2 * slow);
+            } else {
+                *next = (*next).min(seen.since + slow);
+            }
+        }
+        if age < stall {
+            *next = (*next).min(seen.since + stall);
+        } else if !std::mem::replace(&mut seen.stall_told, true) {
+            tell(true, true);
         }
     }
 }

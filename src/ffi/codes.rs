@@ -4,7 +4,7 @@
 use std::ffi::c_char;
 
 use crate::cubefs::{FindingKind, Shape};
-use crate::{Cause, Disposition, Mode, Op, State, Status};
+use crate::{Cause, Disposition, Limit, LimitScope, Mode, Op, State, Status};
 
 /// Version of this interface. A new number means that programs built against the old one must be compiled again.
 pub const BULKHEAD_ABI_VERSION: u32 = 1;
@@ -94,7 +94,7 @@ pub const BULKHEAD_MODE_SYNC: u32 = 2;
 /// Mode: acknowledged from memory, durable within interval_ms. A crash of process or machine costs that window.
 pub const BULKHEAD_MODE_INTERVAL: u32 = 3;
 
-/// In a limit of bulkhead_engine_config that may be switched off: never.
+/// In a limit that may be switched off: never.
 pub const BULKHEAD_NEVER: u32 = u32::MAX;
 
 /// Opens the log, or creates it; makes the last path component only.
@@ -174,6 +174,43 @@ pub const BULKHEAD_OP_IMPORT: u32 = 13;
 pub const BULKHEAD_OP_EXPORT: u32 = 14;
 /// Fencing by hand.
 pub const BULKHEAD_OP_FENCE: u32 = 15;
+/// Changing limits.
+pub const BULKHEAD_OP_SET_LIMITS: u32 = 16;
+
+/// Limits by number; bulkhead_engine_config says what they are. This one: appends from now on.
+pub const BULKHEAD_LIMIT_MAX_ENTRY_BYTES: u32 = 1;
+/// Segments that are begun from now on; what the reserve of a disk has stays as it is until it is used.
+pub const BULKHEAD_LIMIT_SEGMENT_MIN_BYTES: u32 = 2;
+/// If it was set elsewhere and is below segment_min_bytes, that counts for both.
+pub const BULKHEAD_LIMIT_SEGMENT_MAX_BYTES: u32 = 3;
+/// From the next flush on.
+pub const BULKHEAD_LIMIT_INTERVAL_MS: u32 = 4;
+/// Waits that begin from now on; calls under way are measured by it at once.
+pub const BULKHEAD_LIMIT_STALL_LIMIT_MS: u32 = 5;
+/// Calls under way are measured by it at once. May be BULKHEAD_NEVER.
+pub const BULKHEAD_LIMIT_SLOW_DISK_MS: u32 = 6;
+/// Of the engine or a disk. Threads that are too many end when they are done.
+pub const BULKHEAD_LIMIT_FLUSH_THREADS_PER_DISK: u32 = 7;
+/// In modes sync and interval also for what is being healed already. May be BULKHEAD_NEVER.
+pub const BULKHEAD_LIMIT_HEAL_LIMIT_MS: u32 = 8;
+/// In modes sync and interval also for appends that wait already. May be BULKHEAD_NEVER.
+pub const BULKHEAD_LIMIT_SPACE_WAIT_MS: u32 = 9;
+/// From the next probe on; one that is planned stays planned. May be BULKHEAD_NEVER.
+pub const BULKHEAD_LIMIT_PROBE_MS: u32 = 10;
+/// Of the engine. What is too much is given up at once.
+pub const BULKHEAD_LIMIT_READ_CACHE_BYTES: u32 = 11;
+
+/// In a limit that is set: takes back what was set there, so that what is in force comes from further up.
+pub const BULKHEAD_INHERIT: u64 = u64::MAX;
+
+/// A limit is what the engine was opened with.
+pub const BULKHEAD_SCOPE_OPEN: u32 = 1;
+/// It was set for the engine since.
+pub const BULKHEAD_SCOPE_ENGINE: u32 = 2;
+/// For the disk.
+pub const BULKHEAD_SCOPE_DISK: u32 = 3;
+/// For the partition.
+pub const BULKHEAD_SCOPE_PARTITION: u32 = 4;
 
 /// Shape of a directory: it holds no log.
 pub const BULKHEAD_CUBEFS_SHAPE_EMPTY: u32 = 1;
@@ -270,6 +307,15 @@ same! {
     BULKHEAD_OP_COMPACT = Op::Compact, BULKHEAD_OP_RESET = Op::Reset, BULKHEAD_OP_HARD_STATE = Op::HardState, BULKHEAD_OP_SYNC = Op::Sync,
     BULKHEAD_OP_RECOVER = Op::Recover, BULKHEAD_OP_VERIFY = Op::Verify, BULKHEAD_OP_CLOSE = Op::Close, BULKHEAD_OP_ALLOCATE = Op::Allocate,
     BULKHEAD_OP_STATUS = Op::Status, BULKHEAD_OP_IMPORT = Op::Import, BULKHEAD_OP_EXPORT = Op::Export, BULKHEAD_OP_FENCE = Op::Fence,
+    BULKHEAD_OP_SET_LIMITS = Op::SetLimits,
+    BULKHEAD_LIMIT_MAX_ENTRY_BYTES = Limit::MaxEntryBytes, BULKHEAD_LIMIT_SEGMENT_MIN_BYTES = Limit::SegmentMinBytes,
+    BULKHEAD_LIMIT_SEGMENT_MAX_BYTES = Limit::SegmentMaxBytes, BULKHEAD_LIMIT_INTERVAL_MS = Limit::IntervalMs,
+    BULKHEAD_LIMIT_STALL_LIMIT_MS = Limit::StallLimitMs, BULKHEAD_LIMIT_SLOW_DISK_MS = Limit::SlowDiskMs,
+    BULKHEAD_LIMIT_FLUSH_THREADS_PER_DISK = Limit::FlushThreadsPerDisk, BULKHEAD_LIMIT_HEAL_LIMIT_MS = Limit::HealLimitMs,
+    BULKHEAD_LIMIT_SPACE_WAIT_MS = Limit::SpaceWaitMs, BULKHEAD_LIMIT_PROBE_MS = Limit::ProbeMs,
+    BULKHEAD_LIMIT_READ_CACHE_BYTES = Limit::ReadCacheBytes,
+    BULKHEAD_SCOPE_OPEN = LimitScope::Open, BULKHEAD_SCOPE_ENGINE = LimitScope::Engine, BULKHEAD_SCOPE_DISK = LimitScope::Disk,
+    BULKHEAD_SCOPE_PARTITION = LimitScope::Partition,
     BULKHEAD_CUBEFS_SHAPE_EMPTY = Shape::Empty, BULKHEAD_CUBEFS_SHAPE_CUBEFS = Shape::Cubefs,
     BULKHEAD_CUBEFS_SHAPE_BULKHEAD = Shape::Bulkhead, BULKHEAD_CUBEFS_SHAPE_IMPORTING = Shape::Importing,
     BULKHEAD_CUBEFS_SHAPE_EXPORTING = Shape::Exporting, BULKHEAD_CUBEFS_SHAPE_UNKNOWN = Shape::Unknown,

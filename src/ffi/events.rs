@@ -113,11 +113,16 @@ fn fetch_limit<T: Copy>(out: &OutSlice<T>) -> Result<usize> {
     }
 }
 
-fn deliver<T, C: Copy>(mut out: OutSlice<C>, fetched: Vec<T>, convert: impl Fn(T) -> C) -> usize {
+/// Gives what there is room for.
+pub(super) fn deliver<T, C: Copy>(
+    mut out: OutSlice<C>,
+    fetched: impl IntoIterator<Item = T>,
+    convert: impl Fn(T) -> C,
+) -> usize {
     let mut count = 0;
     for item in fetched {
         if !out.write(count, &[convert(item)]) {
-            break; // the engine gave more than it was asked for: cannot be
+            break;
         }
         count += 1;
     }
@@ -126,6 +131,7 @@ fn deliver<T, C: Copy>(mut out: OutSlice<C>, fetched: Vec<T>, convert: impl Fn(T
 
 fn event(engine: &OpenEngine, event: Event) -> bulkhead_event {
     let partition = match event.tag {
+        0 if event.op == Op::SetLimits => 0,       // of the engine or a disk
         0 => engine.handle_of(event.partition_id), // it happened before the partition had its handle
         handle if handles::partition(handle).is_ok() => handle,
         _ => 0,

@@ -6,7 +6,7 @@
 //! | handles | 64-bit generational handles |
 //! | memory, report_error | every access to the caller's memory |
 //! | codes, types, reports | constants and structs |
-//! | library, engine, events, metrics, partition, entries, read, log, hard_state, cubefs | the functions, by noun |
+//! | library, engine, events, metrics, limits, partition, entries, read, log, hard_state, cubefs | the functions, by noun |
 //!
 //! Rules: outputs are written only on success; pointers are borrowed for the call; nothing here allocates, indexes
 //! or adds on trust of a number that the caller gave; no foreign thread ever calls back.
@@ -26,6 +26,7 @@ mod events;
 mod handles;
 mod hard_state;
 mod library;
+mod limits;
 mod log;
 mod memory;
 mod metrics;
@@ -47,6 +48,7 @@ pub use entries::*;
 pub use events::*;
 pub use hard_state::*;
 pub use library::*;
+pub use limits::*;
 pub use log::*;
 pub use metrics::*;
 pub use partition::*;

@@ -103,6 +103,19 @@ const CALLS: &[(&str, Call)] = &[
         bulkhead_fence(w.partition, BULKHEAD_STATE_READ_ONLY, b"x".as_ptr().cast(), 1, err)
     }),
     ("bulkhead_release", |w, err| unsafe { bulkhead_release(w.partition, err) }),
+    ("bulkhead_engine_set_limits", |w, err| unsafe { bulkhead_engine_set_limits(w.engine, &LIMIT, 1, err) }),
+    ("bulkhead_engine_get_limits", |w, err| unsafe {
+        bulkhead_engine_get_limits(w.engine, &mut bulkhead_limit::default(), 1, &mut 0, err)
+    }),
+    ("bulkhead_disk_set_limits", |w, err| unsafe { bulkhead_disk_set_limits(w.engine, 1, &LIMIT, 1, err) }),
+    ("bulkhead_disk_get_limits", |w, err| unsafe {
+        bulkhead_disk_get_limits(w.engine, 1, &mut bulkhead_limit::default(), 1, &mut 0, err)
+    }),
+    ("bulkhead_set_limits", |w, err| unsafe { bulkhead_set_limits(w.partition, &LIMIT, 1, err) }),
+    ("bulkhead_get_limits", |w, err| unsafe {
+        bulkhead_get_limits(w.partition, &mut bulkhead_limit::default(), 1, &mut 0, err)
+    }),
+    ("bulkhead_engine_disks", |w, err| unsafe { bulkhead_engine_disks(w.engine, null_mut(), 0, &mut 0, err) }),
     ("bulkhead_verify", |w, err| unsafe { bulkhead_verify(w.partition, &mut sized(), err) }),
     ("bulkhead_get_status", |w, err| unsafe { bulkhead_get_status(w.partition, &mut sized(), err) }),
     ("bulkhead_cubefs_inspect", |w, err| {
@@ -127,7 +140,9 @@ const CALLS: &[(&str, Call)] = &[
 ];
 
 /// Functions without a status: what they return after a panic is tested below.
-const VALUES: &[&str] = &["bulkhead_abi_version", "bulkhead_version", "bulkhead_status_name"];
+const VALUES: &[&str] = &["bulkhead_abi_version", "bulkhead_version", "bulkhead_status_name", "bulkhead_limit_name"];
+
+const LIMIT: bulkhead_limit = bulkhead_limit { limit: BULKHEAD_LIMIT_PROBE_MS, set_for: 0, value: 9, low: 0, high: 0 };
 
 #[test]
 fn no_function_of_the_header_is_forgotten() {
@@ -189,6 +204,7 @@ fn check_partitions(name: &str, world: &World, near: bulkhead_partition) {
     assert_eq!(append(near, 2, null_mut()), BULKHEAD_OK, "after {name}, a partition of the same engine");
     if name.starts_with("bulkhead_engine")
         || name.starts_with("bulkhead_cubefs")
+        || name.starts_with("bulkhead_disk")
         || name == "bulkhead_metrics_text"
         || name == "bulkhead_partition_open"
     {
@@ -231,4 +247,6 @@ fn functions_without_a_status_survive_as_well() {
     bulkhead_testing_panic_next();
     // SAFETY: a static C string.
     assert_eq!(unsafe { CStr::from_ptr(bulkhead_status_name(BULKHEAD_OK)) }.to_str(), Ok("BULKHEAD_PANIC"));
+    bulkhead_testing_panic_next();
+    assert!(bulkhead_limit_name(1).is_null());
 }

@@ -89,13 +89,14 @@ pub struct bulkhead_partition_status {
 /// met, of a root or a new file when it is healed), and one with BULKHEAD_CAUSE_NONE and BULKHEAD_OP_RECOVER when it is
 /// healed, both from ReadWrite to ReadWrite. If it cannot be healed in time, the change of state follows instead. An
 /// append or sync of mode none heals on its caller's thread; there the two are changes of state, and back.
-/// A read that met damage or an I/O error, and bad entries that a verification found, change no state either.
+/// A read that met damage or an I/O error, bad entries that a verification found, and limits that were set
+/// (BULKHEAD_OP_SET_LIMITS) change no state either.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct bulkhead_event {
     /// Rises by one per event of the engine, from 1.
     pub sequence: u64,
-    /// The partition's handle, 0 if it is not open any more.
+    /// The partition's handle, 0 if it is not open any more, or if the event is about none.
     pub partition: bulkhead_partition,
     /// The owner's id of the partition.
     pub partition_id: u64,

@@ -1,5 +1,6 @@
 //! Append: check, encode, hand to the disk, wait.
 
+use super::limits::Limit;
 use super::log::Log;
 use super::parts::{encode_record, Extent, Group, Sealed, Submitted, Tail, Undo};
 use super::types::{Completion, EntryRef, Mode, State};
@@ -116,7 +117,7 @@ impl Partition {
         if entries.is_empty() {
             return Err(self.refuse(Status::NoEntries, "the batch is empty; give at least one entry".into()));
         }
-        let limit = self.limits.max_entry_bytes as usize;
+        let limit = self.limits.get(Limit::MaxEntryBytes) as usize;
         let mut total = 0u64;
         for e in entries {
             if e.data.len() > limit {
@@ -256,12 +257,13 @@ impl Partition {
     }
 
     fn resize_segments(&self, log: &mut Log, filled_in: Duration) {
-        let (low, high) = (u64::from(self.limits.segment_min_bytes), u64::from(self.limits.segment_max_bytes));
-        if filled_in < FILL_FAST {
-            log.segment_bytes = (log.segment_bytes * 2).clamp(low, high);
-        } else if filled_in > FILL_SLOW {
-            log.segment_bytes = (log.segment_bytes / 2).clamp(low, high);
-        }
+        let (low, high) = (self.limits.get(Limit::SegmentMinBytes), self.limits.get(Limit::SegmentMaxBytes));
+        let wanted = match filled_in {
+            fast if fast < FILL_FAST => log.segment_bytes * 2,
+            slow if slow > FILL_SLOW => log.segment_bytes / 2,
+            _ => log.segment_bytes,
+        };
+        log.segment_bytes = wanted.min(high).max(low);
         log.spare_target = match filled_in.as_millis() {
             0..=99 => 4,
             100..=999 => 2,

@@ -1,5 +1,6 @@
 //! Close: what is accepted becomes durable, the root says where the log ends, the directory is free.
 
+use super::limits::Limit;
 use super::log::Log;
 use super::maintain::note_synced;
 use super::types::{Mode, State};
@@ -25,7 +26,7 @@ impl Partition {
     }
 
     fn shut(&self, on_this_thread: bool) -> Result<()> {
-        let patience = Duration::from_millis(u64::from(self.limits.stall_limit_ms));
+        let patience = self.limits.time(Limit::StallLimitMs);
         let _operation = self.operation.try_lock_for(patience);
         {
             let mut log = self.log.lock();

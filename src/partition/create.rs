@@ -1,6 +1,7 @@
 //! Creates a segment's file: another one if writing it fails, one of the disk's reserve if there is no space.
 
 use super::counts::SegmentFrom;
+use super::limits::Limit;
 use super::log::Log;
 use super::types::Mode;
 use super::{Partition, Reserved};
@@ -59,7 +60,7 @@ impl Partition {
 
     /// True if the owner has heard of an error of this kind when `create_file` gives up.
     pub(super) fn tries_other_files(&self, cause: Cause) -> bool {
-        self.limits.heal_limit_ms != 0 && matches!(cause, Cause::IoError | Cause::Resource)
+        self.limits.get(Limit::HealLimitMs) != 0 && matches!(cause, Cause::IoError | Cause::Resource)
     }
 
     /// The segment in a file of the reserve, if there is one that has room for records of `need` bytes. It has that file's capacity.
@@ -87,7 +88,7 @@ impl Partition {
     /// nothing, so it begins small. Each file that fails takes twice the blocks of the one before out of use, so that the tries get past a
     /// larger bad place.
     pub(super) fn heal_bytes(&self, log: &Log) -> u64 {
-        let least = u64::from(self.limits.segment_min_bytes) << log.bad_files_in_row.min(BAD_FILES_MAX as u32);
+        let least = self.limits.get(Limit::SegmentMinBytes) << log.bad_files_in_row.min(BAD_FILES_MAX as u32);
         least.min(log.segment_bytes)
     }
 

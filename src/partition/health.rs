@@ -1,5 +1,6 @@
 //! Health: what latches a partition, what it answers then, what its owner hears.
 
+use super::limits::Limit;
 use super::log::Log;
 use super::parts::Submitted;
 use super::types::{Event, State};
@@ -9,7 +10,7 @@ use crate::io::WatchedDir;
 use crate::sync::MutexGuard;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 impl Partition {
     /// The error of a failed system call on a file of this partition.
@@ -106,7 +107,7 @@ impl Partition {
     pub(super) fn stalled_error(&self, log: &Log, op: Op) -> Error {
         let message = format!(
             "the disk did not answer within {} ms; recover the partition when it answers again",
-            self.limits.stall_limit_ms
+            self.limits.get(Limit::StallLimitMs)
         );
         Error::new(Status::Stalled, op, message)
             .partition(self.id)
@@ -186,7 +187,7 @@ impl Partition {
         self.host.emit(self.event(state, state, cause, error.op, error.errno, error.range), &self.tag);
     }
 
-    fn event(&self, from: State, to: State, cause: Cause, op: Op, errno: i32, range: (u64, u64)) -> Event {
+    pub(super) fn event(&self, from: State, to: State, cause: Cause, op: Op, errno: i32, range: (u64, u64)) -> Event {
         Event {
             sequence: 0,
             partition_id: self.id,
@@ -199,6 +200,7 @@ impl Partition {
             merged: 0,
             range,
             tag: 0,
+            note: String::new(),
         }
     }
 
@@ -211,7 +213,7 @@ impl Partition {
     }
 
     pub(super) fn stall_deadline(&self) -> Instant {
-        self.host.now() + Duration::from_millis(u64::from(self.limits.stall_limit_ms))
+        self.host.now() + self.limits.time(Limit::StallLimitMs)
     }
 
     pub(super) fn complete(&self, tokens: &[Submitted], fault: Option<&Error>) {
@@ -246,8 +248,7 @@ impl Partition {
         if !log.scheduled && !log.flush_planned {
             if let Some(me) = self.me.upgrade() {
                 log.flush_planned = true;
-                let interval = Duration::from_millis(u64::from(self.limits.interval_ms));
-                self.host.flush_later(me, interval);
+                self.host.flush_later(me, self.limits.time(Limit::IntervalMs));
             }
         }
     }

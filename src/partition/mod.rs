@@ -3,6 +3,7 @@
 mod append;
 mod close;
 mod compact;
+mod control;
 mod counts;
 mod create;
 mod directory;
@@ -12,6 +13,7 @@ mod hard_state;
 mod heal;
 mod health;
 mod kept;
+mod limits;
 mod log;
 mod maintain;
 mod open;
@@ -35,6 +37,8 @@ mod watch;
 
 pub use counts::{Count, DiskCounts, HealedBy, Health, Level, PartitionCounts, SegmentFrom, COUNTS, LEVELS};
 pub use directory::CUBEFS_IMPORT;
+pub(crate) use limits::{in_words, OwnLimits};
+pub use limits::{Limit, LimitChange, LimitInfo, LimitScope, Limits, LIMITS};
 pub use open::{open_dir, path_error};
 pub use orphan::Orphan;
 pub use repair::{Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay};
@@ -48,6 +52,7 @@ pub use types::{
 use crate::format::Id;
 use crate::io::{Calls, Dir, File};
 use crate::sync::{Condvar, Mutex};
+use limits::PartitionLimits;
 use log::Log;
 use root::RootWriter;
 use std::path::PathBuf;
@@ -96,6 +101,8 @@ pub trait Host: Send + Sync {
     fn counts(&self) -> Arc<DiskCounts>;
     /// The watchdog is to look at the calls of a partition that has just begun one, until it has had none for a while.
     fn watch(&self, _partition: &Arc<Partition>) {}
+    /// A partition's limits have changed: the watchdog has copies.
+    fn limits_changed(&self) {}
     fn now(&self) -> Instant {
         Instant::now()
     }
@@ -120,7 +127,7 @@ pub struct Partition {
     path: PathBuf,
     known_index: u64,
     must_exist: bool,
-    limits: EngineConfig,
+    limits: PartitionLimits,
     host: Arc<dyn Host>,
     me: Weak<Partition>,
     tag: Arc<AtomicU64>,

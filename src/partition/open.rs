@@ -2,12 +2,13 @@
 
 use super::counts::PartitionCounts;
 use super::directory::{read_root, StoredRoot};
+use super::limits::{Limit, Limits, PartitionLimits};
 use super::log::Log;
 use super::parts::{Extent, Live};
 use super::recovery::{Found, Recovery};
 use super::rescue::rescue_unsynced;
 use super::root::{RootWriter, ROOT_NAME};
-use super::types::{EngineConfig, Mode, PartitionConfig, State};
+use super::types::{Mode, PartitionConfig, State};
 use super::watch::classify;
 use super::{Disposition, Host, Partition};
 use crate::error::{errno_of, Cause, Error, Op, Result, Status};
@@ -111,7 +112,7 @@ impl Partition {
     pub fn open(
         dir: Arc<dyn Dir>,
         config: &PartitionConfig,
-        limits: &EngineConfig,
+        limits: Arc<Limits>,
         host: Arc<dyn Host>,
         created: bool,
     ) -> Result<Arc<Partition>> {
@@ -121,7 +122,7 @@ impl Partition {
             path: config.path.clone(),
             known_index: config.known_index,
             must_exist: config.disposition == Disposition::OpenExisting,
-            limits: limits.clone(),
+            limits: PartitionLimits::new(limits),
             counts: Arc::new(PartitionCounts::new(config.partition_id, config.mode)),
             disk_counts: host.counts(),
             calls: watched_calls(me, &host),
@@ -359,7 +360,7 @@ impl Partition {
         // A reset may have moved the first number beyond the last that was named.
         log.newest_begun = root.last_segment.max(root.first_segment.saturating_sub(1));
         log.next_sequence = log.newest_begun + 1;
-        log.segment_bytes = u64::from(self.limits.segment_min_bytes);
+        log.segment_bytes = self.limits.get(Limit::SegmentMinBytes);
         log.block_bytes = device.block_bytes;
         log.damaged = found.damaged;
         log.maybe_acknowledged = found.maybe_acknowledged;

@@ -49,6 +49,7 @@ impl Orphan {
             merged: 0,
             range: (first, self.last.0),
             tag: 0,
+            note: String::new(),
         };
         (event, self.tag.clone())
     }

@@ -1,6 +1,7 @@
 //! Coming back from a fault: by call (`recover`), or by itself (`probe`).
 
 use super::counts::HealedBy;
+use super::limits::Limit;
 use super::log::Log;
 use super::types::State;
 use super::Partition;
@@ -47,12 +48,13 @@ impl Partition {
 
     /// Plans the next probe if this fault is one that may pass.
     pub(super) fn plan_probe(&self, log: &mut Log) {
-        if self.limits.probe_ms == 0 || log.probe_planned || !probes(log) {
+        let probe_ms = self.limits.get(Limit::ProbeMs);
+        if probe_ms == 0 || log.probe_planned || !probes(log) {
             return;
         }
         let doublings = if log.shown_state() == State::ReadOnly { 0 } else { log.probes.min(DOUBLINGS_MAX) };
         log.probe_planned = true;
-        self.host.probe_later(self.me.clone(), Duration::from_millis(u64::from(self.limits.probe_ms) << doublings));
+        self.host.probe_later(self.me.clone(), Duration::from_millis(probe_ms << doublings));
     }
 
     /// One try to heal. An owner who asked for it hears of every step.

@@ -2,6 +2,7 @@
 //! No root names them meanwhile, so a crash at any moment leaves the log as it was.
 
 use super::append::record_bytes;
+use super::limits::Limit;
 use super::log::Log;
 use super::parts::{encode_record, Live};
 use super::rescue::Rescue;
@@ -163,7 +164,7 @@ impl Rewriter<'_> {
     /// Starts a segment that holds or supersedes the log from entry `first` on, whose record takes `need` bytes.
     fn begin(&mut self, first: u64, need: u64) -> Result<()> {
         let partition = self.partition;
-        let max = u64::from(partition.limits.segment_max_bytes).max(need + record_bytes(BEGIN_DATA_BYTES));
+        let max = partition.limits.get(Limit::SegmentMaxBytes).max(need + record_bytes(BEGIN_DATA_BYTES));
         let planned = {
             let mut log = partition.unfaulted(self.faults)?;
             let block = u64::from(log.block_bytes);

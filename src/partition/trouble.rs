@@ -2,6 +2,7 @@
 //! No thread sleeps for it; the next try is a timer, and other partitions have the workers meanwhile.
 
 use super::counts::HealedBy;
+use super::limits::Limit;
 use super::log::Log;
 use super::parts::Group;
 use super::types::{Mode, State};
@@ -28,12 +29,11 @@ pub(super) struct Trouble {
 impl Partition {
     /// How long a fault of this kind may be worked on before the caller hears of it.
     pub(super) fn patience(&self, cause: Cause, at_stake: bool) -> Duration {
-        let ms = match cause {
-            Cause::NoSpace if !at_stake => self.limits.space_wait_ms,
-            Cause::NoSpace | Cause::IoError | Cause::Resource => self.limits.heal_limit_ms,
-            _ => 0,
-        };
-        Duration::from_millis(u64::from(ms))
+        match cause {
+            Cause::NoSpace if !at_stake => self.limits.time(Limit::SpaceWaitMs),
+            Cause::NoSpace | Cause::IoError | Cause::Resource => self.limits.time(Limit::HealLimitMs),
+            _ => Duration::ZERO,
+        }
     }
 
     /// A flush failed. The entries are in memory: another segment may take them.

@@ -1,7 +1,8 @@
 //! What callers give and get.
 
-use crate::error::{Cause, Error, Op, Result, Status};
-use crate::format::{Id, MAX_DATA_BYTES};
+use super::limits::{self, Limits, LIMITS};
+use crate::error::{Cause, Op, Result, Status};
+use crate::format::Id;
 use std::path::PathBuf;
 
 /// What "written" means when a call returns.
@@ -61,7 +62,7 @@ impl PartitionConfig {
     }
 }
 
-/// An engine's limits, the same for all its partitions.
+/// An engine's limits. They can be changed while it runs, also for a disk or a partition: `Engine::set_limits`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineConfig {
     /// Bytes, 1 to 64 MiB; default 16 MiB.
@@ -111,25 +112,27 @@ impl Default for EngineConfig {
 impl EngineConfig {
     /// `InvalidConfig` names the value that is out of its range.
     pub fn validate(&self) -> Result<()> {
-        let rows = [
-            ("max_entry_bytes", self.max_entry_bytes, 1, MAX_DATA_BYTES),
-            ("segment_min_bytes", self.segment_min_bytes, 64 << 10, 1 << 30),
-            ("segment_max_bytes", self.segment_max_bytes, self.segment_min_bytes, 1 << 30),
-            ("interval_ms", self.interval_ms, 1, 60_000),
-            ("stall_limit_ms", self.stall_limit_ms, 100, 600_000),
-            ("slow_disk_ms", self.slow_disk_ms, 0, 600_000),
-            ("flush_threads_per_disk", self.flush_threads_per_disk, 1, 64),
-            ("heal_limit_ms", self.heal_limit_ms, 0, 60_000),
-            ("space_wait_ms", self.space_wait_ms, 0, 60_000),
-            ("probe_ms", self.probe_ms, 0, 60_000),
-        ];
-        for (name, value, low, high) in rows {
-            if value < low || value > high {
-                let message = format!("{name} is {value}; it must be between {low} and {high}");
-                return Err(Error::new(Status::InvalidConfig, Op::Open, message));
-            }
+        for (info, value) in LIMITS.iter().zip(self.values()) {
+            limits::check(info, value).map_err(|e| e.with_op(Op::Open))?;
         }
-        Ok(())
+        limits::check_segments(&Limits::opened_with(self)).map_err(|e| e.with_op(Op::Open))
+    }
+
+    /// In the order of `LIMITS`.
+    pub(super) fn values(&self) -> [u64; LIMITS.len()] {
+        [
+            self.max_entry_bytes.into(),
+            self.segment_min_bytes.into(),
+            self.segment_max_bytes.into(),
+            self.interval_ms.into(),
+            self.stall_limit_ms.into(),
+            self.slow_disk_ms.into(),
+            self.flush_threads_per_disk.into(),
+            self.heal_limit_ms.into(),
+            self.space_wait_ms.into(),
+            self.probe_ms.into(),
+            self.read_cache_bytes,
+        ]
     }
 }
 
@@ -254,6 +257,8 @@ pub struct Event {
     pub range: (u64, u64),
     /// What the owner gave with `Partition::set_tag`.
     pub tag: u64,
+    /// `Op::SetLimits`: what was set, and for what. Partition id and tag are 0 if that is the engine or a disk.
+    pub note: String,
 }
 
 /// The outcome of a `Partition::submit`.

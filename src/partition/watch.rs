@@ -1,6 +1,7 @@
 //! What of a partition is watched while the kernel has it, and what becomes of an operation that does not come back.
 
 use super::counts::Count;
+use super::limits::Limit;
 use super::log::Log;
 use super::types::State;
 use super::Partition;
@@ -87,7 +88,7 @@ impl Partition {
         }
         let message = format!(
             "another operation of this partition has not come back within {} ms; try again when it has",
-            self.limits.stall_limit_ms
+            self.limits.get(Limit::StallLimitMs)
         );
         Err(Error::new(Status::Busy, op, message).partition(self.id).at(&self.path))
     }

@@ -15,6 +15,7 @@ mod full;
 mod hang;
 mod heal;
 mod latch;
+mod limits;
 mod lying;
 mod open;
 mod orphans;

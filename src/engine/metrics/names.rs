@@ -56,6 +56,7 @@ pub fn op(op: Op) -> &'static str {
         Op::Import => "import",
         Op::Export => "export",
         Op::Fence => "fence",
+        Op::SetLimits => "set_limits",
     }
 }
 

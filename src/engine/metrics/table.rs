@@ -45,7 +45,7 @@ metrics! {
     OrphanBytes Gauge "bulkhead_orphan_bytes" []
         "Memory that keeps acknowledged entries of partitions that were closed with a fault, until they are opened again."
     Events Counter "bulkhead_events_total" []
-        "Events made: changes of state, faults healed inside a call, slow calls."
+        "Events made: changes of state, faults healed inside a call, slow calls, limits that were set."
     EventsWaiting Gauge "bulkhead_events_waiting" []
         "Events that the owner has not fetched."
 

@@ -1,0 +1,160 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"sort"
+	"strconv"
+	"strings"
+
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+)
+
+// Limit is a limit that is in force.
+type Limit struct {
+	Name  string `json:"name"`
+	Value uint64 `json:"value"` // in the unit of its name; 0 for one that is switched off
+	Min   uint64 `json:"min"`
+	Max   uint64 `json:"max"`
+	From  string `json:"from"` // open, engine, disk or partition
+}
+
+// Disk is a device with partitions on it.
+type Disk struct {
+	Device     string `json:"device"` // as ls and lsblk show it, 8:17
+	Mount      string `json:"mount"`
+	Partitions int    `json:"partitions"` // open ones
+}
+
+func (h *Handler) disks(w http.ResponseWriter) {
+	disks, err := h.engine.Disks()
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	out := []Disk{}
+	for _, d := range disks {
+		out = append(out, Disk{deviceText(d.Device), d.Mount, d.Partitions})
+	}
+	answer(w, http.StatusOK, out)
+}
+
+// diskLimits is for a disk that there is: a number that is mistyped is not to set
+// limits of a disk that nobody has.
+func (h *Handler) diskLimits(w http.ResponseWriter, r *http.Request, device string) {
+	disks, err := h.engine.Disks()
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	for _, d := range disks {
+		if deviceText(d.Device) == device {
+			limits(w, r,
+				func() ([]bulkhead.LimitInForce, error) { return h.engine.DiskLimits(d.Device) },
+				func(c ...bulkhead.LimitChange) error { return h.engine.SetDiskLimits(d.Device, c...) })
+			return
+		}
+	}
+	answer(w, http.StatusNotFound, failure{Error: "no partition has been opened on a disk " + strconv.Quote(device) + "; /disks has those with one, 8:17 or the like"})
+}
+
+// deviceText is how the system's tools and the metrics write a device number.
+func deviceText(device uint64) string {
+	major := (device>>8)&0xfff | (device>>32)&^0xfff
+	minor := device&0xff | (device>>12)&^0xff
+	return strconv.FormatUint(major, 10) + ":" + strconv.FormatUint(minor&0xffffffff, 10)
+}
+
+func limits(w http.ResponseWriter, r *http.Request, get func() ([]bulkhead.LimitInForce, error), set func(...bulkhead.LimitChange) error) {
+	if !allow(w, r, http.MethodGet, http.MethodPost) {
+		return
+	}
+	if r.Method == http.MethodPost {
+		changes, message := readChanges(w, r)
+		if message != "" {
+			answer(w, http.StatusBadRequest, failure{Error: message})
+			return
+		}
+		if err := set(changes...); err != nil {
+			fail(w, err)
+			return
+		}
+	}
+	inForce, err := get()
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	out := []Limit{}
+	for _, l := range inForce {
+		limit := Limit{l.Limit.String(), l.Value, l.Low, l.High, l.SetFor.String()}
+		if l.Value == bulkhead.LimitNever && neverMayBe(l.Limit) {
+			limit.Value = 0
+		}
+		out = append(out, limit)
+	}
+	answer(w, http.StatusOK, out)
+}
+
+func neverMayBe(limit bulkhead.Limit) bool {
+	switch limit {
+	case bulkhead.LimitSlowDiskMs, bulkhead.LimitHealLimitMs, bulkhead.LimitSpaceWaitMs, bulkhead.LimitProbeMs:
+		return true
+	}
+	return false
+}
+
+const changesBody = `the body is {"heal_limit_ms": 500, "probe_ms": "never", "interval_ms": "inherit"} or the like: `
+
+// readChanges returns what is wrong with the body, or its changes, by name.
+func readChanges(w http.ResponseWriter, r *http.Request) ([]bulkhead.LimitChange, string) {
+	var body map[string]interface{}
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, bodyMaxBytes))
+	decoder.UseNumber()
+	if err := decoder.Decode(&body); err != nil {
+		return nil, changesBody + err.Error()
+	}
+	names := make([]string, 0, len(body))
+	for name := range body {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var changes []bulkhead.LimitChange
+	for _, name := range names {
+		limit := bulkhead.LimitByName(name)
+		if limit == 0 {
+			return nil, "no limit has the name " + strconv.Quote(name) + "; a GET of the same path lists them"
+		}
+		value, message := readValue(limit, body[name])
+		if message != "" {
+			return nil, message
+		}
+		changes = append(changes, bulkhead.LimitChange{Limit: limit, Value: value})
+	}
+	return changes, ""
+}
+
+func readValue(limit bulkhead.Limit, given interface{}) (value uint64, message string) {
+	wanted := "a whole number or \"inherit\""
+	if neverMayBe(limit) {
+		wanted = "a whole number, \"never\" or \"inherit\""
+	}
+	switch given := given.(type) {
+	case json.Number:
+		if n, err := strconv.ParseUint(given.String(), 10, 63); err == nil {
+			if n == 0 && neverMayBe(limit) {
+				return bulkhead.LimitNever, ""
+			}
+			return n, ""
+		}
+	case string:
+		switch {
+		case strings.EqualFold(given, "inherit"):
+			return bulkhead.LimitInherit, ""
+		case strings.EqualFold(given, "never") && neverMayBe(limit):
+			return bulkhead.LimitNever, ""
+		}
+	}
+	text, _ := json.Marshal(given)
+	return 0, limit.String() + " is " + string(text) + "; give " + wanted
+}

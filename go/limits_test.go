@@ -1,0 +1,102 @@
+package bulkhead
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func inForce(t *testing.T, limits func() ([]LimitInForce, error), limit Limit) LimitInForce {
+	t.Helper()
+	all, err := limits()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range all {
+		if l.Limit == limit {
+			return l
+		}
+	}
+	t.Fatalf("no %v in %+v", limit, all)
+	return LimitInForce{}
+}
+
+func TestLimitNames(t *testing.T) {
+	for l := LimitMaxEntryBytes; l <= LimitReadCacheBytes; l++ {
+		if LimitByName(l.String()) != l {
+			t.Errorf("%d is %q", l, l.String())
+		}
+	}
+	if LimitHealLimitMs.String() != "heal_limit_ms" || LimitByName("patience") != 0 || Limit(99).String() != "unknown(99)" {
+		t.Error(LimitHealLimitMs.String(), LimitByName("patience"), Limit(99).String())
+	}
+}
+
+// A heal limit that is raised heals the next fault inside the call; what is set
+// for one partition leaves the other alone.
+func TestLimitsChangeWhileItRuns(t *testing.T) {
+	e := openEngine(t, neverHeals)
+	p := openPartition(t, e, ModeSync)
+	other := reopenPartition(t, e, PartitionConfig{Path: filepath.Join(t.TempDir(), "wal_8"), ID: 8})
+	mustAppend(t, p, makeEntries(1, 4, 1, 10))
+	sub := e.Subscribe()
+	defer sub.Close()
+	if err := p.SetLimits(LimitChange{LimitHealLimitMs, 2000}, LimitChange{LimitProbeMs, LimitNever}); err != nil {
+		t.Fatal(err)
+	}
+	if event := nextEvent(t, sub); event.Op != OpSetLimits || event.Partition != p || event.Cause != CauseNone {
+		t.Errorf("event %+v", event)
+	}
+	breakDisk(t, p)
+	mustAppend(t, p, makeEntries(4, 6, 1, 10))
+	if l := inForce(t, p.Limits, LimitHealLimitMs); l != (LimitInForce{LimitHealLimitMs, 2000, ScopePartition, 0, 60000}) {
+		t.Errorf("%+v", l)
+	}
+	if l := inForce(t, other.Limits, LimitHealLimitMs); l.Value != LimitNever || l.SetFor != ScopeOpen {
+		t.Errorf("the other one: %+v", l)
+	}
+
+	device, err := DeviceOf(other.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if disks, err := e.Disks(); err != nil || len(disks) != 1 || disks[0].Device != device || disks[0].Partitions != 2 {
+		t.Errorf("disks %+v, %v", disks, err)
+	}
+	if err := e.SetDiskLimits(device, LimitChange{LimitHealLimitMs, 50}); err != nil {
+		t.Error(err)
+	}
+	if l := inForce(t, func() ([]LimitInForce, error) { return e.DiskLimits(device) }, LimitHealLimitMs); l.Value != 50 || l.SetFor != ScopeDisk {
+		t.Errorf("the disk: %+v", l)
+	}
+	if err := e.SetLimits(LimitChange{LimitStallLimitMs, 7000}); err != nil {
+		t.Error(err)
+	}
+	if p.stallLimit() != 7*time.Second {
+		t.Errorf("who waits on this side waits %v", p.stallLimit())
+	}
+	if err := p.SetLimits(LimitChange{LimitHealLimitMs, LimitInherit}); err != nil {
+		t.Error(err)
+	}
+	if l := inForce(t, p.Limits, LimitHealLimitMs); l.Value != 50 || l.SetFor != ScopeDisk {
+		t.Errorf("taken back: %+v", l)
+	}
+	err = p.SetLimits(LimitChange{LimitProbeMs, 60001})
+	if !errors.Is(err, ErrInvalidConfig) || !strings.Contains(err.Error(), "between 1 and 60000, or never") {
+		t.Errorf("out of range: %v", err)
+	}
+	if err := p.SetLimits(LimitChange{LimitHealLimitMs, 0}); !errors.Is(err, ErrInvalidConfig) {
+		t.Errorf("a zero is not never: %v", err)
+	}
+	if err := p.SetLimits(); !errors.Is(err, ErrInvalidArgument) {
+		t.Errorf("nothing: %v", err)
+	}
+	if err := other.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := other.Limits(); !errors.Is(err, ErrClosed) || other.stallLimit() != defaultStallLimit {
+		t.Errorf("of a closed one: %v", err)
+	}
+}

@@ -1,0 +1,55 @@
+//! Changing a partition's limits while it runs.
+
+use super::limits::{in_words, Limit, LimitChange, Limits};
+use super::types::State;
+use super::Partition;
+use crate::error::{Cause, Op, Result};
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Partition {
+    /// What is in force for this partition, and what each was set for.
+    pub fn limits(&self) -> Limits {
+        self.limits.all()
+    }
+
+    /// Sets limits for this partition, or takes back what was set for it; all of them or none. They hold until it is closed, from the next
+    /// look at each on: a wait under way keeps its end, a segment that is there its size. An event says what was set.
+    ///
+    /// Errors, nothing is changed then: `InvalidConfig` (the message names the value and its range), `InvalidArgument` (none, one twice, or
+    /// one that a partition cannot have of its own), `Closed`.
+    pub fn set_limits(&self, changes: &[LimitChange]) -> Result<()> {
+        let closed = {
+            let log = self.log.lock();
+            (log.state == State::Closed).then(|| self.fault_error(&log, Op::SetLimits))
+        };
+        let set = closed.map_or_else(|| self.limits.change(changes), Err);
+        set.map_err(|e| e.partition(self.id).at(&self.path))?;
+        self.host.limits_changed();
+        let mut log = self.log.lock();
+        self.plan_probe(&mut log);
+        let state = log.shown_state();
+        let mut event = self.event(state, state, Cause::None, Op::SetLimits, 0, (0, 0));
+        event.note = in_words(changes);
+        self.host.emit(event, &self.tag);
+        Ok(())
+    }
+
+    /// What is in force for its disk has changed.
+    pub fn inherit_limits(&self, above: Arc<Limits>) {
+        self.limits.inherit(above);
+        if self.counts.health().state != State::ReadWrite {
+            self.plan_probe(&mut self.log.lock());
+        }
+    }
+
+    /// After how long the watchdog is to tell of a call that is slow, 0 for never, and of one that hangs.
+    pub fn watch_times(&self) -> (Duration, Duration) {
+        (self.limits.time(Limit::SlowDiskMs), self.limits.time(Limit::StallLimitMs))
+    }
+
+    /// Gives up what it keeps for reading.
+    pub fn drop_cache(&self) {
+        self.forget_cache(&mut self.log.lock());
+    }
+}

@@ -21,18 +21,19 @@ import (
 // TestDeadDisk: the filesystem under one log dies. The group must be stopped, the
 // partition Unavailable within a second and blamed on its disk, every proposal
 // answered; and when the disk is back, so must be the partition, with its log and
-// a clean record, without a restart.
-func TestDeadDisk(t *testing.T) {
+// a clean record, without a restart. The filesystem forgets what was not synced: in
+// mode none entries that were acknowledged are gone, and the replica must not take
+// part in raft again as if it had never had them.
+func TestDeadDisk(t *testing.T) { inEachMode(t, factory.Policy{}, deadDisk) }
+
+func deadDisk(t *testing.T) {
 	p, neighbour := newPartition(t), createPartition(t)
 	p.write(20)
 	before := p.last()
 	if err := p.fs.Shutdown(); err != nil {
 		t.Fatal(err)
 	}
-	begin := time.Now()
-	if err := p.propose(); err == nil || errors.Is(err, errNoAnswer) {
-		t.Fatalf("a proposal to a dead disk: %v", err)
-	}
+	begin := p.fail()
 	eventually(t, "the partition is Unavailable", func() bool { return p.status() == proto.Unavailable })
 	if took := time.Since(begin); took > time.Second {
 		t.Errorf("the datanode knew after %v", took)
@@ -57,6 +58,11 @@ func TestDeadDisk(t *testing.T) {
 		t.Error("the group was started on a dead disk")
 	}
 	p.replaceDisk()
+	if policy, _ := factory.CurrentPolicy(); policy.Mode == "none" {
+		p.staysDown(bulkhead.ErrLostEntries)
+		neighbour.write(5)
+		return
+	}
 	p.told(supervisor.Returned)
 	p.awaitLeader()
 	p.write(20)
@@ -71,7 +77,9 @@ func TestDeadDisk(t *testing.T) {
 
 // TestFullDisk: no space for one log is nobody's fault. The group is stopped, no
 // disk is blamed, and with space the partition is back.
-func TestFullDisk(t *testing.T) {
+func TestFullDisk(t *testing.T) { inEachMode(t, factory.Policy{}, fullDisk) }
+
+func fullDisk(t *testing.T) {
 	p := newPartition(t)
 	p.write(5)
 	if _, err := p.fs.Fill(); err != nil {
@@ -106,12 +114,15 @@ func TestFullDisk(t *testing.T) {
 
 // TestRemovedWhileDown: a partition that is removed while its log is down must not
 // come back, nor any of its directory.
-func TestRemovedWhileDown(t *testing.T) {
+func TestRemovedWhileDown(t *testing.T) { inEachMode(t, factory.Policy{}, removedWhileDown) }
+
+func removedWhileDown(t *testing.T) {
 	p := newPartition(t)
+	p.write(5)
 	if err := p.fs.Shutdown(); err != nil {
 		t.Fatal(err)
 	}
-	_ = p.propose() // it fails
+	p.fail()
 	p.told(supervisor.Stopped)
 	if err := p.fs.Unmount(); err != nil {
 		t.Fatal(err)
@@ -127,14 +138,16 @@ func TestRemovedWhileDown(t *testing.T) {
 }
 
 // TestByCall: an operator may prefer to decide when a partition comes back.
-func TestByCall(t *testing.T) {
-	setPolicy(t, factory.Policy{Enabled: true, Share: factory.Share{Percent: 100}, BringBack: "by call"})
+func TestByCall(t *testing.T) { inEachMode(t, factory.Policy{BringBack: "by call"}, byCall) }
+
+func byCall(t *testing.T) {
 	p := newPartition(t)
 	p.write(5)
+	p.writeBack()
 	if err := p.fs.Shutdown(); err != nil {
 		t.Fatal(err)
 	}
-	_ = p.propose() // it fails
+	p.fail()
 	p.told(supervisor.Stopped)
 	p.replaceDisk()
 	time.Sleep(2 * time.Second)
@@ -155,13 +168,17 @@ func TestByCall(t *testing.T) {
 // TestDetachedPartitionComesBack: an operator reloads too early, and the datanode
 // detaches what it cannot load. It must still be brought back.
 func TestDetachedPartitionComesBack(t *testing.T) {
-	setPolicy(t, factory.Policy{Enabled: true, Share: factory.Share{Percent: 100}, BringBack: "by call"})
+	inEachMode(t, factory.Policy{BringBack: "by call"}, detachedPartitionComesBack)
+}
+
+func detachedPartitionComesBack(t *testing.T) {
 	p := newPartition(t)
 	p.write(5)
+	p.writeBack()
 	if err := p.fs.Shutdown(); err != nil {
 		t.Fatal(err)
 	}
-	_ = p.propose() // it fails
+	p.fail()
 	p.told(supervisor.Stopped)
 	if answer := p.get("/reloadDataPartition", "id", p.id); p.loaded() != nil {
 		t.Fatalf("a partition on a dead disk was loaded: %s", answer)
@@ -219,6 +236,18 @@ func TestOthersAreOnlyTold(t *testing.T) {
 	}
 	if supervisor.Datanode(registry.Group{ID: p.id, WalPath: p.dir, StateMachine: struct{ raft.StateMachine }{p.loaded()}, Server: node.raft}) != nil {
 		t.Error("a state machine without StartRaft is taken for a data partition")
+	}
+}
+
+// inEachMode runs a test with all groups Bulkhead's, in each of its modes.
+func inEachMode(t *testing.T, policy factory.Policy, test func(*testing.T)) {
+	policy.Enabled, policy.Share = true, factory.Share{Percent: 100}
+	for _, policy.Mode = range []string{"sync", "interval", "none"} {
+		policy := policy
+		t.Run(policy.Mode, func(t *testing.T) {
+			setPolicy(t, policy)
+			test(t)
+		})
 	}
 }
 

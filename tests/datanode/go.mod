@@ -5,6 +5,7 @@ go 1.23.0
 require (
 	github.com/bulkhead-wal/bulkhead/go v0.0.0
 	github.com/bulkhead-wal/bulkhead/go/cubefs v0.0.0
+	github.com/bulkhead-wal/bulkhead/go/cubefs/exporter v0.0.0
 	github.com/bulkhead-wal/bulkhead/tests/faults v0.0.0
 	github.com/cubefs/cubefs v1.34.0
 )
@@ -13,6 +14,7 @@ require (
 	github.com/armon/go-metrics v0.4.1 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/brahma-adshonor/gohook v1.1.9 // indirect
+	github.com/bulkhead-wal/bulkhead/go/metrics v0.0.0 // indirect
 	github.com/cespare/xxhash/v2 v2.1.2 // indirect
 	github.com/edsrzf/mmap-go v1.1.0 // indirect
 	github.com/fatih/color v1.15.0 // indirect
@@ -51,7 +53,7 @@ require (
 	github.com/yusufpapurcu/wmi v1.2.3 // indirect
 	golang.org/x/arch v0.0.0-20190312162104-788fe5ffcd8c // indirect
 	golang.org/x/sync v0.10.0 // indirect
-	golang.org/x/sys v0.30.0 // indirect
+	golang.org/x/sys v0.30.0
 	golang.org/x/time v0.0.0-20211116232009-f0f3c7e86c11 // indirect
 	google.golang.org/protobuf v1.28.1 // indirect
 	gopkg.in/natefinch/lumberjack.v2 v2.0.0 // indirect
@@ -60,6 +62,8 @@ require (
 replace (
 	github.com/bulkhead-wal/bulkhead/go => ../../go
 	github.com/bulkhead-wal/bulkhead/go/cubefs => ../../go/cubefs
+	github.com/bulkhead-wal/bulkhead/go/cubefs/exporter => ../../go/cubefs/exporter
+	github.com/bulkhead-wal/bulkhead/go/metrics => ../../go/metrics
 	github.com/bulkhead-wal/bulkhead/tests/faults => ../faults
 	github.com/cubefs/cubefs => ../../target/datanode/cubefs
 )

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unsafe"
 
+	_ "github.com/bulkhead-wal/bulkhead/go/cubefs/exporter" // as a CubeFS server has it
 	"github.com/bulkhead-wal/bulkhead/go/cubefs/factory"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs/supervisor"
 	"github.com/bulkhead-wal/bulkhead/tests/faults/disk"
@@ -40,11 +41,12 @@ var work string
 
 // The process has one datanode: much of it is global.
 var node struct {
-	server *datanode.DataNode
-	disk   string
-	raft   *raft.RaftServer
-	space  *datanode.SpaceManager
-	events history
+	server  *datanode.DataNode
+	disk    string
+	raft    *raft.RaftServer
+	space   *datanode.SpaceManager
+	metrics string // the URL of its exporter's page
+	events  history
 }
 
 func TestMain(m *testing.M) {
@@ -53,6 +55,9 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		work = absolute
 		err = runner.Isolate(work)
+	}
+	if err == nil {
+		err = os.Chdir(work) // the datanode writes its statistics where it runs
 	}
 	if err == nil {
 		err = startNode()
@@ -119,6 +124,7 @@ func startNode() error {
 		return err
 	}
 	cfg := config.LoadConfigString(string(text))
+	node.metrics = "http://" + net.JoinHostPort(localIP, ports[3]) + "/metrics"
 	exporter.Init("dataNode", cfg)
 	node.server = datanode.NewServer()
 	if err := node.server.Start(cfg); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/bulkhead-wal/bulkhead/tests/faults/disk"
 	"github.com/cubefs/cubefs/datanode"
 	"github.com/cubefs/cubefs/proto"
+	"golang.org/x/sys/unix"
 )
 
 // partition is a data partition with one replica whose log has a filesystem of
@@ -142,6 +143,45 @@ func (p *partition) propose() error {
 		return err
 	case <-time.After(limit):
 		return errNoAnswer
+	}
+}
+
+// fail proposes until that is refused, and returns when the first refused proposal
+// began. In modes interval and none the log may take some more on a dead disk. Raft
+// never answers what it takes in after the storing of a commit has ended the group.
+func (p *partition) fail() time.Time {
+	p.t.Helper()
+	var begin time.Time
+	eventually(p.t, "a proposal is refused", func() bool {
+		begin = time.Now()
+		return p.propose() != nil
+	})
+	return begin
+}
+
+// writeBack has the filesystem write what only the page cache holds, as the kernel
+// does after some seconds: mode none waits for nothing else.
+func (p *partition) writeBack() {
+	p.t.Helper()
+	dir, err := os.Open(p.wal())
+	if err == nil {
+		err = unix.Syncfs(int(dir.Fd()))
+		_ = dir.Close() // nothing was written through it
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// staysDown waits until the partition was tried, and kept out for a reason.
+func (p *partition) staysDown(why error) {
+	p.t.Helper()
+	eventually(p.t, "it is kept out: "+why.Error(), func() bool {
+		tries := node.events.of(p.id, supervisor.ReturnFailed)
+		return errors.Is(tries[len(tries)-1].Err, why)
+	})
+	if p.registered() {
+		p.t.Error("the group was started on a log that has lost entries")
 	}
 }
 

@@ -26,12 +26,19 @@ func (p *partition) keeper() string {
 // TestRolloutByReload: a partition of a datanode that runs goes over to Bulkhead
 // and back by its reload call, without a restart and without losing an entry.
 func TestRolloutByReload(t *testing.T) {
+	for _, mode := range []string{"sync", "interval", "none"} {
+		t.Run(mode, func(t *testing.T) { rolloutByReload(t, mode) })
+	}
+}
+
+func rolloutByReload(t *testing.T, mode string) {
 	setPolicy(t, factory.Policy{})
 	p := createPartition(t)
 	p.write(20)
 	step := func(want string, policy factory.Policy) {
 		t.Helper()
 		before := p.last()
+		policy.Mode = mode
 		setPolicy(t, policy)
 		answer := p.get("/reloadDataPartition", "id", p.id)
 		p.awaitLeader()

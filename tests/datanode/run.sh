@@ -20,4 +20,5 @@ fi
 # A binary that other commands build without cgo must be able to import raftstore.
 CGO_ENABLED=0 go build github.com/cubefs/cubefs/raftstore github.com/cubefs/cubefs/tool/fsck/cmd
 echo "raftstore and cfs-fsck build without cgo"
-exec go test -count=1 -timeout 10m "$@" ./...
+# With -v, so that a skip is seen.
+exec go test -v -count=1 -timeout 10m "$@" ./...

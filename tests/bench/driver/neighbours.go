@@ -132,10 +132,13 @@ func (k *stack) failFirst(rule badblocks.Rule, real bool) error {
 		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		if err := os.Link(path, filepath.Join(k.kept, filepath.Base(path))); err != nil {
+		kept := filepath.Join(k.kept, filepath.Base(path))
+		if err := os.Link(path, kept); errors.Is(err, os.ErrNotExist) {
+			continue // housekeeping has removed it meanwhile
+		} else if err != nil {
 			return err
 		}
-		extents, err := disk.Extents(path, k.disk.Kind)
+		extents, err := disk.Extents(kept, k.disk.Kind)
 		if err != nil {
 			return err
 		}

@@ -151,15 +151,21 @@ fn space_back(dir: &Path) -> Result<Vec<Duration>, String> {
     for round in 0..ROUNDS {
         fill(&filler).map_err(|e| format!("{}: {e}", filler.display()))?;
         let end = Instant::now() + LIMIT;
-        for log in &mut logs {
-            while log.partition.status().state != State::ReadOnly {
-                log.append(payload);
-                if Instant::now() > end {
-                    return Err("a full disk makes nobody ReadOnly".into());
+        // One that is ReadOnly may find what another one's compaction has freed: all of them at the same moment.
+        loop {
+            for log in &mut logs {
+                while log.partition.status().state != State::ReadOnly {
+                    log.append(payload);
+                    if Instant::now() > end {
+                        return Err("a full disk makes nobody ReadOnly".into());
+                    }
                 }
             }
+            engine.events(usize::MAX);
+            if logs.iter().all(|log| log.partition.status().state == State::ReadOnly) {
+                break;
+            }
         }
-        engine.events(usize::MAX);
         // At another moment of the time between two probes each time.
         thread::sleep(Duration::from_millis(13 * round as u64));
         std::fs::remove_file(&filler).and_then(|()| File::open(dir)?.sync_all()).map_err(|e| format!("filler: {e}"))?;

@@ -190,6 +190,47 @@ static void test_metrics(bulkhead_engine e) {
   STATUS(BULKHEAD_INVALID_ARGUMENT, bulkhead_metrics_text(e, text, sizeof text, NULL, &err));
 }
 
+/* A partition's own limit comes before its disk's and the engine's; a bad one changes nothing. */
+static void test_limits(bulkhead_engine e, bulkhead_partition p) {
+  bulkhead_limit set[2], limits[64];
+  bulkhead_disk disks[4];
+  size_t count = 0, i;
+
+  memset(set, 0, sizeof set);
+  CHECK(strcmp(bulkhead_limit_name(BULKHEAD_LIMIT_HEAL_LIMIT_MS), "heal_limit_ms") == 0);
+  CHECK(bulkhead_limit_name(0) == NULL && bulkhead_limit_name(99) == NULL);
+  STATUS(BULKHEAD_OK, bulkhead_engine_disks(e, disks, 4, &count, &err));
+  CHECK(count == 1 && disks[0].partitions == 1 && disks[0].mount[0] == '/');
+  set[0].limit = BULKHEAD_LIMIT_HEAL_LIMIT_MS;
+  set[0].value = 200;
+  STATUS(BULKHEAD_OK, bulkhead_engine_set_limits(e, set, 1, &err));
+  set[0].value = BULKHEAD_NEVER;
+  STATUS(BULKHEAD_OK, bulkhead_set_limits(p, set, 1, &err));
+  set[0].value = 400;
+  STATUS(BULKHEAD_OK, bulkhead_disk_set_limits(e, disks[0].device, set, 1, &err));
+  set[1].limit = BULKHEAD_LIMIT_PROBE_MS;
+  set[1].value = 60001;
+  set[0].value = 500;
+  STATUS(BULKHEAD_INVALID_CONFIG, bulkhead_set_limits(p, set, 2, &err));
+  CHECK(strstr(err.message, "between 1 and 60000, or never") != NULL && err.operation == BULKHEAD_OP_SET_LIMITS);
+  set[0].value = 0;
+  STATUS(BULKHEAD_INVALID_CONFIG, bulkhead_set_limits(p, set, 1, &err));
+  STATUS(BULKHEAD_INVALID_ARGUMENT, bulkhead_set_limits(p, NULL, 1, &err));
+  STATUS(BULKHEAD_INVALID_ARGUMENT, bulkhead_set_limits(p, set, SIZE_MAX, &err));
+  STATUS(BULKHEAD_OK, bulkhead_get_limits(p, limits, 64, &count, &err));
+  for (i = 0; i < count && limits[i].limit != BULKHEAD_LIMIT_HEAL_LIMIT_MS; i++) continue;
+  CHECK(i < count && limits[i].value == BULKHEAD_NEVER && limits[i].set_for == BULKHEAD_SCOPE_PARTITION);
+  STATUS(BULKHEAD_OK, bulkhead_disk_get_limits(e, disks[0].device, limits, 64, &count, &err));
+  for (i = 0; i < count && limits[i].limit != BULKHEAD_LIMIT_HEAL_LIMIT_MS; i++) continue;
+  CHECK(i < count && limits[i].value == 400 && limits[i].set_for == BULKHEAD_SCOPE_DISK);
+  STATUS(BULKHEAD_OK, bulkhead_engine_get_limits(e, limits, 1, &count, &err));
+  CHECK(count == 1 && limits[0].limit == BULKHEAD_LIMIT_MAX_ENTRY_BYTES && limits[0].set_for == BULKHEAD_SCOPE_OPEN);
+  set[0].value = BULKHEAD_INHERIT;
+  STATUS(BULKHEAD_OK, bulkhead_set_limits(p, set, 1, &err));
+  STATUS(BULKHEAD_OK, bulkhead_disk_set_limits(e, disks[0].device, set, 1, &err));
+  STATUS(BULKHEAD_OK, bulkhead_engine_set_limits(e, set, 1, &err));
+}
+
 int main(int argc, char **argv) {
   static const uint32_t modes[] = {BULKHEAD_MODE_NONE, BULKHEAD_MODE_SYNC, BULKHEAD_MODE_INTERVAL};
   bulkhead_engine e = 0;
@@ -210,6 +251,7 @@ int main(int argc, char **argv) {
     test_submit(e, p);
     test_hard_state_and_compaction(p);
     test_status(p, modes[i]);
+    test_limits(e, p);
     STATUS(BULKHEAD_OK, bulkhead_partition_close(p, &err));
     test_reopen(e, &config);
   }

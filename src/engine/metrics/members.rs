@@ -88,7 +88,8 @@ impl DiskMetrics {
     /// A directory is opened: what was closed there, perhaps when another disk was mounted, is not out of service any more.
     pub fn opened(&self, path: &Path) {
         let mut members = self.members.lock();
-        for member in members.open.iter_mut().filter(|m| m.path == path && m.counts.health().state == State::Closed) {
+        // The state first: of thousands that are open it is one word each, a path is much more.
+        for member in members.open.iter_mut().filter(|m| m.counts.health().state == State::Closed && m.path == path) {
             member.replaced = true;
         }
         members.left.retain(|left| left.path != path);

@@ -1,10 +1,10 @@
 //! `kept/`: what recovery cuts off is copied there before it can go, up to a bound.
 
 use super::recovery::Found;
+use super::verdict::Cut;
 use super::Partition;
 use crate::error::{Error, Op, Result};
-use crate::io::{read_full_at, write_all_at, Access, Dir};
-use crate::segment::Segment;
+use crate::io::{write_all_at, Access, Dir};
 use std::io;
 
 /// Most bytes in `kept/`; the rest of a larger cut stays in its segment until compaction removes that.
@@ -14,8 +14,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 impl Partition {
     /// Copies the records behind the log's end, if there are any. Returns the bytes in `kept/`.
     pub(super) fn keep_cut(&self, dir: &dyn Dir, found: &Found) -> Result<u64> {
-        let Some((segment, from, to)) = found.cut else { return Ok(0) };
-        match self.copy_cut(dir, segment, from, to) {
+        let Some(cut) = &found.cut else { return Ok(0) };
+        match self.copy_cut(dir, cut) {
             // A full disk must not keep a partition from opening; the bytes stay where they are until compaction.
             Err(e) if crate::error::Cause::of_errno(crate::error::errno_of(&e)) == crate::error::Cause::NoSpace => {
                 Ok(0)
@@ -24,7 +24,7 @@ impl Partition {
         }
     }
 
-    fn copy_cut(&self, dir: &dyn Dir, segment: u64, from: u64, to: u64) -> io::Result<u64> {
+    fn copy_cut(&self, dir: &dyn Dir, cut: &Cut) -> io::Result<u64> {
         match dir.mkdir("kept") {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
             _ => dir.sync()?,
@@ -36,22 +36,24 @@ impl Partition {
         for name in &names {
             total += kept.open(name, Access::Read)?.len()?;
         }
-        let name = format!("cut-{segment:016x}-{from:016x}");
-        let length = to.saturating_sub(from);
+        let Cut { segment, from, to } = cut;
+        let name = format!("cut-{:016x}-{from:016x}", segment.sequence());
+        let length = to.saturating_sub(*from);
         if names.contains(&name) || total + length > KEPT_MAX_BYTES {
             return Ok(total);
         }
-        let source = dir.open(&Segment::name_of(segment), Access::Read)?;
+        let source = dir.open(&segment.name(), Access::Read)?;
         let copy = kept.create(&name, Access::Buffered)?;
-        let mut chunk = vec![0u8; CHUNK_BYTES];
-        let mut at = from;
-        while at < to {
-            let n = (to - at).min(CHUNK_BYTES as u64) as usize;
-            let Some(part) = chunk.get_mut(..n) else { break };
-            let got = read_full_at(&*source, part, at)?;
-            let Some(part) = part.get(..got).filter(|p| !p.is_empty()) else { break };
+        // A bad sector in what nobody needs must not keep the log from opening: the cursor has zeros in its place.
+        let mut cursor = segment.cursor(&*source, *to);
+        let mut at = *from;
+        while at < *to {
+            let part = cursor.bytes(at, CHUNK_BYTES);
+            if part.is_empty() {
+                break;
+            }
             write_all_at(&*copy, &[part], at - from)?;
-            at += got as u64;
+            at += part.len() as u64;
         }
         copy.sync()?;
         kept.sync()?;

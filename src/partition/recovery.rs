@@ -1,7 +1,7 @@
 //! Recovery: which segments count, where the log ends, what is damage. Reads only; changes nothing on disk.
 
 use super::types::Mode;
-use super::verdict::{damaged, sum_damaged, Verdict, UNKNOWN};
+use super::verdict::{damaged, sum_damaged, Cut, Verdict, UNKNOWN};
 use crate::error::{Error, Op, Result, Status};
 use crate::format::{align8, BeginData, RecordType, Root, SegmentHeader, SegmentHeaderError, SEGMENT_HEADER_BYTES};
 use crate::io::{read_full_at, Access, AlignedBuf, Dir, File, SECTOR_BYTES};
@@ -34,14 +34,20 @@ pub(super) struct Found {
     cut_behind: Option<(u64, u64)>,
     pub maybe_acknowledged: (u64, u64),
     pub unsynced: (u64, u64),
-    /// Cut records that go to `kept/`: (segment, from, to).
-    pub cut: Option<(u64, u64, u64)>,
+    pub cut: Option<Cut>,
     /// Segments with records above the mark: they count, and are to be synced before anyone relies on them.
     pub to_sync: Vec<u64>,
     /// First index of the oldest segment with records above the mark, and what it continues: what is below is durable.
     pub unsure: (u64, BeginData),
     /// Damage that keeps the partition from being written; what was found is there to be read.
     pub fault: Option<Error>,
+}
+
+impl Found {
+    /// What has been cut off so far is no end: the log ends further down.
+    fn lower_cut(&mut self) {
+        self.cut_behind = self.cut_behind.map(|(_, seen)| (UNKNOWN, seen));
+    }
 }
 
 pub(super) struct Recovery<'a> {
@@ -261,6 +267,7 @@ impl Recovery<'_> {
             }
             // What is newer hangs in the air.
             links.clear();
+            found.lower_cut();
             found.to_sync.clear();
             found.last = (self.root.compaction_index, self.root.compaction_term);
             found.end = BeginData::default();
@@ -345,6 +352,7 @@ impl Recovery<'_> {
             found.end = BeginData::default();
             found.unsure = (compaction.0 + 1, BeginData::default());
             found.to_sync.clear();
+            found.lower_cut();
         }
         if found.fault.is_none() {
             if let Some(first) = gap.filter(|_| !links.is_empty()) {

@@ -17,7 +17,14 @@ pub(super) struct Verdict {
     pub commit: u64,
     pub damaged: (u64, u64, u64),
     pub cut_behind: Option<(u64, u64)>,
-    pub cut: Option<(u64, u64, u64)>,
+    pub cut: Option<Cut>,
+}
+
+/// Records that an end cuts off: they go to `kept/`.
+pub(super) struct Cut {
+    pub segment: Arc<Segment>,
+    pub from: u64,
+    pub to: u64,
 }
 
 /// An index that only the rest of the chain tells.
@@ -86,13 +93,13 @@ impl Recovery<'_> {
     }
 
     /// What the end leaves behind: reported if it may have been acknowledged, and kept.
-    fn note_cut(&self, segment: &Segment, scanned: &Scan, end: usize, last: u64, verdict: &mut Verdict) {
+    fn note_cut(&self, segment: &Arc<Segment>, scanned: &Scan, end: usize, last: u64, verdict: &mut Verdict) {
         let hole = if scanned.begin.is_some() { scanned.holes.get(end) } else { scanned.leading.as_ref() };
         let Some(hole) = hole else { return };
         let behind = scanned.runs.iter().skip(if scanned.begin.is_some() { end + 1 } else { 0 });
         let to = behind.clone().map(|r| r.end).max().unwrap_or(0);
         if to > 0 {
-            verdict.cut = Some((segment.sequence(), hole.offset, to));
+            verdict.cut = Some(Cut { segment: segment.clone(), from: hole.offset, to });
         }
         // In every mode: a sync may have acknowledged it.
         if hole.unreadable || hole.written || to > 0 {

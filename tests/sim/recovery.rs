@@ -174,6 +174,29 @@ fn f12_a_bad_first_record_is_reported() {
     }
 }
 
+/// A hole in a segment that hangs in the air says nothing: the log ends further down.
+#[test]
+fn f12_what_is_reported_begins_where_the_log_ends() {
+    let disk = SimDisk::new(1);
+    let first = engine(&disk);
+    let p = open(&first, "/p1", 1, Mode::None);
+    append_each(&p, 1, 1, 1, 3000);
+    // Filled segments are synced in their order: none becomes durable.
+    disk.inject(Rule::new(Fault::Hang).on(OpKind::Sync).path("/p1/seg-0000000000000001"));
+    append_each(&p, 2, 80, 1, 3000);
+    let left = disk.crash(Crash::Process);
+    left.sync_all();
+    let place = |index| find(&left, &Payload::Random.bytes(index, 1, 3000));
+    let (lower, newest) = (place(35), place(75));
+    assert!(lower.0 == place(40).0 && lower.0 < newest.0 && newest.0 == place(80).0, "{lower:?} {newest:?}");
+    left.flip_bit(&newest.0, newest.1 + 350, 3);
+    left.overwrite(&lower.0, lower.1 - 56, &[0; 24 << 10]);
+    let second = engine(&left);
+    let p = reopen(&second, "/p1", 1, Mode::None);
+    let status = p.status();
+    assert_eq!((p.bounds().unwrap(), status.maybe_acknowledged), ((1, 34), (35, 80)), "{status:?}");
+}
+
 #[test]
 fn f12_a_torn_last_flush_is_an_end_and_its_range_is_reported() {
     // The last flush of several blocks reaches the medium without its first one.

@@ -5,6 +5,7 @@ use bulkhead::format::Root;
 use bulkhead::io::sim::{Crash, SimConfig, SimDisk};
 use bulkhead::{Cause, EngineConfig, Mode, Partition, State, Status};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A log over several segments, synced; its process is gone.
 fn long_log(mode: Mode, close: bool) -> (SimDisk, u64) {
@@ -140,6 +141,39 @@ fn f16_a_segment_opens_over_a_bad_sector_beside_its_header() {
     let second = cold_engine(&left);
     let p = reopen(&second, "/p1", 1, Mode::Sync);
     assert_same(&read_all(&p).unwrap(), &entries(1, 5, 1, 200), "beside the header");
+}
+
+/// What an end cuts off is copied for people only: a bad sector in it is no reason not to open.
+#[test]
+fn f16_a_bad_sector_in_what_an_end_cuts_off_costs_nothing() {
+    for mode in [Mode::Sync, Mode::Interval] {
+        let disk = SimDisk::new(1);
+        let first = engine(&disk);
+        let p = open(&first, "/p1", 1, mode);
+        append(&p, &entries(1, 3, 1, 3000)).unwrap();
+        p.sync().unwrap();
+        // The root that names the spare says what was durable.
+        wait_for("a spare", Duration::from_secs(2), || disk.exists("/p1/seg-0000000000000002"));
+        std::thread::sleep(Duration::from_millis(50));
+        // A flush whose first block did not reach the medium.
+        append(&p, &entries(4, 17, 1, 3000)).unwrap();
+        p.sync().unwrap();
+        let left = disk.crash(Crash::Process);
+        let (path, at) = place_of(&left, 4, 3000);
+        left.overwrite(&path, at - 56, &[0; 2000]);
+        left.make_unreadable(&path, place_of(&left, 11, 3000).1 + 1024, 1);
+        let second = cold_engine(&left);
+        let p = reopen(&second, "/p1", 1, mode);
+        let status = p.status();
+        assert_eq!((p.bounds().unwrap(), status.maybe_acknowledged), ((1, 3), (4, 17)), "{mode:?}: {status:?}");
+        p.close().unwrap();
+        let kept = left.files("/p1/kept");
+        let bytes = left.durable_bytes(&kept[0]);
+        for index in (5..=17).filter(|i| !(10..=12).contains(i)) {
+            let data = Payload::Random.bytes(index, 1, 3000);
+            assert!(bytes.windows(3000).any(|w| w == data), "{mode:?}: entry {index} is in {kept:?}");
+        }
+    }
 }
 
 #[test]

@@ -46,15 +46,24 @@ impl Survey {
     pub fn of(storage: &dyn Storage, path: &Path) -> Result<Survey> {
         let dir = storage.open_dir(path).map_err(|e| path_error(path, &e))?;
         let at = |e: Error| if e.path.as_os_str().is_empty() { e.at(path) } else { e };
+        let mut before = None;
         for _ in 1..TRIES {
             let survey = Survey::once(&dir).map_err(at)?;
-            let quiet = survey.found.fault.is_none()
-                || read_root(&*dir).map_err(at)?.map_or(0, |r| r.root.generation) == survey.root.generation;
-            if quiet {
+            let wrong = survey.wrong();
+            let same_root = || read_root(&*dir).map(|r| r.map_or(0, |r| r.root.generation) == survey.root.generation);
+            if wrong.is_none() || (wrong == before && same_root().map_err(at)?) {
                 return Ok(survey);
             }
+            before = wrong;
         }
         Survey::once(&dir).map_err(at)
+    }
+
+    /// What looks damaged. A flush that came behind the reader, and one after it that came before it, look so as well, once.
+    fn wrong(&self) -> Option<(String, (u64, u64, u64))> {
+        let fault = self.found.fault.as_ref().map(|f| f.message.clone());
+        let damaged = self.found.damaged;
+        (fault.is_some() || damaged.2 > 0).then(|| (fault.unwrap_or_default(), damaged))
     }
 
     fn once(dir: &Arc<dyn Dir>) -> Result<Survey> {

@@ -1,12 +1,13 @@
 //! Calls, faults and healing beside each other: what each must not do to the others. One test for each defect that was found.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::*;
 use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
-use bulkhead::{Cause, Engine, EngineConfig, Mode, State, Status};
+use bulkhead::{Cause, Engine, EngineConfig, Mode, State, Status, Survey};
 
 fn delay(ms: u64) -> Rule {
     Rule::new(Fault::Delay(Duration::from_millis(ms)))
@@ -417,4 +418,25 @@ fn f05_a_partition_whose_producers_never_pause_leaves_the_worker_to_others() {
     });
     greedy.sync().unwrap();
     assert_eq!(greedy.status().durable_index, greedy.status().last_index);
+}
+
+/// A reader that had passed the place of one flush when that came, and then met the next flush, took the first one for damaged.
+#[test]
+fn a_survey_beside_appends_finds_no_damage() {
+    let disk = SimDisk::new(1);
+    let config = EngineConfig { segment_min_bytes: 1 << 20, segment_max_bytes: 1 << 20, ..config() };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    // A block each: what a scan reads first ends one block behind the last.
+    append_each(&p, 1, 31, 1, 3000);
+    wait_for("a spare", Duration::from_secs(2), || disk.exists("/p1/seg-0000000000000002"));
+    // The header twice, and that.
+    disk.inject(delay(400).on(OpKind::Read).path("/p1/seg-0000000000000001").skip(3).times(1));
+    std::thread::scope(|scope| {
+        let survey = scope.spawn(|| Survey::of(&disk, Path::new("/p1")).unwrap());
+        wait_for("the reader to be on its way", Duration::from_secs(5), || disk.faults_fired() == 1);
+        append_each(&p, 32, 35, 1, 3000);
+        let survey = survey.join().unwrap();
+        assert_eq!((survey.fault().map(|f| f.message.clone()), survey.damaged()), (None, (0, 0, 0)));
+    });
 }

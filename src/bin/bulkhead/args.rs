@@ -322,7 +322,7 @@ pub struct Paths {
 pub struct Verify {
     #[command(flatten)]
     pub paths: Paths,
-    /// Directories that are read at the same time; otherwise one per processor
+    /// Directories that are read at the same time; otherwise one per processor, and four at least
     #[arg(long, short)]
     pub jobs: Option<usize>,
     /// Note here what is sound, and after an interruption go on from there; removed at the end

@@ -15,6 +15,9 @@ use std::sync::Mutex;
 /// Payload bytes between two looks at the progress bar.
 const STEP_BYTES: u64 = 1 << 20;
 
+/// A disk is kept busy by several readers, however few processors there are: each waits for what it has asked for.
+const JOBS_MIN: usize = 4;
+
 /// What reading a directory in full showed.
 #[derive(Default)]
 struct Read {
@@ -51,7 +54,7 @@ pub fn verify(args: &args::Verify, json: bool) -> Result<Exit> {
     let state = args.state.as_deref().map(StateFile::open).transpose()?;
     let logs = find::logs(&engine, &args.paths.paths);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args.jobs.unwrap_or(processors).clamp(1, 64).min(logs.len());
+    let jobs = args.jobs.unwrap_or(processors.max(JOBS_MIN)).clamp(1, 64).min(logs.len());
     interrupt::watch();
     let run = Run {
         engine: &engine,

@@ -60,6 +60,9 @@ func One(p Places, choice cluster.Choice, s Scenario) error {
 	r := &run{choice: choice, places: p, result: result, disks: map[int]*waldisk.Disk{}, stopLoad: make(chan struct{}), begin: time.Now()}
 	if err := r.play(s); err != nil {
 		result.Error = err.Error()
+		if r.c != nil {
+			_ = r.c.Unmount() // writers that hang in it would keep this process; whatever it says, the namespaces end
+		}
 	}
 	return writeJSON(p.result(), result)
 }

@@ -70,6 +70,12 @@ func TestCommand(t *testing.T) {
 	}
 	says(ctl(0, "show", "7"), "last_index  2")
 	says(ctl(0, "events"), "ReadOnly", "fence")
+	says(ctl(0, "disks"), "DEVICE", "2")
+	says(ctl(0, "limits", "heal_limit_ms=500", "probe_ms=never"), "NAME", "heal_limit_ms", "500", "engine")
+	says(ctl(0, "limits", "--partition", "7", "heal_limit_ms=600"), "600", "partition")
+	says(ctl(0, "limits"), "heal_limit_ms", "500")
+	says(ctl(5, "limits", "heal_limit_ms=600000000"), "heal_limit_ms")
+	ctl(2, "limits", "heal_limit_ms")
 	says(ctl(5, "show", "99"), "not open")
 	says(ctl(5, "fence", "99", "unavailable"), "not open")
 	ctl(2, "fence", "7", "closed")

@@ -123,6 +123,13 @@ fn check_repaired(disk: &SimDisk, mode: Mode, offer: &RepairOffer, log: &[Entry]
     assert_eq!((state, damaged), (State::ReadWrite, 0), "{what}: it does not open");
     assert_same(&found, &wanted, what);
     assert_eq!((hard_state.term, hard_state.vote, hard_state.commit), (offer.term, offer.vote, offer.commit), "{what}");
+    // A vote, and the process is gone before the first append.
+    let left = disk.fork();
+    let voting = engine(&left);
+    let p = reopen(&voting, PATH, 1, mode);
+    p.set_hard_state(hard(offer.term + 1, 3, offer.commit)).unwrap_or_else(|e| panic!("{what}: {e}"));
+    let (state, _, found, damaged) = opened(&left.crash(Crash::Process), mode);
+    assert_eq!((state, found.len(), damaged), (State::ReadWrite, wanted.len(), 0), "{what}: after a vote and a crash");
     // And it goes on.
     let engine = engine(disk);
     let p = reopen(&engine, PATH, 1, mode);

@@ -23,7 +23,7 @@ pub fn offers(dir: &dyn Dir, base: &Base, pieces: &Pieces, facts: RepairFacts) -
     }
     let mut offers: Vec<RepairOffer> = offers
         .into_iter()
-        .map(|(way, root)| (way, with_hard_state(base, pieces, root, facts)))
+        .map(|(way, root)| (way, with_hard_state(base, pieces, without_gaps(root), facts)))
         .filter(|(_, root)| check(dir, root).is_ok_and(|f| f.last.0 == root.end.index.max(root.compaction_index)))
         .map(|(way, root)| offer(way, root, base, pieces, facts))
         .collect();
@@ -48,6 +48,11 @@ fn compact(base: &Base, piece: &Piece) -> Root {
     let (compaction_index, compaction_term) = piece.before.unwrap_or((piece.first, piece.term(piece.first)));
     let end = end(piece.end, piece.last, piece.last_term());
     Root { clean: true, compaction_index, compaction_term, first_segment: piece.first_segment, end, ..base.root }
+}
+
+/// The root's range has no number without a file: behind the log's end some are gone, or go.
+fn without_gaps(root: Root) -> Root {
+    Root { last_segment: root.end.segment.max(root.first_segment.saturating_sub(1)), ..root }
 }
 
 fn end(end: BeginData, index: u64, term: u64) -> LogEnd {

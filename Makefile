@@ -4,7 +4,7 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 
-.PHONY: help tools lib command install test test-metrics test-rust test-c test-go demo bench-quick bench bench-faults bench-overhead simulate test-faults test-datanode test-go119 compare-faults check \
+.PHONY: help tools lib command install test test-metrics test-rust test-c test-go demo bench-quick bench bench-faults bench-overhead simulate mutants test-faults test-datanode test-go119 compare-faults check \
 	cluster cluster-stop cluster-demo cluster-short cluster-bench check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo 'make bench-overhead  what the defences cost on the append path (valgrind)'
 	@echo 'make bench-faults how long the owner waits for news: a fault, space that is back (root)'
 	@echo 'make simulate     random histories on the simulated disk: SEEDS=n or TIME=seconds fresh ones, SEED=0x... one again'
+	@echo 'make mutants      takes the defences out one at a time: what finds it'
 	@echo 'make test-metrics  alert rules, and the dashboard against a real Prometheus and failing disks (root; 1 minute)'
 	@echo 'make test-faults  real faults on ext4, xfs and btrfs: bad blocks, full disks, power cuts, kill -9 (root; 3 minutes)'
 	@echo 'make test-datanode  CubeFS'"'"'s own datanode: logs that fail, full disks, partitions brought back (root; 2 minutes with the build)'
@@ -84,6 +85,9 @@ simulate: export BULKHEAD_SEEDS = $(SEEDS)
 endif
 simulate: tools
 	RUST_BACKTRACE=0 $(CARGO) test --profile simulate --features testing --test simulate f25_random_histories -- --nocapture
+
+mutants: tools
+	tests/mutants/run.sh $(NAMES)
 
 test-metrics: lib
 	sh tests/monitoring/run.sh

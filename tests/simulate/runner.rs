@@ -13,10 +13,11 @@ use bulkhead::Mode;
 use super::plan::History;
 use super::shrink::shrink;
 use super::world::{play, World};
-use crate::support::tail_of_log;
+use crate::support::{env_number, tail_of_log};
 
 /// A history that takes longer than this hangs.
 const HANGS: Duration = Duration::from_secs(60);
+/// Unless BULKHEAD_SHRINK says for how many seconds.
 const SHRINK_FOR: Duration = Duration::from_secs(40);
 
 /// How many histories, or for how long.
@@ -156,7 +157,8 @@ pub fn replay(seed: u64) {
 /// Tells what fails, how to run it again, and the shortest history that fails.
 pub fn report(seed: u64) -> ! {
     let history = History::from_seed(seed);
-    let (shortest, tries) = shrink(&history, SHRINK_FOR);
+    let limit = env_number("BULKHEAD_SHRINK").map_or(SHRINK_FOR, Duration::from_secs);
+    let (shortest, tries) = shrink(&history, limit);
     let shortest = Rc::new(shortest);
     let (verdict, world) = play(&shortest, true);
     let what = verdict.err().unwrap_or_else(|| "fails, and does not fail again: a bug of the simulation".into());

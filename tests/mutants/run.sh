@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 work=$PWD/target/mutants
 tree=$work/tree log=$work/log
-export CARGO_TARGET_DIR=$work/build CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=1 BULKHEAD_BASE=1 RUST_BACKTRACE=0
+export CARGO_TARGET_DIR=$work/build CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 BULKHEAD_BASE=1 RUST_BACKTRACE=0
 mkdir -p "$tree" "$work"
 
 # Files that are the same keep their times, so that little is built.
@@ -58,6 +58,8 @@ fi
 names=("$@")
 [ $# -gt 0 ] || names=($(cd "$here" && ls -- *.patch | sed 's/\.patch$//'))
 copy_sources
+# A run that was ended may have left a build of a patched copy.
+touch "$tree/src/lib.rs"
 echo "without any: what is to find them passes"
 build sim simulate || { tail -30 "$log"; exit 1; }
 while read -r program name; do

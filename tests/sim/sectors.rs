@@ -242,9 +242,9 @@ fn f21_a_missing_segment_is_noticed() {
 fn f21_a_chain_that_begins_too_late_is_noticed() {
     let (disk, last) = long_log(Mode::Sync, true);
     let root = Root::decode_file(&disk.durable_bytes("/p1/root")).unwrap();
-    assert!(root.last_segment > root.first_segment, "the log is too short for this test");
+    assert!(root.end.segment > root.first_segment, "the log is too short for this test");
     // As if an older root had come back that knows less of a compaction than of its segments.
-    let late = Root { first_segment: root.last_segment - 1, ..root };
+    let late = Root { first_segment: root.end.segment, ..root };
     disk.overwrite("/p1/root", 0, &late.encode_file());
     let engine = cold_engine(&disk);
     let p = reopen(&engine, "/p1", 1, Mode::Sync);

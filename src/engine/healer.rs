@@ -1,6 +1,6 @@
 //! A disk's healer: one thread, started when the first partition of the disk has a fault, that tries to bring partitions back, and looks
-//! after those that were closed with a fault. It is apart from the workers and the housekeeper, so that a try that hangs in the kernel holds up nobody but other faulted partitions
-//! of the same disk.
+//! after those that were closed with a fault. It is apart from the workers and the housekeeper, so that a try that hangs in the kernel holds up
+//! nobody but other faulted partitions of the same disk.
 
 use super::disk::Disk;
 use super::shared::run_chore;
@@ -8,6 +8,7 @@ use crate::error::Op;
 use crate::io::real::block_file_size_signal;
 use crate::partition::Partition;
 use crate::sync::{Condvar, Mutex};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -68,7 +69,8 @@ impl Healer {
         block_file_size_signal();
         while let Some(job) = self.next() {
             match job {
-                Job::Look => disk.look_for_left(),
+                // A panic costs the look, not the thread.
+                Job::Look => drop(catch_unwind(AssertUnwindSafe(|| disk.look_for_left()))),
                 Job::Probe(partition) => {
                     if let Some(partition) = partition.upgrade() {
                         run_chore(&partition, Op::Recover, Partition::probe);

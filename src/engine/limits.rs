@@ -1,5 +1,6 @@
 //! The limits of an engine and of its disks, and how a change gets to the partitions.
 
+use super::watchdog::drop_elsewhere;
 use super::{Engine, Shared};
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::partition::{in_words, Event, Limit, LimitChange, LimitScope, Limits, OwnLimits, Partition, State};
@@ -148,11 +149,13 @@ impl Engine {
         for disk in disks {
             disk.take_limits(&levels.of_disk(disk.device()));
         }
-        for (device, partition) in &partitions {
-            partition.inherit_limits(levels.of_disk(*device));
+        for (device, partition) in partitions {
+            partition.inherit_limits(levels.of_disk(device));
             if self.shared.cache_is_over() {
                 partition.drop_cache();
             }
+            // Whoever held it may have let go: its close is not to be under the limits' lock.
+            drop_elsewhere(partition);
         }
         self.shared.watchdog.read_limits();
     }

@@ -69,7 +69,7 @@ impl World {
     }
 
     fn step(&self, input: &mut Input<'_>, alone: bool) {
-        match input.u8() % 27 {
+        match input.u8() % 28 {
             0 => self.open_engine(input),
             1 | 2 => self.open_partition(input),
             3 => self.close(input),
@@ -90,6 +90,7 @@ impl World {
             }),
             24 => self.plain("release", input, |p, _, _, e| unsafe { bulkhead_release(p, e) }),
             25 => self.metrics(input),
+            26 => self.limits(input),
             _ => drop(bulkhead_status_name(input.u64() as i32)),
         }
     }
@@ -285,6 +286,39 @@ impl World {
         check("metrics_text", status, &mut err, valid);
         assert!(status == BULKHEAD_OK || text.get().iter().all(|b| *b == 0x55), "a failed metrics_text wrote");
         assert!(status != BULKHEAD_OK || text.get().get(needed - 1) == Some(&0), "metrics_text: no NUL where it says");
+    }
+
+    fn limits(&self, input: &mut Input<'_>) {
+        let (engine, partition) = (self.pick(&self.engines, input), self.pick(&self.partitions, input));
+        let device = [0, 1, input.u64()][input.below(3)];
+        let capacity = [0, 1, 16][input.below(3)];
+        let mut limits = Room::new(capacity, bulkhead_limit::default());
+        // SAFETY: inside of the room.
+        (0..capacity).for_each(|i| unsafe {
+            let value =
+                [0, 1, 100, 5000, 65_536, u64::from(BULKHEAD_NEVER), BULKHEAD_INHERIT, u64::MAX][input.below(8)];
+            let limit = u32::from(input.u8() % 16);
+            limits.pointer().add(i).write(bulkhead_limit { limit, value, ..bulkhead_limit::default() });
+        });
+        let mut disks = Room::new(capacity, bulkhead_disk { device: 7, partitions: 7, mount: [7; 256] });
+        let mut count = usize::MAX;
+        let (mut err, valid) = error(input);
+        let (list, e) = (limits.pointer(), err.pointer());
+        let (what, status) = unsafe {
+            match input.below(7) {
+                0 => ("engine_set_limits", bulkhead_engine_set_limits(engine, list, capacity, e)),
+                1 => ("disk_set_limits", bulkhead_disk_set_limits(engine, device, list, capacity, e)),
+                2 => ("set_limits", bulkhead_set_limits(partition, list, capacity, e)),
+                3 => ("engine_get_limits", bulkhead_engine_get_limits(engine, list, capacity, &mut count, e)),
+                4 => ("disk_get_limits", bulkhead_disk_get_limits(engine, device, list, capacity, &mut count, e)),
+                5 => ("get_limits", bulkhead_get_limits(partition, list, capacity, &mut count, e)),
+                _ => ("engine_disks", bulkhead_engine_disks(engine, disks.pointer(), capacity, &mut count, e)),
+            }
+        };
+        check(what, status, &mut err, valid);
+        assert!(count == usize::MAX || status == BULKHEAD_OK, "a failed {what} wrote");
+        assert!(status == BULKHEAD_OK || disks.get().iter().all(|d| d.device == 7), "a failed {what} wrote");
+        let _ = bulkhead_limit_name(input.u64() as u32);
     }
 
     fn state(&self, input: &mut Input<'_>) {

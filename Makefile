@@ -24,7 +24,7 @@ help:
 	@echo 'make cluster      a real CubeFS cluster on this machine: ENGINE=cubefs|bulkhead|mixed (root), and Prometheus; make cluster-stop ends both'
 	@echo 'make cluster-demo  faults in such a cluster, CubeFS'"'"'s WAL and Bulkhead: ENGINE=... SCENARIO=... (root; an hour); cluster-short: one of them'
 	@echo 'make cluster-bench  random overwrites through its mount (B10)'
-	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols'
+	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols; whether the patches of make mutants apply'
 	@echo 'make check-deep   short runs of the seven below, with a summary'
 	@echo 'make fuzz         SECONDS=n TARGETS=... inputs from libFuzzer: format, scan, directory, calls of the C ABI, cubefs'
 	@echo 'make shuttle      BULKHEAD_SCHEDULES=n orders of the threads: group commit, handle table'
@@ -134,6 +134,7 @@ check: lib
 	$(CARGO) clippy -p bulkhead-command --all-targets -- -D warnings
 	sh tests/c/symbols.sh
 	sh tests/go_check.sh
+	tests/mutants/run.sh --check
 
 SECONDS ?= 60
 fuzz: tools

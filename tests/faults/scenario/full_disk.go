@@ -28,8 +28,8 @@ const (
 	fullAppends  = 20000 // far more than a log may have in reserve
 )
 
-// full gives a disk without a free byte, and a log on it that has refused an append.
-func (e *Env) full() (*Disk, *Owner, *Ledger) {
+// written gives a disk, and a log on it with a vote and 100 entries, all durable.
+func (e *Env) written() (*Disk, *Owner, *Ledger) {
 	d := e.Disk()
 	l := d.Ledger(1)
 	o := e.Start()
@@ -37,6 +37,12 @@ func (e *Env) full() (*Disk, *Owner, *Ledger) {
 	o.MustVote(l, 1, 1)
 	o.MustAppend(l, 100, 3000)
 	o.Sync(l)
+	return d, o, l
+}
+
+// full gives a disk without a free byte, and a log on it that has refused an append.
+func (e *Env) full() (*Disk, *Owner, *Ledger) {
+	d, o, l := e.written()
 	_, err := d.Fill()
 	e.must(err)
 	refusal, refused := o.fillBatches(l, fullAppends)
@@ -111,13 +117,7 @@ func (e *Env) fullVote(o *Owner, l *Ledger, term uint64) {
 
 // runFullMetadata leaves the filesystem no block to note down that another one is in use: votes may fail, too.
 func runFullMetadata(e *Env) string {
-	d := e.Disk()
-	l := d.Ledger(1)
-	o := e.Start()
-	o.Open(l)
-	o.MustVote(l, 1, 1)
-	o.MustAppend(l, 100, 3000)
-	o.Sync(l)
+	d, o, l := e.written()
 	e.must(d.FillMetadata())
 	refused := 0
 	for round := uint64(2); round < 12; round++ {

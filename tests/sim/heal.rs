@@ -15,11 +15,7 @@ fn start(disk: &SimDisk, mode: Mode) -> (Engine, Arc<Partition>) {
     let p = open(&engine, "/p1", 1, mode);
     append_each(&p, 1, 10, 1, 400);
     p.sync().unwrap();
-    // A fault is to meet what the test does, not the spares that are still being made.
-    let mut before = 0;
-    while std::mem::replace(&mut before, disk.ops()) != before {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_for_quiet(disk);
     (engine, p)
 }
 

@@ -46,11 +46,7 @@ fn a_heal_limit_holds_from_the_next_call_on() {
             append(&p, &entries(next, next, 1, 100)).and_then(|()| p.sync()).expect_err(what);
             disk.clear_faults();
             p.recover().unwrap();
-            // The next fault is to meet an append, not the spares that are still being made.
-            let mut before = 0;
-            while std::mem::replace(&mut before, disk.ops()) != before {
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            wait_for_quiet(&disk);
         };
         refused("healing is off");
         p.set_limits(&[set(Limit::HealLimitMs, 5_000)]).unwrap();

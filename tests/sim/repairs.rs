@@ -78,11 +78,7 @@ fn a_reset_that_panicked_ends_with_the_recovery() {
     for mode in [Mode::None, Mode::Sync, Mode::Interval] {
         let disk = SimDisk::new(3);
         let (_engine, p) = start(&disk, mode);
-        // The panic is to meet the reset, not the root write that names a spare.
-        let mut before = 0;
-        while std::mem::replace(&mut before, disk.ops()) != before {
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait_for_quiet(&disk);
         disk.inject(Rule::new(Fault::Panic).on(OpKind::Write).path("/p1/root").once());
         match catch_unwind(AssertUnwindSafe(|| p.reset(9, 2))) {
             Ok(result) => assert_eq!(result.map_err(|e| e.status), Err(Status::Panic), "{mode:?}"),

@@ -162,6 +162,14 @@ pub fn assert_same(found: &[Entry], wanted: &[Entry], what: &str) {
     }
 }
 
+/// Waits until nothing is done to the disk any more: a fault is to meet what the test does, not the spares that are still being made.
+pub fn wait_for_quiet(disk: &SimDisk) {
+    let mut before = 0;
+    while std::mem::replace(&mut before, disk.ops()) != before {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Waits for a condition that another thread brings about.
 pub fn wait_for(what: &str, limit: Duration, mut met: impl FnMut() -> bool) {
     let end = Instant::now() + limit;

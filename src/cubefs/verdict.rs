@@ -121,6 +121,10 @@ fn term_row(scan: &Scan<'_>, bytes: Option<u64>) -> Option<Row> {
         let cubefs = "opens the directory with term 0 and no vote, and may vote a second time";
         return Some((FindingKind::VoteLost, true, (0, 0), message, cubefs));
     }
+    if term == 0 && scan.meta.vote > 0 {
+        let message = format!("META says that {} was voted for in term 0, in which nobody votes", scan.meta.vote);
+        return Some((FindingKind::BadMeta, true, (0, 0), message, "goes on with that vote"));
+    }
     if term < last.1 && term > 0 {
         let message =
             format!("META's term {term} is behind the log's {}: it is raised to that, without a vote", last.1);

@@ -1,7 +1,7 @@
 //! What owners do, step by step, and what they must hear.
 
 use bulkhead::io::sim::{Fault, Rule};
-use bulkhead::{Entry, Error, HardState, Mode, Partition, State, Status};
+use bulkhead::{Entry, Error, HardState, Mode, Op, Partition, State, Status};
 
 use super::plan::{Action, Batch, Step};
 use super::world::{Verdict, World};
@@ -316,7 +316,9 @@ impl World {
             }
             (Err(e), Some(first)) => {
                 let same = |f: &Error| f.status == e.status && f.errno == e.errno;
-                if same(&first) || now.as_ref().is_some_and(same) {
+                // A ReadOnly partition compacts, and reads for it: a read that fails is told as what it is.
+                let own_read = works_read_only && state == State::ReadOnly && e.op == Op::Read;
+                if own_read || same(&first) || now.as_ref().is_some_and(same) {
                     return self.settle(n);
                 }
                 Err(format!("{} answers {e}, the first error was {first}", self.parts[n].borrow().path))

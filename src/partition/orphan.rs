@@ -100,8 +100,10 @@ impl Partition {
         } else {
             let entries: Vec<Entry> = orphan.entries.iter().filter(|e| e.index > compaction).cloned().collect();
             let first = first.max(compaction + 1);
+            let waits = !entries.is_empty();
             match self.heal_with(&Rescue { first, end, from: Origin::Memory(entries), groups: 0 }, true) {
-                Err(e) if e.cause() == Cause::NoSpace && self.mode == Mode::Interval => {
+                // With entries that are all compacted there is nothing to accept: the next try to open makes the segment that supersedes.
+                Err(e) if e.cause() == Cause::NoSpace && self.mode == Mode::Interval && waits => {
                     return self.wait_for_space(&orphan, e)
                 }
                 healed => healed,

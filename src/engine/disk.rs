@@ -118,6 +118,11 @@ impl Disk {
         partitions.push(Arc::downgrade(partition));
     }
 
+    /// A directory is opened, on this disk or another one.
+    pub fn opened(&self, path: &Path) {
+        self.metrics.opened(path);
+    }
+
     pub fn metrics(&self) -> (&DiskMetrics, DiskLevels) {
         let (reserve_bytes, reserve_target_bytes) = self.reserve.bytes(self.limits().get_u32(Limit::SegmentMinBytes));
         let (flush, keep) = (self.flushes.levels(), self.chores.levels());

@@ -172,7 +172,7 @@ impl Engine {
         let partition = open(Arc::new(DiskHost(disk.clone())))?;
         // It may have been on another disk when it was closed.
         let disks: Vec<_> = self.state.lock().disks.values().cloned().collect();
-        disks.iter().for_each(|d| d.metrics().0.opened(&config.path));
+        disks.iter().for_each(|d| d.opened(&config.path));
         disk.add(&partition, &config.path);
         Ok(partition)
     }

@@ -4,7 +4,8 @@ use super::recovery::Found;
 use super::verdict::Cut;
 use super::Partition;
 use crate::error::{Error, Op, Result};
-use crate::io::{write_all_at, Access, Dir};
+use crate::io::{write_all_at, Access, Dir, File};
+use crate::segment::Cursor;
 use std::io;
 
 /// Most bytes in `kept/`; the rest of a larger cut stays in its segment until compaction removes that.
@@ -44,19 +45,23 @@ impl Partition {
         }
         let source = dir.open(&segment.name(), Access::Read)?;
         let copy = kept.create(&name, Access::Buffered)?;
-        // A bad sector in what nobody needs must not keep the log from opening: the cursor has zeros in its place.
-        let mut cursor = segment.cursor(&*source, *to);
-        let mut at = *from;
-        while at < *to {
-            let part = cursor.bytes(at, CHUNK_BYTES);
-            if part.is_empty() {
-                break;
-            }
-            write_all_at(&*copy, &[part], at - from)?;
-            at += part.len() as u64;
-        }
+        copy_part(&mut segment.cursor(&*source, *to), &*copy, *from)?;
         copy.sync()?;
         kept.sync()?;
         Ok(total + length)
+    }
+}
+
+/// Copies what the cursor reads from `from` up to its limit. A bad sector in what nobody needs must not keep the log from opening or from being
+/// repaired: the cursor has zeros in its place.
+pub(super) fn copy_part(cursor: &mut Cursor<'_>, copy: &dyn File, from: u64) -> io::Result<()> {
+    let mut at = from;
+    loop {
+        let part = cursor.bytes(at, CHUNK_BYTES);
+        if part.is_empty() {
+            return Ok(());
+        }
+        write_all_at(copy, &[part], at - from)?;
+        at += part.len() as u64;
     }
 }

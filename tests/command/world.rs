@@ -143,6 +143,12 @@ impl World {
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     }
 
+    /// What a test cannot be done without is not there: it is left out, and said; in CI that is a failure.
+    pub fn leave_out(&self, what: &str) {
+        assert!(std::env::var_os("CI").is_none(), "in CI a skip is a failure: {what}");
+        eprintln!("skipped: {what}");
+    }
+
     /// A filesystem of so many MiB, mounted at `name`, until it is dropped; none for who is not root.
     pub fn small_disk(&self, name: &str, mib: u64) -> Option<Mounted> {
         let (image, at) = (self.path("image"), self.path(name));

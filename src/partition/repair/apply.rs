@@ -3,14 +3,13 @@
 use super::{check, Repair, RepairOffer, RepairWay};
 use crate::error::{Error, Op, Result, Status};
 use crate::format::Root;
-use crate::io::{read_full_at, write_all_at, Access, File};
+use crate::io::Access;
+use crate::partition::kept::copy_part;
+use crate::partition::recovery::Link;
 use crate::partition::root::RootWriter;
 use crate::partition::ROOT_NAME;
 use crate::segment::{remove_if_there, Segment};
 use std::io;
-
-const CHUNK_BYTES: usize = 1 << 20;
-const BLOCK_BYTES: usize = 4096;
 
 fn fail(what: &'static str) -> impl Fn(io::Error) -> Error {
     move |e| Error::io(Op::Recover, &e, what)
@@ -36,14 +35,15 @@ impl Repair {
         let dir = &*self.dir;
         let mut root = offer.root;
         // What counts from now on is on the medium before the root says so.
-        let chain: Vec<u64> = check(dir, &root)?.chain.iter().map(|l| l.segment.sequence()).collect();
-        for sequence in &chain {
-            let synced = dir.open(&Segment::name_of(*sequence), Access::Buffered).and_then(|f| f.sync());
+        let chain = check(dir, &root)?.chain;
+        for link in &chain {
+            let synced = dir.open(&link.segment.name(), Access::Buffered).and_then(|f| f.sync());
             synced.map_err(fail("syncing a segment that stays"))?;
         }
         check(dir, &root)?;
-        let gone: Vec<u64> = self.pieces.segments.iter().map(|s| s.0).filter(|s| !chain.contains(s)).collect();
-        let kept = self.keep(&root, &gone)?;
+        let stays = |sequence: &u64| chain.iter().any(|l| l.segment.sequence() == *sequence);
+        let gone: Vec<u64> = self.pieces.segments.iter().map(|s| s.0).filter(|s| !stays(s)).collect();
+        let kept = self.keep(&root, &chain, &gone)?;
         let mut writer = RootWriter::default();
         // Above the newest that a damaged pair of slots may have held.
         writer.generation = self.base.root.generation + 1;
@@ -66,7 +66,7 @@ impl Repair {
 
     /// Everything that the new root leaves out gets a second name in `kept/`, or, where a segment stays in part, a copy. Space that only a
     /// second name takes is none.
-    fn keep(&self, root: &Root, gone: &[u64]) -> Result<Vec<String>> {
+    fn keep(&self, root: &Root, chain: &[Link], gone: &[u64]) -> Result<Vec<String>> {
         let dir = &*self.dir;
         match dir.mkdir("kept") {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(fail("creating kept")(e)),
@@ -87,12 +87,12 @@ impl Repair {
             }
             names.push(name);
         }
-        for (sequence, from, to) in self.parts_that_go(root, gone) {
-            let name = format!("{}-{from:016x}", self.kept_name(&Segment::name_of(sequence)));
+        for (segment, from, to) in self.parts_that_go(root, chain) {
+            let name = format!("{}-{from:016x}", self.kept_name(&segment.name()));
             remove_if_there(dir, &name).map_err(fail("removing an earlier copy"))?;
-            let source = dir.open(&Segment::name_of(sequence), Access::Read).map_err(fail("opening a segment"))?;
+            let source = dir.open(&segment.name(), Access::Read).map_err(fail("opening a segment"))?;
             let copied = dir.create(&name, Access::Buffered).and_then(|copy| {
-                copy_range(&*source, &*copy, from, to)?;
+                copy_part(&mut segment.cursor(&*source, to), &*copy, from)?;
                 copy.sync()
             });
             copied.map_err(fail("keeping what is cut off"))?;
@@ -104,14 +104,16 @@ impl Repair {
     }
 
     /// What goes of segments that stay: the end of the last one, and, if the compaction point moves, the first one, all of it.
-    fn parts_that_go(&self, root: &Root, gone: &[u64]) -> Vec<(u64, u64, u64)> {
+    fn parts_that_go<'a>(&self, root: &Root, chain: &'a [Link]) -> Vec<(&'a Segment, u64, u64)> {
         let moved = root.compaction_index > self.base.root.compaction_index;
         let mut parts = Vec::new();
-        for (sequence, to) in self.pieces.segments.iter().filter(|s| !gone.contains(&s.0)) {
-            if moved && *sequence == root.first_segment {
-                parts.push((*sequence, 0, *to));
-            } else if *sequence == root.end.segment && *to > root.end.offset {
-                parts.push((*sequence, root.end.offset, *to));
+        for segment in chain.iter().map(|l| &*l.segment) {
+            let sequence = segment.sequence();
+            let Some((_, to)) = self.pieces.segments.iter().find(|s| s.0 == sequence) else { continue };
+            if moved && sequence == root.first_segment {
+                parts.push((segment, 0, *to));
+            } else if sequence == root.end.segment && *to > root.end.offset {
+                parts.push((segment, root.end.offset, *to));
             }
         }
         parts
@@ -121,24 +123,4 @@ impl Repair {
 /// A pipe, a directory, a link: something else has been put there.
 fn is_no_file(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ELOOP))
-}
-
-/// Copies bytes `from .. to`. A block that cannot be read is left out: it is zeros in the copy.
-fn copy_range(source: &dyn File, copy: &dyn File, from: u64, to: u64) -> io::Result<()> {
-    let mut chunk = vec![0u8; CHUNK_BYTES];
-    let mut at = from;
-    while at < to {
-        let n = (to - at).min(CHUNK_BYTES as u64) as usize;
-        let Some(piece) = chunk.get_mut(..n) else { break };
-        if read_full_at(source, piece, at).is_err() {
-            for (i, block) in piece.chunks_mut(BLOCK_BYTES).enumerate() {
-                if read_full_at(source, block, at + (i * BLOCK_BYTES) as u64).is_err() {
-                    block.fill(0);
-                }
-            }
-        }
-        write_all_at(copy, &[&*piece], at - from)?;
-        at += n as u64;
-    }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 //! checked and encoded.
 
 use crate::error::{Error, Op, Result, Status};
-use crate::io::real::block_file_size_signal;
+use crate::io::block_file_size_signal;
 use crate::io::{write_all_at, File};
 use crate::sync::thread::{Builder, JoinHandle};
 use std::io;

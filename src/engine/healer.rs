@@ -5,7 +5,7 @@
 use super::disk::Disk;
 use super::shared::run_chore;
 use crate::error::Op;
-use crate::io::real::block_file_size_signal;
+use crate::io::block_file_size_signal;
 use crate::partition::Partition;
 use crate::sync::{Condvar, Mutex};
 use std::panic::{catch_unwind, AssertUnwindSafe};

@@ -1,7 +1,7 @@
 //! Threads that work for the partitions of a disk, each for one partition at a time. They are started when first needed. One that hangs
 //! in the kernel, or that the others overtake, is replaced, within a bound, and ends when it is done.
 
-use crate::io::real::block_file_size_signal;
+use crate::io::block_file_size_signal;
 use crate::partition::Partition;
 use crate::sync::thread::JoinHandle;
 use crate::sync::{Condvar, Mutex};

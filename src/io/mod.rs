@@ -8,6 +8,7 @@ mod eventfd;
 mod mount;
 pub mod real;
 pub mod sim;
+mod sys;
 mod watched;
 
 use std::io;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 pub use buffer::AlignedBuf;
 pub use eventfd::EventFd;
 pub use mount::mount_point;
+pub use sys::{block_file_size_signal, random_id};
 pub use watched::{Call, Calls, WatchedDir, CALLS_MAX};
 
 /// How a file is opened.

@@ -1,9 +1,9 @@
 //! The real disk: one system call per method, everything relative to an open directory, no symbolic link followed.
 
+use super::sys::{check, cstring, device_info, fstat, off, open_at, read_names, set_nocow, size, sync_fd};
 use super::{Access, DeviceInfo, Dir, File, Filesystem, Storage};
-use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -193,62 +193,6 @@ impl Dir for RealDir {
     }
 }
 
-/// Overwriting in place needs a file without copy-on-write. It works only on an empty file; where it is refused, writes are slower, not unsafe.
-fn set_nocow(fd: RawFd) {
-    const FS_NOCOW_FL: libc::c_int = 0x0080_0000;
-    let mut flags: libc::c_int = 0;
-    // SAFETY: the ioctl writes one int; the kernel's declared type is long, its actual access int.
-    if unsafe { libc::ioctl(fd, libc::FS_IOC_GETFLAGS, &mut flags) } == 0 {
-        flags |= FS_NOCOW_FL;
-        // SAFETY: the ioctl reads one int.
-        unsafe { libc::ioctl(fd, libc::FS_IOC_SETFLAGS, &flags) };
-    }
-}
-
-/// Blocks SIGXFSZ on this thread: a write beyond RLIMIT_FSIZE is then EFBIG and not the end of the process.
-pub fn block_file_size_signal() {
-    // SAFETY: the set is initialised by sigemptyset before it is used; the mask is this thread's own.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut set);
-        libc::sigaddset(&mut set, libc::SIGXFSZ);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
-    }
-}
-
-/// 16 random bytes from the kernel.
-pub fn random_id() -> io::Result<[u8; 16]> {
-    let mut id = [0u8; 16];
-    // SAFETY: the buffer is valid for writes of its length.
-    let n = super::retry_interrupted(|| size(unsafe { libc::getrandom(id.as_mut_ptr().cast(), id.len(), 0) }))?;
-    if n == id.len() {
-        Ok(id)
-    } else {
-        Err(io::Error::from_raw_os_error(libc::EIO))
-    }
-}
-
-fn read_names(stream: *mut libc::DIR) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    loop {
-        // SAFETY: errno is this thread's own.
-        unsafe { *libc::__errno_location() = 0 };
-        // SAFETY: stream is open and used by this thread alone.
-        let entry = unsafe { libc::readdir(stream) };
-        if entry.is_null() {
-            let error = io::Error::last_os_error();
-            return if error.raw_os_error() == Some(0) { Ok(names) } else { Err(error) };
-        }
-        // SAFETY: d_name is NUL-terminated and valid until the next readdir.
-        let name = unsafe { std::ffi::CStr::from_ptr((*entry).d_name.as_ptr()) };
-        // Names of ours are ASCII; another's name only has to be seen, not to be opened.
-        let name = name.to_string_lossy();
-        if name != "." && name != ".." {
-            names.push(name.into_owned());
-        }
-    }
-}
-
 struct RealFile {
     fd: OwnedFd,
     durable: bool,
@@ -317,72 +261,4 @@ impl File for RealFile {
     fn id(&self) -> u64 {
         self.fd.as_raw_fd() as u64
     }
-}
-
-fn off(offset: u64) -> io::Result<libc::off_t> {
-    libc::off_t::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
-}
-
-fn cstring(bytes: &[u8]) -> io::Result<CString> {
-    CString::new(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
-}
-
-fn check(result: libc::c_int) -> io::Result<()> {
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
-}
-
-fn size(result: isize) -> io::Result<usize> {
-    usize::try_from(result).map_err(|_| io::Error::last_os_error())
-}
-
-fn sync_fd(fd: RawFd, data_only: bool) -> io::Result<()> {
-    // SAFETY: fd is open.
-    check(unsafe {
-        if data_only {
-            libc::fdatasync(fd)
-        } else {
-            libc::fsync(fd)
-        }
-    })
-}
-
-fn open_at(dir: RawFd, name: &CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
-    // SAFETY: name is NUL-terminated.
-    let fd = super::retry_interrupted(|| match unsafe { libc::openat(dir, name.as_ptr(), flags, mode) } {
-        -1 => Err(io::Error::last_os_error()),
-        fd => Ok(fd),
-    })?;
-    // SAFETY: the call returned a descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-fn fstat(fd: RawFd) -> io::Result<libc::stat> {
-    // SAFETY: stat is plain data for which zero is valid.
-    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: stat is valid for writes.
-    check(unsafe { libc::fstat(fd, &mut stat) })?;
-    Ok(stat)
-}
-
-fn device_info(fd: RawFd) -> io::Result<DeviceInfo> {
-    let stat = fstat(fd)?;
-    // SAFETY: statfs is plain data for which zero is valid.
-    let mut fs: libc::statfs = unsafe { std::mem::zeroed() };
-    // SAFETY: fs is valid for writes.
-    check(unsafe { libc::fstatfs(fd, &mut fs) })?;
-    let filesystem = match fs.f_type as u64 {
-        0xEF53 => Filesystem::Ext4,
-        0x5846_5342 => Filesystem::Xfs,
-        0x9123_683E => Filesystem::Btrfs,
-        0x0102_1994 | 0x8584_58F6 => Filesystem::Memory,
-        other => Filesystem::Other(other),
-    };
-    // st_blksize is the filesystem's block on all three supported ones: at least the device's physical block, so that
-    // a write padded to it shares no block with an earlier one. O_DIRECT's own alignment is never larger.
-    let block_bytes = u32::try_from(stat.st_blksize).unwrap_or(4096).clamp(512, 65_536);
-    Ok(DeviceInfo { id: stat.st_dev, inode: stat.st_ino, block_bytes, filesystem })
 }

@@ -1,6 +1,6 @@
 //! Creates a segment's file: another one if writing it fails, one of the disk's reserve if there is no space.
 
-use super::counts::SegmentFrom;
+use super::disk_counts::SegmentFrom;
 use super::limits::Limit;
 use super::log::Log;
 use super::types::Mode;

@@ -1,6 +1,6 @@
 //! Fencing by hand: the operator takes a partition out of service, whatever its disk does, and gives it back.
 
-use super::counts::HealedBy;
+use super::disk_counts::HealedBy;
 use super::log::Log;
 use super::types::{Mode, State};
 use super::Partition;

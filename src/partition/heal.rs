@@ -1,7 +1,7 @@
 //! Healing: what failed is abandoned, new segments take over, and they are read back from the medium before anything relies on them.
 //! The failed file is never written or synced again.
 
-use super::append::extent;
+use super::accept::extent;
 use super::parts::Tail;
 use super::rescue::Rescue;
 use super::rewrite::Rewritten;

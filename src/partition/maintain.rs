@@ -1,6 +1,7 @@
 //! Housekeeping of one partition, off the append path: spare segments, syncing what mode none has filled, removing files, last marks.
 
-use super::append::{fits, record_bytes, Checksums};
+use super::accept::{fits, record_bytes};
+use super::append::Checksums;
 use super::create::BAD_FILE_PREFIX;
 use super::log::Log;
 use super::parts::{Extent, PutOff};

@@ -1,12 +1,15 @@
 //! One partition: a log with its hard state, in one directory. Everything that can go wrong with it stays in here.
 
+mod accept;
 mod append;
+mod chain;
 mod close;
 mod compact;
 mod control;
 mod counts;
 mod create;
 mod directory;
+mod disk_counts;
 mod fence;
 mod flush;
 mod hard_state;
@@ -14,12 +17,15 @@ mod heal;
 mod health;
 mod kept;
 mod limits;
+mod load;
 mod log;
 mod maintain;
 mod open;
 mod orphan;
 mod parts;
+mod plan;
 mod read;
+mod reading;
 mod recover;
 mod recovery;
 mod repair;
@@ -35,8 +41,9 @@ mod verdict;
 mod verify;
 mod watch;
 
-pub use counts::{Count, DiskCounts, HealedBy, Health, Level, PartitionCounts, SegmentFrom, COUNTS, LEVELS};
+pub use counts::{Count, Health, Level, PartitionCounts, COUNTS, LEVELS};
 pub use directory::CUBEFS_IMPORT;
+pub use disk_counts::{DiskCounts, HealedBy, SegmentFrom};
 pub(crate) use limits::{in_words, OwnLimits};
 pub use limits::{Limit, LimitChange, LimitInfo, LimitScope, Limits, LIMITS};
 pub use open::{open_dir, path_error};
@@ -186,7 +193,7 @@ impl Partition {
 
 /// A random id. Without the kernel's random numbers a process-wide one that differs from call to call is still better than none.
 fn random_id() -> Id {
-    crate::io::real::random_id().unwrap_or_else(|_| {
+    crate::io::random_id().unwrap_or_else(|_| {
         use std::hash::{BuildHasher, Hasher};
         let mut id = Id::default();
         for half in id.chunks_mut(8) {

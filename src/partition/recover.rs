@@ -1,6 +1,6 @@
 //! Coming back from a fault: by call (`recover`), or by itself (`probe`).
 
-use super::counts::HealedBy;
+use super::disk_counts::HealedBy;
 use super::limits::Limit;
 use super::log::Log;
 use super::types::State;

@@ -1,6 +1,6 @@
 //! What new segments have to hold when one has failed: entries that are accepted or acknowledged and not known durable.
 
-use super::append::record_bytes;
+use super::accept::record_bytes;
 use super::log::Log;
 use super::parts::Live;
 use super::types::Entry;

@@ -1,7 +1,7 @@
 //! Writes what is to be rescued into new segments, piece by piece: memory is bounded, and no system call takes long because there is much.
 //! No root names them meanwhile, so a crash at any moment leaves the log as it was.
 
-use super::append::record_bytes;
+use super::accept::record_bytes;
 use super::limits::Limit;
 use super::log::Log;
 use super::parts::{encode_record, Live};

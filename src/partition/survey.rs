@@ -2,7 +2,8 @@
 //! this process or another, and its owner notices nothing.
 
 use super::directory::{read_root, StoredRoot};
-use super::open::{live_parts, path_error};
+use super::load::live_parts;
+use super::open::path_error;
 use super::parts::Live;
 use super::recovery::{Found, Recovery};
 use super::types::{HardState, Mode};
@@ -50,8 +51,7 @@ impl Survey {
         for _ in 1..TRIES {
             let survey = Survey::once(&dir).map_err(at)?;
             let wrong = survey.wrong();
-            let same_root = || read_root(&*dir).map(|r| r.map_or(0, |r| r.root.generation) == survey.root.generation);
-            if wrong.is_none() || (wrong == before && same_root().map_err(at)?) {
+            if wrong.is_none() || (wrong == before && survey.is_current().map_err(at)?) {
                 return Ok(survey);
             }
             before = wrong;
@@ -73,6 +73,11 @@ impl Survey {
         // Through the page cache: what a direct read asks for is first written back, and this disturbs nobody.
         let found = Recovery { dir: &**dir, root: &root, access: Access::Read, known_index: 0 }.run();
         Ok(Survey { dir: dir.clone(), root, parts: live_parts(&found), found })
+    }
+
+    /// The root is still the one that was read.
+    pub fn is_current(&self) -> Result<bool> {
+        Ok(read_root(&*self.dir)?.map_or(0, |r| r.root.generation) == self.root.generation)
     }
 
     pub fn partition_id(&self) -> u64 {

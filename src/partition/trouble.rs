@@ -1,7 +1,7 @@
 //! Healing inside the call: a flush that failed is made good on a new segment while its callers wait, within the time budget.
 //! No thread sleeps for it; the next try is a timer, and other partitions have the workers meanwhile.
 
-use super::counts::HealedBy;
+use super::disk_counts::HealedBy;
 use super::limits::Limit;
 use super::log::Log;
 use super::parts::Group;

@@ -3,7 +3,8 @@
 //! The lock is not held meanwhile: `Log::writing` keeps other writers and whoever changes the log as a whole away, and nothing else waits
 //! for the disk. What is written counts only once the write has come back, so that readers see the old log or the new one.
 
-use super::append::{extent, first_index, fits, record_bytes, Checksums};
+use super::accept::{extent, fits, record_bytes};
+use super::append::{first_index, Checksums};
 use super::log::Log;
 use super::types::EntryRef;
 use super::Partition;

@@ -14,7 +14,8 @@ mod base;
 mod pieces;
 mod ways;
 
-use super::open::{live_parts, path_error};
+use super::load::live_parts;
+use super::open::path_error;
 use super::recovery::{Found, Recovery};
 use super::verify::read_part;
 use crate::error::{Error, Op, Result, Status};

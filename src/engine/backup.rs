@@ -88,7 +88,11 @@ impl Engine {
         for _ in 0..TRIES {
             let survey = Survey::of(self.storage(), source)?;
             if let Some(fault) = survey.fault() {
-                return Err(fault.clone().at(source));
+                if survey.is_current()? {
+                    return Err(fault.clone().at(source));
+                }
+                // It was changed under the reader: nothing is known of it.
+                continue;
             }
             if let Some(backup) = self.copy(&survey, source, &unfinished, tell)? {
                 return Ok(backup);
@@ -124,15 +128,17 @@ impl Engine {
         }
         let bad = survey.read(first_index, last_index, &mut |index, term, kind, data| {
             // A jump: what is missing was compacted while it was read.
-            let follows = index == first_index + backup.entries;
+            if index != first_index + backup.entries {
+                return false;
+            }
             backup.entries += 1;
             backup.bytes += data.len() as u64;
             batch.add(index, term, kind, data);
-            if written.is_ok() && follows && batch.data.len() >= BATCH_BYTES {
+            if written.is_ok() && batch.data.len() >= BATCH_BYTES {
                 written = batch.append_to(&partition);
                 tell(backup.bytes, total);
             }
-            written.is_ok() && follows
+            written.is_ok()
         });
         let written = written.and_then(|()| batch.append_to(&partition));
         let whole = backup.entries == (last_index + 1).saturating_sub(first_index);

@@ -1151,7 +1151,8 @@ bulkhead_status bulkhead_bounds(bulkhead_partition partition,
 ///
 /// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_OUT_OF_RANGE (index beyond the last entry), the
 /// partition's fault if it is Unavailable, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED,
-/// BULKHEAD_PANIC; these latch the partition as an append does.
+/// BULKHEAD_PANIC; these latch the partition as an append does. BULKHEAD_DAMAGED or BULKHEAD_IO_ERROR of operation
+/// BULKHEAD_OP_READ: the term of index cannot be read; nothing is changed or latched.
 /// Thread safety: any thread.
 bulkhead_status bulkhead_compact(bulkhead_partition partition,
                                  uint64_t index,

@@ -14,7 +14,8 @@ const RECYCLABLE_MAX: usize = 2;
 impl Partition {
     /// Removes entries up to `index`, inclusive. At or below the compaction point it does nothing. Works in ReadOnly, too.
     ///
-    /// Errors: `OutOfRange` for an index beyond the last entry; otherwise the fault that latched the partition.
+    /// Errors: `OutOfRange` for an index beyond the last entry; `Damaged` or an I/O error, with `Op::Read`, if the term of `index` cannot be
+    /// read: nothing changed, and nothing is latched; otherwise the fault that latched the partition.
     pub fn compact(&self, index: u64) -> Result<()> {
         let _operation = self.lock_operation(Op::Compact)?;
         let (version, term, commit) = {

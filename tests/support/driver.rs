@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bulkhead::io::sim::{Crash, SimDisk};
-use bulkhead::{Cause, Engine, Entry, Error, HardState, Mode, Partition, State, Status};
+use bulkhead::{Cause, Engine, Entry, Error, HardState, Mode, Op, Partition, State, Status};
 
 use super::judge::{After, Finding};
 use super::model::Model;
@@ -134,12 +134,15 @@ impl Driver {
 
     /// Notes how a change came out. The first fault latches; later ones must repeat it.
     fn outcome(&mut self, n: usize, result: &Result<(), Error>) -> Result<bool, String> {
-        let part = &mut self.parts[n];
         if let Err(e) = result {
             self.calls.borrow_mut().push(format!("         -> {:?} {}\n", e.status, e.errno));
         }
+        let part = &mut self.parts[n];
+        let works = part.handle.as_ref().is_some_and(|h| h.status().state != State::Unavailable);
         match (result, &part.fault) {
             (Ok(()), None) => Ok(true),
+            // A change reads the term before it; a read that fails fails alone.
+            (Err(e), _) if e.op == Op::Read && works => Ok(false),
             // Space came back, or was not needed: the one fault that ends by itself.
             (Ok(()), Some(first)) if first.status == Status::NoSpace => {
                 part.fault = None;

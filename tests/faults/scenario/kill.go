@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/bulkhead-wal/bulkhead/tests/faults/disk"
 	"github.com/bulkhead-wal/bulkhead/tests/faults/driver"
 )
 
@@ -28,7 +29,7 @@ func runKill(e *Env) string {
 	if e.Full {
 		rounds = 50
 	}
-	d := e.Disk()
+	d := e.DiskWith(disk.Options{}, loadDisk) // a fast machine writes much between two kills
 	l := d.Ledger(1)
 	var total, gone uint64
 	for round := 1; round <= rounds; round++ {

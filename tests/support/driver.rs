@@ -99,6 +99,9 @@ impl Driver {
                 let no_space = status.cause == Cause::NoSpace;
                 if status.state != State::ReadWrite && (no_space || disk_failed(&self.disk)) {
                     part.fault = handle.last_fault();
+                    if let Ok(hard) = handle.hard_state() {
+                        part.model.hard_state_found(hard).map_err(|e| format!("{}: {e}", part.path))?;
+                    }
                     return Ok(false);
                 }
                 self.judge(n)

@@ -117,6 +117,14 @@ impl Model {
         Ok(())
     }
 
+    /// What an opening shows that cannot be written yet: the owner relies on it.
+    pub fn hard_state_found(&mut self, found: HardState) -> Result<(), String> {
+        self.judge_vote(found)?;
+        self.hard = found;
+        self.maybe_hard.clear();
+        Ok(())
+    }
+
     fn judge_hard_state(&self, found: HardState, point: u64, last: u64, after: After) -> Result<(), String> {
         self.judge_vote(found)?;
         let bounds = point..=last.min(self.highest_commit.max(point));

@@ -24,7 +24,12 @@ func (e *Env) Start(prefix ...string) *Owner { return e.StartWith(prefix) }
 
 // StartWith is Start with further arguments of the subject.
 func (e *Env) StartWith(prefix []string, arguments ...string) *Owner {
-	command := append(append([]string{}, prefix...), e.System.Program, "-system", e.System.Name, "-mode", e.Mode)
+	return e.StartAs(e.System.Name, prefix, arguments...)
+}
+
+// StartAs starts an owner of another system's logs, by the same program.
+func (e *Env) StartAs(system string, prefix []string, arguments ...string) *Owner {
+	command := append(append([]string{}, prefix...), e.System.Program, "-system", system, "-mode", e.Mode)
 	s, err := driver.Start(append(command, arguments...))
 	e.must(err)
 	o := &Owner{s, e}

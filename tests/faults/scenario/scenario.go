@@ -69,7 +69,7 @@ func contains(list []string, word string) bool {
 
 // Scenarios are all of them, by method.
 var Scenarios = join(badBlocks, syncFailure, fullDisk, powerCut, tails, crashStates, deadDisk, systemCalls, writeErrors,
-	kills, replaced, environment, damage, many)
+	kills, conversionKills, replaced, environment, damage, many)
 
 // LastRow is the number of the last requirement.
 const LastRow = 32

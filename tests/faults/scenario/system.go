@@ -11,6 +11,8 @@ const (
 	States Ability = "state of health"              // says whether a log takes writes
 	Resume Ability = "way to go on without a call"  // comes back by itself when the cause is gone
 	Locks  Ability = "lock against a second opener" // refuses one
+
+	Converts Ability = "import of CubeFS's logs"
 )
 
 // System is a log implementation that can be driven.
@@ -45,6 +47,6 @@ func (s *System) has(a Ability) bool {
 func Bulkhead(programs string) System {
 	return System{
 		Name: "bulkhead", Program: filepath.Join(programs, "subject"), Modes: []string{"sync", "none", "interval"},
-		Abilities: []Ability{Votes, Events, States, Resume, Locks}, Go: true, Retries: true,
+		Abilities: []Ability{Votes, Events, States, Resume, Locks, Converts}, Go: true, Retries: true,
 	}
 }

@@ -37,5 +37,6 @@ var bulkheadNames = map[bulkhead.Code]string{
 	bulkhead.ErrResourceExhausted:     "RESOURCE_EXHAUSTED",
 	bulkhead.ErrUnsupportedFilesystem: "UNSUPPORTED_FILESYSTEM",
 	bulkhead.ErrBusy:                  "BUSY",
+	bulkhead.ErrNeedsImport:           "NEEDS_IMPORT",
 	bulkhead.ErrLostEntries:           "LOST_ENTRIES",
 }

@@ -22,8 +22,8 @@ type cubefsSystem struct {
 	config wal.Config
 }
 
-func newCubeFS(mode string, _ limits) (system, error) {
-	return &cubefsSystem{config: wal.Config{Sync: mode == "sync"}}, nil
+func newCubeFS(mode string, limits limits) (system, error) {
+	return &cubefsSystem{config: wal.Config{Sync: mode == "sync", FileSize: limits.fileBytes}}, nil
 }
 
 func (s *cubefsSystem) healsItself() bool { return false }

@@ -53,10 +53,11 @@ type system interface {
 // errUnsupported says that a system has nothing that a command could call.
 var errUnsupported = errors.New("the system has no such call")
 
-// limits of Bulkhead that scenarios set; the others have none.
+// limits that scenarios set, of Bulkhead and of CubeFS's WAL; the others have none.
 type limits struct {
 	stall     time.Duration
 	noHealing bool
+	fileBytes int
 }
 
 type systemKind struct {

@@ -7,6 +7,7 @@ use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Op, Result};
 use crate::io::{write_durable_at, AlignedBuf};
+use crate::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 /// One partition's share of the read cache: what raft reads is what it wrote a moment ago, and memory that is used again is warm.
 const CACHE_PER_PARTITION_BYTES: usize = 1 << 20;
 
-/// What a worker flushes of one partition before it looks at the others that wait.
+/// What a worker flushes of one partition before it looks at the others that wait; a root counts as a flush.
 const TURN_FLUSHES: usize = 8;
 const TURN_BYTES: usize = 1 << 20;
 
@@ -33,40 +34,48 @@ impl Partition {
     fn flush_most(&self, mut flushes: usize, mut bytes: usize) {
         let mut log = self.log.lock();
         loop {
-            if log.root.wanted > log.root.done && self.check_root_writable(&log, Op::HardState).is_ok() {
-                let wanted = Wish { version: log.root.wanted, faults: log.fault_count };
-                drop(log);
-                // A failure has latched the partition; the waiters hear of it there.
-                let _ = self.write_root(wanted);
-                log = self.log.lock();
-                continue;
-            }
-            if log.state != State::ReadWrite {
-                break;
-            }
-            if log.trouble.is_some() {
-                if self.heal_in_call(&mut log) {
-                    continue;
-                }
-                break;
-            }
-            if flushes == 0 || bytes == 0 {
-                if let (Some(me), true) = (self.me.upgrade(), log.busy()) {
+            let root_waits = log.root.wanted > log.root.done && self.check_root_writable(&log, Op::HardState).is_ok();
+            let group_waits = log.state == State::ReadWrite && log.busy();
+            if (flushes == 0 || bytes == 0) && (root_waits || group_waits) {
+                if let Some(me) = self.me.upgrade() {
                     self.host.flush_soon(me);
                     return;
                 }
             }
-            let Some(group) = self.take_group(&mut log) else { break };
-            flushes = flushes.saturating_sub(1);
-            bytes = bytes.saturating_sub(group.buf.len());
-            drop(log);
+            if root_waits {
+                let wanted = Wish { version: log.root.wanted, faults: log.fault_count };
+                // A failure has latched the partition; the waiters hear of it there.
+                let _ = MutexGuard::unlocked(&mut log, || self.write_root(wanted));
+                flushes = flushes.saturating_sub(1);
+            }
+            // One after the other: votes that never pause do not hold up the entries.
+            match self.flush_next(&mut log) {
+                Some(flushed) => (flushes, bytes) = (flushes.saturating_sub(1), bytes.saturating_sub(flushed)),
+                None if root_waits => {}
+                None => break,
+            }
+        }
+        log.scheduled = false;
+    }
+
+    /// Heals what failed, or flushes the oldest group. Returns the bytes that were flushed, `None` if there is nothing to do now.
+    fn flush_next(&self, log: &mut MutexGuard<'_, Log>) -> Option<usize> {
+        if log.state != State::ReadWrite {
+            return None;
+        }
+        if log.trouble.is_some() {
+            return self.heal_in_call(log).then_some(0);
+        }
+        let group = self.take_group(log)?;
+        let bytes = group.buf.len();
+        let result = MutexGuard::unlocked(log, || {
             let began = self.host.now();
             let result = self.flush_group(&group);
             self.count_flush(&group, began, result.is_ok());
-            log = self.log.lock();
-            self.flushed(&mut log, group, result);
-        }
-        log.scheduled = false;
+            result
+        });
+        self.flushed(log, group, result);
+        Some(bytes)
     }
 
     /// A panic while a worker had this partition: nobody has it any more, and nothing it did is trusted.

@@ -1,7 +1,7 @@
 //! Calls, faults and healing beside each other: what each must not do to the others. One test for each defect that was found.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -418,6 +418,44 @@ fn f05_a_partition_whose_producers_never_pause_leaves_the_worker_to_others() {
     });
     greedy.sync().unwrap();
     assert_eq!(greedy.status().durable_index, greedy.status().last_index);
+}
+
+/// Votes that never pause kept the worker for good, and the entries of their own partition from it: both were latched as stalled.
+#[test]
+fn f05_votes_that_never_pause_leave_the_worker_to_others_and_to_entries() {
+    let disk = SimDisk::new(1);
+    let config = EngineConfig { flush_threads_per_disk: 1, stall_limit_ms: 1_000, ..config() };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let (greedy, other) = (open(&engine, "/p1", 1, Mode::Sync), open(&engine, "/p2", 2, Mode::Sync));
+    append_each(&greedy, 1, 1, 1, 100);
+    append_each(&other, 1, 1, 1, 100);
+    wait_for("spares", Duration::from_secs(5), || disk.exists("/p1/seg-0000000000000002"));
+    disk.inject(delay(2).on(OpKind::Write).path("/p1/root"));
+    let (stop, vote, votes) = (AtomicBool::new(false), AtomicU64::new(1), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        // As one is written the others wait for the next.
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    greedy.set_hard_state(hard(1, vote.fetch_add(1, Ordering::Relaxed), 0)).unwrap();
+                    votes.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        wait_for("votes", Duration::from_secs(5), || votes.load(Ordering::Relaxed) > 20);
+        let roots = || disk.log().iter().filter(|r| r.kind == OpKind::Write && r.path == "/p1/root").count();
+        let (before, mut results) = (roots(), Vec::new());
+        for index in 2..=11 {
+            results.push(append(&other, &entries(index, index, 1, 100)));
+            results.push(append(&greedy, &entries(index, index, 1, 100)));
+        }
+        let waited = roots() - before;
+        stop.store(true, Ordering::Relaxed);
+        results.into_iter().for_each(|result| result.unwrap());
+        // A turn of eight for each append of the other one, two votes for each of its own.
+        assert!(waited <= 10 * (8 + 2), "{waited} votes were written while ten appends of either waited");
+    });
+    assert_eq!((state(&greedy), state(&other)), (State::ReadWrite, State::ReadWrite));
 }
 
 /// A reader that had passed the place of one flush when that came, and then met the next flush, took the first one for damaged.

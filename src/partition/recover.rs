@@ -134,6 +134,10 @@ impl Partition {
             return error;
         }
         let changed = state != before || lost;
+        if changed {
+            // Tries while it waited for space say nothing of how long this fault lasts.
+            log.probes = 0;
+        }
         // What a try by itself finds lost is in the status and the event; calls get the first error until their owner asks for more.
         if (changed && (loud || !lost)) || log.fault.is_none() {
             log.fault = Some(error.clone());

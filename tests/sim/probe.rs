@@ -55,6 +55,29 @@ fn each_cause_that_may_pass_is_probed() {
     }
 }
 
+/// The probes of a ReadOnly partition counted for the doubling: the first fault that one of them met was looked at again after 64 s.
+#[test]
+fn f10_a_fault_behind_many_probes_for_space_is_probed_soon() {
+    let disk = SimDisk::new(1);
+    let (_engine, p) = start(&disk, Mode::Sync);
+    disk.set_free(0);
+    for index in 11.. {
+        if append(&p, &entries(index, index, 1, 400)).is_err() {
+            break;
+        }
+    }
+    assert_eq!((state(&p), p.status().cause), (State::ReadOnly, Cause::NoSpace));
+    // More than eight probes.
+    std::thread::sleep(Duration::from_millis(500));
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Create));
+    wait_for("a probe that meets the fault", SOON, || state(&p) == State::Unavailable);
+    disk.clear_faults();
+    disk.set_free(20 << 20);
+    let began = Instant::now();
+    assert_comes_back(&p, "after both");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?} after the disk was well again", began.elapsed());
+}
+
 #[test]
 fn a_panic_is_probed() {
     for mode in [Mode::None, Mode::Sync, Mode::Interval] {

@@ -1,9 +1,11 @@
-//! Memory that a rescue takes, alone in its program: nothing else asks for any.
+//! Memory that a rescue and a verify take, alone in their program: nothing else asks for any.
 
 mod support;
 
 use bulkhead::io::sim::{OpKind, Rule, SimDisk};
-use bulkhead::Mode;
+use bulkhead::{Engine, EngineConfig, Mode};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use support::*;
 
 #[global_allocator]
@@ -11,8 +13,32 @@ static MEMORY: support::alloc::Counting = support::alloc::Counting::new();
 
 const MIB: usize = 1 << 20;
 
+/// One test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Reads of 128 KiB by O_DIRECT, one after the other, reached half of what `cat` did.
+#[test]
+fn verify_reads_in_windows_of_1_mib() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let disk = SimDisk::new(1);
+    let config = EngineConfig { segment_min_bytes: 8 << 20, segment_max_bytes: 8 << 20, ..config() };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append(&p, &entries(1, 1536, 1, 4096)).unwrap();
+    wait_for("a spare", Duration::from_secs(5), || disk.exists("/p1/seg-0000000000000002"));
+    std::thread::sleep(Duration::from_millis(50));
+    MEMORY.take_largest();
+    let before = disk.count(OpKind::Read);
+    assert_eq!(p.verify().unwrap().entries, 1536);
+    let (reads, largest) = (disk.count(OpKind::Read) - before, MEMORY.take_largest());
+    // 128, 256 and 512 KiB, then 1 MiB; a record that a window ends in is read again.
+    assert!(reads <= 10, "{reads} reads for 6 MiB");
+    assert!(largest <= MIB + MIB / 8, "{largest} bytes at once");
+}
+
 #[test]
 fn a_rescue_of_mode_none_takes_a_piece_of_memory_and_not_all_of_it() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let disk = SimDisk::new(1);
     let engine = engine(&disk);
     let p = open(&engine, "/p1", 1, Mode::None);

@@ -67,6 +67,7 @@ pub(super) fn read_part(file: &dyn File, part: &Live, mut next: u64, take: &mut 
     let mut bad = Vec::new();
     while next <= part.last {
         let mut cursor = part.segment.cursor(file, part.end);
+        cursor.read_on();
         let start = u64::from(part.segment.header.header_bytes);
         let from = part.segment.index.lock().place(next).map_or(start, |p| p.1);
         let result = read_records(&mut cursor, from, next, part.last, &mut |index, term, kind, data| {

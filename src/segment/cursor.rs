@@ -7,6 +7,8 @@ use std::io;
 
 /// Most bytes read at a time; a record larger than this is read alone.
 const WINDOW_BYTES: usize = 128 << 10;
+/// Most where a whole part of a segment is read: O_DIRECT has no read-ahead, and a read of 128 KiB costs half of the time of waiting.
+const LONG_WINDOW_BYTES: usize = 1 << 20;
 /// Least, and what a place in the index may lie before its entry.
 const WINDOW_MIN_BYTES: u64 = 20 << 10;
 /// Windows start and end at multiples of this, as O_DIRECT asks for.
@@ -25,6 +27,8 @@ pub struct Cursor<'a> {
     window: AlignedBuf,
     start: u64,
     wanted: usize,
+    /// Each window is twice as large as the one before it, up to this; not at all if it is less than the first.
+    grow_to: usize,
     zeroed: bool,
     /// The first read error met; the blocks it hit count as bad bytes.
     pub unreadable: Option<io::Error>,
@@ -45,6 +49,7 @@ impl<'a> Cursor<'a> {
             window: AlignedBuf::new(),
             start: 0,
             wanted: WINDOW_BYTES,
+            grow_to: 0,
             zeroed: segment.header.zeroed,
             unreadable: None,
             bad_pieces: Vec::new(),
@@ -54,6 +59,11 @@ impl<'a> Cursor<'a> {
     /// The caller wants about this many bytes: a small read stays small.
     pub fn expect(&mut self, bytes: u64) {
         self.wanted = bytes.saturating_add(WINDOW_MIN_BYTES).min(WINDOW_BYTES as u64) as usize;
+    }
+
+    /// The caller reads on to the end: windows grow.
+    pub fn read_on(&mut self) {
+        self.grow_to = LONG_WINDOW_BYTES;
     }
 
     /// True if something was written at either place where the record of this lsn and index would be: it shows in the bytes, or, in a
@@ -102,6 +112,7 @@ impl<'a> Cursor<'a> {
         let want = want.next_multiple_of(BLOCK as usize);
         let rest = (self.limit - start).next_multiple_of(BLOCK) as usize;
         self.start = start;
+        self.wanted = self.wanted.max(self.grow_to.min(2 * self.wanted));
         self.window.resize(want.min(rest));
         match read_full_at(self.file, &mut self.window, start) {
             Ok(n) => self.window.resize(n),

@@ -28,6 +28,7 @@ const defaultStallLimit = 5 * time.Second
 type Engine struct {
 	handle    C.bulkhead_engine
 	waiters   waiterTable
+	log       engineLog
 	events    *pump
 	completed *pump
 
@@ -156,6 +157,7 @@ func (e *Engine) Close() error {
 	err := takeError(C.bh_engine_close(e.handle))
 	e.events.stop()
 	e.completed.stop()
+	e.log.end()
 	e.waiters.fail(&Error{Op: OpAppend, Code: ErrClosed,
 		Message: "the engine was closed before the disk answered: the entries may or may not be durable"})
 

@@ -1,136 +1,136 @@
 package bulkhead
 
+// #include "shim.h"
+import "C"
+
 import (
-	"context"
-	"fmt"
-	"time"
+	"errors"
+	"runtime/cgo"
+	"sync"
 )
 
 // LogLevel is how much a line of the log matters.
 type LogLevel int
 
 const (
-	LogInfo  LogLevel = iota // something is over: healed, released
+	LogInfo  LogLevel = iota // something is over, or was done by hand: healed, released, limits that were set
 	LogWarn                  // met, and nobody is kept from working
-	LogError                 // a partition refuses calls
+	LogError                 // a partition refuses calls, or has lost entries
 )
 
-const (
-	logBurst  = 3                // lines of one kind and partition in a window
-	logWindow = 10 * time.Second // after which there may be as many again
-	logKinds  = 4096             // kinds remembered at a time
-)
+// engineLog hands the lines of the library's log hook to those that LogTo was
+// given. The hook is set as long as there are any.
+type engineLog struct {
+	setting sync.Mutex // held while the hook is set or taken away, which waits for write
+	hook    cgo.Handle // 0 if it is not set
+
+	mu      sync.Mutex
+	writers []*logWriter // replaced, never changed: write looks at it without mu
+}
+
+type logWriter struct {
+	write func(level LogLevel, line string)
+
+	mu      sync.Mutex // held while it writes
+	stopped bool
+}
 
 // LogTo writes a line for each event of the engine until it is closed or stop is
-// called, which waits for a line that is being written. write is called from one
-// goroutine. Of lines that repeat, same partition, cause and operation, there are
-// at most three in ten seconds; the next one says how many were left out.
-func (e *Engine) LogTo(write func(level LogLevel, line string)) (stop func()) {
-	sub := e.Subscribe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		limit := logLimit{kinds: make(map[logKind]*logCount)}
-		for {
-			event, err := sub.Next(context.Background())
-			if err != nil {
-				return // no more events
-			}
-			if leftOut, ok := limit.admit(event, time.Now()); ok {
-				level, line := logLine(event)
-				if leftOut > 0 {
-					line += fmt.Sprintf(" (%d like it left out)", leftOut)
-				}
-				write(level, line)
-			}
-		}
-	}()
-	return func() {
-		sub.Close()
-		<-done
+// called; both return when write has had its last line. write is called by one
+// thread of the library's at a time, which nothing waits for, and must call
+// neither stop nor Close. Of lines that repeat, same partition, state, cause and
+// operation, there are at most three in ten seconds, and of those that wait for
+// write at most 1,024; the next one says how many were left out. The error is
+// ErrClosed, or ErrResourceExhausted if no thread can be had.
+func (e *Engine) LogTo(write func(level LogLevel, line string)) (stop func(), err error) {
+	w := &logWriter{write: write}
+	if err := e.log.add(e.handle, w); err != nil {
+		return nil, err
 	}
+	return func() { e.log.remove(e.handle, w) }, nil
 }
 
-func logLine(e Event) (LogLevel, string) {
-	level, text := LogWarn, "went on after "+e.Cause.String()
-	switch {
-	case e.Op == OpSetLimits && e.PartitionID == 0 && e.Partition == nil:
-		return LogInfo, "bulkhead: limits of the engine or of a disk were set"
-	case e.Op == OpSetLimits:
-		level, text = LogInfo, "has new limits"
-	case e.Cause == CauseFenced && e.From == e.To:
-		text = "fenced by hand, beside its fault"
-	case e.To == StateReadWrite && e.Cause == CauseNone:
-		level, text = LogInfo, "is healed"
-		if e.From != e.To {
-			text = fmt.Sprintf("is ReadWrite again, after %v", e.From)
-		}
-	case e.To == StateUnavailable || e.To == StateReadOnly:
-		level, text = LogError, fmt.Sprintf("is %v: %v", e.To, e.Cause)
-	case e.From != e.To:
-		text = fmt.Sprintf("is %v, after %v: %v", e.To, e.From, e.Cause)
+func (l *engineLog) add(engine C.bulkhead_engine, w *logWriter) error {
+	l.setting.Lock()
+	defer l.setting.Unlock()
+	l.put(append(l.without(w), w))
+	if l.hook != 0 {
+		return nil
 	}
-	line := fmt.Sprintf("bulkhead: partition %d %s, in %v", e.PartitionID, text, e.Op)
-	if e.Errno != 0 {
-		line += ": " + e.Errno.Error()
+	hook := cgo.NewHandle(l)
+	if err := takeError(C.bh_engine_set_log_hook(engine, C.uintptr_t(hook))); err != nil {
+		hook.Delete()
+		l.put(nil)
+		return err
 	}
-	if e.Range != (Range{}) {
-		line += fmt.Sprintf(", entries %d to %d", e.Range.First, e.Range.Last)
-	}
-	if e.Partition != nil {
-		line += ", " + e.Partition.Path()
-	}
-	return level, line
+	l.hook = hook
+	return nil
 }
 
-// logKind is what lines that repeat have in common.
-type logKind struct {
-	partition uint64
-	to        State
-	cause     Cause
-	op        Op
-}
-
-type logCount struct {
-	since   time.Time
-	written int
-	leftOut int
-}
-
-type logLimit struct{ kinds map[logKind]*logCount }
-
-// admit tells whether an event may have a line, and how many of its kind had none
-// since the last one.
-func (l *logLimit) admit(e Event, now time.Time) (leftOut int, ok bool) {
-	kind := logKind{e.PartitionID, e.To, e.Cause, e.Op}
-	c := l.kinds[kind]
-	if c == nil {
-		if len(l.kinds) >= logKinds {
-			l.forget(now)
-		}
-		c = &logCount{since: now}
-		l.kinds[kind] = c
-	}
-	if now.Sub(c.since) >= logWindow {
-		c.since, c.written = now, 0
-	}
-	if c.written >= logBurst {
-		c.leftOut++
-		return 0, false
-	}
-	c.written++
-	leftOut, c.leftOut = c.leftOut, 0
-	return leftOut, true
-}
-
-// forget drops the kinds of windows that are over; all of them if that is none.
-func (l *logLimit) forget(now time.Time) {
-	for kind, c := range l.kinds {
-		if now.Sub(c.since) >= logWindow {
-			delete(l.kinds, kind)
+func (l *engineLog) remove(engine C.bulkhead_engine, w *logWriter) {
+	l.setting.Lock()
+	defer l.setting.Unlock()
+	rest := l.without(w)
+	if len(rest) == 0 && l.hook != 0 {
+		// The lines that wait are written first. A closed engine has done that.
+		if err := takeError(C.bh_engine_set_log_hook(engine, 0)); err == nil || errors.Is(err, ErrClosed) {
+			l.hook.Delete()
+			l.hook = 0
 		}
 	}
-	if len(l.kinds) >= logKinds {
-		l.kinds = make(map[logKind]*logCount)
+	l.put(rest)
+	w.mu.Lock()
+	w.stopped = true
+	w.mu.Unlock()
+}
+
+// end is called when the library has closed the engine.
+func (l *engineLog) end() {
+	l.setting.Lock()
+	defer l.setting.Unlock()
+	l.put(nil)
+	if l.hook != 0 {
+		l.hook.Delete()
+		l.hook = 0
+	}
+}
+
+func (l *engineLog) all() []*logWriter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.writers
+}
+
+func (l *engineLog) put(writers []*logWriter) {
+	l.mu.Lock()
+	l.writers = writers
+	l.mu.Unlock()
+}
+
+// without returns a copy of the writers, all but w.
+func (l *engineLog) without(w *logWriter) []*logWriter {
+	var rest []*logWriter
+	for _, other := range l.all() {
+		if other != w {
+			rest = append(rest, other)
+		}
+	}
+	return rest
+}
+
+func (w *logWriter) line(level LogLevel, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.stopped {
+		w.write(level, text)
+	}
+}
+
+//export bhLogLine
+func bhLogLine(user C.uintptr_t, line *C.bulkhead_log_line) {
+	level := LogLevel(line.level) - C.BULKHEAD_LOG_INFO
+	text := C.GoStringN(line.message, C.int(line.message_length))
+	for _, w := range cgo.Handle(user).Value().(*engineLog).all() {
+		w.line(level, text)
 	}
 }

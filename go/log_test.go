@@ -1,63 +1,140 @@
 package bulkhead
 
 import (
+	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
-func TestLogLines(t *testing.T) {
-	e := openEngine(t, EngineConfig{})
-	type line struct {
-		level LogLevel
-		text  string
-	}
-	lines := make(chan line, 100)
-	stop := e.LogTo(func(level LogLevel, text string) { lines <- line{level, text} })
-	p := openPartition(t, e, ModeSync)
-	for _, do := range []func() error{func() error { return p.Fence(StateReadOnly, "x") }, p.Release} {
-		if err := do(); err != nil {
-			t.Fatal(err)
+type logged struct {
+	level LogLevel
+	text  string
+}
+
+// testLog is an owner's log.
+type testLog struct {
+	mu    sync.Mutex
+	lines []logged
+}
+
+func (l *testLog) write(level LogLevel, text string) {
+	l.mu.Lock()
+	l.lines = append(l.lines, logged{level, text})
+	l.mu.Unlock()
+}
+
+func (l *testLog) with(text string) (found []logged) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if strings.Contains(line.text, text) {
+			found = append(found, line)
 		}
 	}
-	for _, want := range []line{{LogError, "partition 7 is ReadOnly: fenced, in fence"}, {LogInfo, "partition 7 is ReadWrite again, after "}} {
-		for got := (line{}); !strings.Contains(got.text, want.text); { // a filesystem may be warned of first
-			select {
-			case got = <-lines:
-				if strings.Contains(got.text, want.text) && got.level != want.level {
-					t.Errorf("%q has level %d", got.text, got.level)
-				}
-			case <-time.After(5 * time.Second):
-				t.Fatalf("no line %q", want.text)
+	return found
+}
+
+func (l *testLog) wait(t *testing.T, level LogLevel, text string) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if found := l.with(text); len(found) > 0 {
+			if found[0].level != level {
+				t.Errorf("%q has level %d, want %d", found[0].text, found[0].level, level)
+			}
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no line with %q in %v", text, l.with(""))
+		}
+	}
+}
+
+func logTo(t *testing.T, e *Engine, l *testLog) (stop func()) {
+	t.Helper()
+	stop, err := e.LogTo(l.write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stop
+}
+
+// A disk that fails, and the end of that, are lines in the owner's log.
+func TestLogLines(t *testing.T) {
+	e := openEngine(t, EngineConfig{HealLimit: Never, Probe: Never})
+	var log testLog
+	logTo(t, e, &log)
+	p := openPartition(t, e, ModeSync)
+	mustAppend(t, p, makeEntries(1, 4, 1, 10))
+	breakDisk(t, p)
+	if err := p.Append(makeEntries(4, 5, 1, 10)); err == nil {
+		t.Fatal("an append on a failed disk worked")
+	}
+	log.wait(t, LogError, "partition 7 is Unavailable: I/O error, in append: ")
+	if line := log.with("is Unavailable")[0].text; !strings.Contains(line, "EIO, ") || !strings.Contains(line, p.Path()) {
+		t.Errorf("%q", line)
+	}
+	if err := p.Recover(); err != nil {
+		t.Fatal(err)
+	}
+	log.wait(t, LogInfo, "partition 7 is ReadWrite again, after Recovering, in recover")
+}
+
+// A partition that flaps must not fill the log. What waits is written before
+// stop returns, and nothing after it.
+func TestLogStops(t *testing.T) {
+	e := openEngine(t, EngineConfig{})
+	p := openPartition(t, e, ModeSync)
+	var first, second testLog
+	stopFirst, stopSecond := logTo(t, e, &first), logTo(t, e, &second)
+	flap := func() {
+		t.Helper()
+		for _, do := range []func() error{func() error { return p.Fence(StateReadOnly, "x\ny") }, p.Release} {
+			if err := do(); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}
-	stop()
-}
-
-// A partition that flaps must not fill the log, and what is left out is counted.
-func TestRepeatedLinesAreBounded(t *testing.T) {
-	limit := logLimit{kinds: make(map[logKind]*logCount)}
-	now := time.Now()
-	written := 0
-	for i := 0; i < 1000; i++ {
-		if _, ok := limit.admit(Event{PartitionID: 1, Cause: CauseIOError}, now); ok {
-			written++
+	for i := 0; i < 20; i++ {
+		flap()
+	}
+	stopFirst()
+	stopFirst() // again is nothing
+	stopSecond()
+	const fenced = `is ReadOnly: fenced, in fence: fenced by hand: x\ny`
+	for _, log := range []*testLog{&first, &second} {
+		if n := len(log.with(fenced)); n < 3 && log == &second || n >= 20 {
+			t.Errorf("%d lines of 20: %v", n, log.with(""))
 		}
 	}
-	if written != logBurst {
-		t.Errorf("%d lines", written)
+	written := len(second.with(""))
+	flap()
+	time.Sleep(20 * time.Millisecond)
+	if n := len(second.with("")); n != written {
+		t.Errorf("%d lines after stop", n-written)
 	}
-	if _, ok := limit.admit(Event{PartitionID: 2, Cause: CauseIOError}, now); !ok {
-		t.Error("another partition is no repetition")
+}
+
+// Close writes what waits, and a closed engine has no log.
+func TestLogEndsWithTheEngine(t *testing.T) {
+	e, err := Open(EngineConfig{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if leftOut, ok := limit.admit(Event{PartitionID: 1, Cause: CauseIOError}, now.Add(logWindow)); !ok || leftOut != 1000-logBurst {
-		t.Errorf("%d left out, %v", leftOut, ok)
+	var log testLog
+	stop := logTo(t, e, &log)
+	if err := e.SetLimits(LimitChange{Limit: LimitProbeMs, Value: 7}); err != nil {
+		t.Fatal(err)
 	}
-	for id := uint64(0); id < 3*logKinds; id++ {
-		limit.admit(Event{PartitionID: id, Cause: CauseIOError}, now)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
 	}
-	if len(limit.kinds) > logKinds {
-		t.Errorf("%d kinds in memory", len(limit.kinds))
+	if found := log.with("limits set for the engine: probe_ms"); len(found) != 1 {
+		t.Errorf("%v", log.with(""))
+	}
+	stop()
+	if _, err := e.LogTo(log.write); !errors.Is(err, ErrClosed) {
+		t.Errorf("LogTo of a closed engine: %v", err)
 	}
 }

@@ -144,6 +144,19 @@ static inline bulkhead_error *bh_engine_close(bulkhead_engine engine) {
   return bh_result(status, &failure);
 }
 
+/* In Go; called by the thread of the library's log hook. */
+extern void bhLogLine(uintptr_t user, bulkhead_log_line *line);
+
+static inline void bh_log_line(void *user, const bulkhead_log_line *line) {
+  bhLogLine((uintptr_t)user, (bulkhead_log_line *)line);
+}
+
+/* user 0 takes the hook away. */
+static inline bulkhead_error *bh_engine_set_log_hook(bulkhead_engine engine, uintptr_t user) {
+  BH_CALL(bulkhead_engine_set_log_hook(engine, user == 0 ? NULL : bh_log_line, (void *)user, &failure));
+  return bh_result(status, &failure);
+}
+
 static inline bh_value bh_engine_event_fd(bulkhead_engine engine) {
   bh_value out = {NULL, 0};
   int32_t fd = -1;

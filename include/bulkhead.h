@@ -22,8 +22,8 @@
  *  - Handles are numbers, never 0, never issued twice. A closed, invented or mixed-up one gets a status.
  *  - Every function may be called from any thread at any time. Closing while other threads are inside a call is
  *    safe.
- *  - No function calls back, and no foreign thread runs code of yours: events and completions are fetched, a
- *    descriptor tells when.
+ *  - No thread of the library runs code of yours but the log hook, if you set one: events and completions are
+ *    fetched, a descriptor tells when.
  *  - A forked child must not use engines of its parent.
  */
 
@@ -161,6 +161,15 @@
 
 /// Changing limits.
 #define BULKHEAD_OP_SET_LIMITS 16
+
+/// Level of a line: something is over, or was done by hand: healed, released, limits that were set.
+#define BULKHEAD_LOG_INFO 1
+
+/// Met, and nobody is kept from working.
+#define BULKHEAD_LOG_WARN 2
+
+/// A partition refuses calls, or has lost entries.
+#define BULKHEAD_LOG_ERROR 3
 
 /// Limits by number; bulkhead_engine_config says what they are. This one: appends from now on.
 #define BULKHEAD_LIMIT_MAX_ENTRY_BYTES 1
@@ -396,6 +405,32 @@ typedef struct bulkhead_completion {
   /// errno of the system call that failed, 0 if none did.
   int32_t os_errno;
 } bulkhead_completion;
+
+/// A line for the owner's log. The library owns it and all it points to; it is gone when the hook returns.
+typedef struct bulkhead_log_line {
+  /// sizeof(bulkhead_log_line) in the library: a field beyond it is not there.
+  uint32_t struct_size;
+  /// BULKHEAD_LOG_*
+  uint32_t level;
+  /// The owner's id of the partition; 0 also if the line is about none, then path is empty.
+  uint64_t partition_id;
+  /// Nanoseconds since 1970, UTC: when it happened.
+  uint64_t time_unix_ns;
+  /// Lines like it that were left out since the last one. The message says so, too.
+  uint64_t left_out;
+  /// The partition's directory: bytes as the system has them, NUL-terminated, never NULL.
+  const char *path;
+  /// Bytes of path without the NUL.
+  size_t path_length;
+  /// UTF-8, NUL-terminated, never NULL, without control characters: what happened to whom, with all the fields above
+  /// but level and time.
+  const char *message;
+  /// Bytes of message without the NUL.
+  size_t message_length;
+} bulkhead_log_line;
+
+/// Called with each line; user is what was given with it. See bulkhead_engine_set_log_hook.
+typedef void (*bulkhead_log_hook)(void *user, const struct bulkhead_log_line *line);
 
 /// A limit: what it is to be, or what is in force.
 typedef struct bulkhead_limit {
@@ -773,13 +808,14 @@ bulkhead_status bulkhead_engine_open(const struct bulkhead_engine_config *config
 
 /// Closes an engine and all its partitions, and joins its threads.
 ///
-/// The handles of the engine and of its partitions are closed when this returns, whatever it returns. Calls that
+/// The handles of the engine and of its partitions are closed when this returns, whatever it returns (unless the log
+/// hook calls it). Calls that
 /// are inside a partition meanwhile end with their result or with BULKHEAD_CLOSED. Events and completions that were
 /// not fetched are gone, and the event and completion descriptors are closed: stop polling them first. To have
-/// every completion, close the partitions and fetch before closing the engine.
+/// every completion, close the partitions and fetch before closing the engine. The log hook has had its last call.
 ///
 /// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (an operation still hangs in the kernel: its
-/// partition's directory is not free yet), the first error of a partition whose last flush failed, BULKHEAD_PANIC.
+/// partition's directory is not free yet; or, with nothing closed, called by the engine's own log hook), the first error of a partition whose last flush failed, BULKHEAD_PANIC.
 /// Thread safety: any thread; of several that close the same engine, one does it and the others get
 /// BULKHEAD_CLOSED.
 bulkhead_status bulkhead_engine_close(bulkhead_engine engine,
@@ -831,6 +867,29 @@ bulkhead_status bulkhead_engine_completions(bulkhead_engine engine,
                                             size_t capacity,
                                             size_t *count,
                                             struct bulkhead_error *err);
+
+/// Sets the function that is called with a line for each event from now on: every fault, heal, slow operation, fence and
+/// change of limits. NULL takes it away. Nothing is fetched: bulkhead_engine_events gives the same events as well.
+///
+/// hook: called by a thread of the engine's, one line at a time, without any lock of the library. It may take its time:
+/// no call and no partition waits for it; of lines that wait for it beyond 1024, and of those that repeat (same
+/// partition, state, cause and operation) beyond three in ten seconds, the next one says how many were left out, and
+/// bulkhead_log_lines_left_out_total counts them. It may call every function of this header but this one and
+/// bulkhead_engine_close for the same engine: those return BULKHEAD_BUSY then, and do nothing. It must return, and not
+/// by an exception or longjmp. Its thread has the signal mask of the one that set it, and SIGXFSZ blocked.
+/// user: handed to it as it is.
+///
+/// A hook that was set before is not running when this returns, and will not run again: what user points to may be
+/// freed. If there is no new one it has been called with the lines that waited; so it has when bulkhead_engine_close
+/// returns. Both wait for a hook that does not return.
+///
+/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (called by the hook; nothing is changed),
+/// BULKHEAD_RESOURCE_EXHAUSTED (no thread can be started: there is no hook then), BULKHEAD_PANIC.
+/// Thread safety: any thread.
+bulkhead_status bulkhead_engine_set_log_hook(bulkhead_engine engine,
+                                             bulkhead_log_hook hook,
+                                             void *user,
+                                             struct bulkhead_error *err);
 
 /// Writes all metrics of an engine in Prometheus's text format, version 0.0.4 (docs/operations.md lists them).
 ///

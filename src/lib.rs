@@ -24,8 +24,8 @@ pub mod segment;
 mod sync;
 
 pub use engine::{
-    Backup, Completion, DiskInfo, Engine, EngineConfig, Event, MetricFamily, MetricInfo, MetricKind, MetricSample,
-    MetricValue, METRICS,
+    Backup, Completion, DiskInfo, Engine, EngineConfig, Event, LogHook, LogLevel, LogLine, MetricFamily, MetricInfo,
+    MetricKind, MetricSample, MetricValue, METRICS,
 };
 pub use error::{errno_of, Cause, Error, Op, Result, Status};
 pub use partition::{

@@ -13,6 +13,7 @@ const SOURCES: &[&str] = &[
     "library",
     "engine",
     "events",
+    "log_hook",
     "metrics",
     "limits",
     "partition",

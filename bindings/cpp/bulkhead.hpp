@@ -8,6 +8,8 @@
 #include <bulkhead.h>
 
 #include <cstring>
+#include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -185,13 +187,33 @@ class Partition {
   detail::Handle<bulkhead_partition_close> handle_;
 };
 
+/// Gets the lines of an engine's log; a line is gone when it returns.
+using LogHook = std::function<void(const bulkhead_log_line&)>;
+
 /// An engine. Its destructor closes the partitions that are still open; their objects then throw BULKHEAD_CLOSED.
 class Engine {
  public:
   explicit Engine(const bulkhead_engine_config& config = sized<bulkhead_engine_config>()) : handle_(open(config)) {}
 
+  Engine(Engine&&) noexcept = default;
+  /// Closes the engine that was here before its log hook goes.
+  Engine& operator=(Engine&& other) noexcept {
+    handle_ = std::move(other.handle_);
+    log_hook_ = std::move(other.log_hook_);
+    return *this;
+  }
+
   bulkhead_engine handle() const noexcept { return handle_.get(); }
   void close() { handle_.close(); }
+
+  /// Sets what is called with a line for each event, on a thread of the engine's; an empty function takes it away. What it throws is
+  /// caught and dropped. The one set before has ended and is destroyed when this returns; see bulkhead_engine_set_log_hook for what
+  /// it may call.
+  void set_log_hook(LogHook hook) {
+    std::unique_ptr<LogHook> next(hook ? new LogHook(std::move(hook)) : nullptr);
+    detail::call(bulkhead_engine_set_log_hook, handle(), next ? &write_line : nullptr, static_cast<void*>(next.get()));
+    log_hook_ = std::move(next);
+  }
 
   Partition open_partition(const std::string& path, uint64_t id, uint32_t mode = BULKHEAD_MODE_SYNC, uint32_t disposition = BULKHEAD_OPEN_OR_CREATE,
                            uint64_t known_index = 0) {
@@ -241,6 +263,15 @@ class Engine {
     return engine;
   }
 
+  static void write_line(void* hook, const bulkhead_log_line* line) noexcept {
+    try {
+      (*static_cast<LogHook*>(hook))(*line);
+    } catch (...) {  // it must not get into the library
+    }
+  }
+
+  // Before the handle, so that it goes after it: the close is the last to call it.
+  std::unique_ptr<LogHook> log_hook_;
   detail::Handle<bulkhead_engine_close> handle_;
 };
 

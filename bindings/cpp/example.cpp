@@ -3,12 +3,19 @@
 //   example <directory>
 #include <bulkhead.hpp>
 
+#include <atomic>
 #include <cstdio>
 
 namespace {
 
 int run(const std::string& directory) {
   bulkhead::Engine engine;
+  std::atomic<int> lines(0);
+  engine.set_log_hook([&lines](const bulkhead_log_line& line) {
+    std::printf("log, level %u: %s\n", static_cast<unsigned>(line.level), line.message);
+    ++lines;
+    throw std::runtime_error("stays in the hook");
+  });
   bulkhead::Partition partition = engine.open_partition(directory + "/cpp", 1);
   const uint64_t next = partition.bounds().last + 1;
   const std::string text = "written from C++, entry " + std::to_string(next);
@@ -18,6 +25,13 @@ int run(const std::string& directory) {
     std::printf("entry %llu, term %llu: %.*s\n", static_cast<unsigned long long>(entry.index), static_cast<unsigned long long>(entry.term),
                 static_cast<int>(entry.data.size()), reinterpret_cast<const char*>(entry.data.data()));
   }
+
+  partition.fence(BULKHEAD_STATE_READ_ONLY, "to be looked at");
+  partition.release();
+  bulkhead::Engine other = std::move(engine);  // the hook goes with it
+  engine = std::move(other);
+  engine.set_log_hook(nullptr);  // it has had its lines
+  if (lines < 2) return 1;
 
   if (engine.metrics_text().find("bulkhead_appends_total") == std::string::npos) return 1;
 

@@ -196,6 +196,7 @@ impl Shared {
             merged: 0,
             range: (0, 0),
             tag: 0,
+            path: PathBuf::new(),
             note: format!("{what}: {}", in_words(changes)),
         };
         self.events.push(event, self.limits.tag.clone());

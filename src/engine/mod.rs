@@ -4,6 +4,7 @@ mod backup;
 mod disk;
 mod healer;
 mod limits;
+mod log_hook;
 mod metrics;
 mod orphans;
 mod pool;
@@ -16,6 +17,7 @@ mod watchdog;
 pub use crate::partition::{Completion, EngineConfig, Event, Limits};
 pub use backup::Backup;
 pub use limits::DiskInfo;
+pub use log_hook::{LogHook, LogLevel, LogLine};
 pub use metrics::{MetricFamily, MetricInfo, MetricKind, MetricSample, MetricValue, METRICS};
 
 use crate::error::{Error, Op, Result, Status};
@@ -283,6 +285,7 @@ impl Engine {
         if let Some(thread) = watchdog {
             let _ = thread.join();
         }
+        self.end_log();
         result
     }
 }

@@ -1,5 +1,6 @@
 //! Events and completions: queues that the caller's side drains, each with a descriptor to poll.
 
+use super::log_hook::HookedLog;
 use crate::io::EventFd;
 use crate::partition::{Completion, Event};
 use crate::sync::Mutex;
@@ -14,6 +15,8 @@ const EVENTS_MAX: usize = 1024;
 pub struct EventQueue {
     queue: Mutex<(VecDeque<(Event, Tag)>, u64)>,
     pub fd: EventFd,
+    /// Has every event, merged or not.
+    pub log: HookedLog,
 }
 
 /// A partition's tag as it is when its event is drained: an event of its opening comes before the owner could set one.
@@ -21,7 +24,7 @@ pub type Tag = Arc<AtomicU64>;
 
 impl EventQueue {
     pub fn new() -> std::io::Result<EventQueue> {
-        Ok(EventQueue { queue: Mutex::new((VecDeque::new(), 0)), fd: EventFd::new()? })
+        Ok(EventQueue { queue: Mutex::new((VecDeque::new(), 0)), fd: EventFd::new()?, log: HookedLog::default() })
     }
 
     pub fn push(&self, mut event: Event, tag: Tag) {
@@ -31,6 +34,7 @@ impl EventQueue {
         event.sequence = *sequence;
         event.time_unix_ns =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
+        self.log.offer(&event);
         if queue.len() >= EVENTS_MAX {
             let same = queue.iter().position(|(_, t)| Arc::ptr_eq(t, &tag));
             if let Some((older, _)) = same.and_then(|i| queue.remove(i)) {
@@ -95,6 +99,7 @@ mod tests {
     use super::*;
     use crate::error::{Cause, Op};
     use crate::partition::State;
+    use std::path::PathBuf;
 
     fn event(partition_id: u64) -> Event {
         Event {
@@ -109,6 +114,7 @@ mod tests {
             merged: 0,
             range: (0, 0),
             tag: 0,
+            path: PathBuf::new(),
             note: String::new(),
         }
     }

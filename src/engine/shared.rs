@@ -24,12 +24,15 @@ pub struct Shared {
 impl Shared {
     pub fn levels(&self) -> EngineLevels {
         let (events, events_waiting) = self.events.levels();
+        let (log_lines, log_lines_left_out) = self.events.log.counts();
         EngineLevels {
             cache_bytes: self.cached_bytes.load(Ordering::Relaxed) as u64,
             cache_limit_bytes: self.limits.read_cache_bytes.load(Ordering::Relaxed),
             orphan_bytes: self.orphans.bytes(),
             events,
             events_waiting,
+            log_lines,
+            log_lines_left_out,
         }
     }
 

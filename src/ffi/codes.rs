@@ -4,7 +4,7 @@
 use std::ffi::c_char;
 
 use crate::cubefs::{FindingKind, Shape};
-use crate::{Cause, Disposition, Limit, LimitScope, Mode, Op, State, Status};
+use crate::{Cause, Disposition, Limit, LimitScope, LogLevel, Mode, Op, State, Status};
 
 /// Version of this interface. A new number means that programs built against the old one must be compiled again.
 pub const BULKHEAD_ABI_VERSION: u32 = 1;
@@ -177,6 +177,13 @@ pub const BULKHEAD_OP_FENCE: u32 = 15;
 /// Changing limits.
 pub const BULKHEAD_OP_SET_LIMITS: u32 = 16;
 
+/// Level of a line: something is over, or was done by hand: healed, released, limits that were set.
+pub const BULKHEAD_LOG_INFO: u32 = 1;
+/// Met, and nobody is kept from working.
+pub const BULKHEAD_LOG_WARN: u32 = 2;
+/// A partition refuses calls, or has lost entries.
+pub const BULKHEAD_LOG_ERROR: u32 = 3;
+
 /// Limits by number; bulkhead_engine_config says what they are. This one: appends from now on.
 pub const BULKHEAD_LIMIT_MAX_ENTRY_BYTES: u32 = 1;
 /// Segments that are begun from now on; what the reserve of a disk has stays as it is until it is used.
@@ -308,6 +315,7 @@ same! {
     BULKHEAD_OP_RECOVER = Op::Recover, BULKHEAD_OP_VERIFY = Op::Verify, BULKHEAD_OP_CLOSE = Op::Close, BULKHEAD_OP_ALLOCATE = Op::Allocate,
     BULKHEAD_OP_STATUS = Op::Status, BULKHEAD_OP_IMPORT = Op::Import, BULKHEAD_OP_EXPORT = Op::Export, BULKHEAD_OP_FENCE = Op::Fence,
     BULKHEAD_OP_SET_LIMITS = Op::SetLimits,
+    BULKHEAD_LOG_INFO = LogLevel::Info, BULKHEAD_LOG_WARN = LogLevel::Warn, BULKHEAD_LOG_ERROR = LogLevel::Error,
     BULKHEAD_LIMIT_MAX_ENTRY_BYTES = Limit::MaxEntryBytes, BULKHEAD_LIMIT_SEGMENT_MIN_BYTES = Limit::SegmentMinBytes,
     BULKHEAD_LIMIT_SEGMENT_MAX_BYTES = Limit::SegmentMaxBytes, BULKHEAD_LIMIT_INTERVAL_MS = Limit::IntervalMs,
     BULKHEAD_LIMIT_STALL_LIMIT_MS = Limit::StallLimitMs, BULKHEAD_LIMIT_SLOW_DISK_MS = Limit::SlowDiskMs,

@@ -1,5 +1,4 @@
-//! Events and completions: fetched by the caller, announced by a descriptor. No thread of the library ever calls
-//! back.
+//! Events and completions: fetched by the caller, announced by a descriptor.
 
 use super::boundary::boundary;
 use super::codes::bulkhead_status;

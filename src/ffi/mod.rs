@@ -6,10 +6,10 @@
 //! | handles | 64-bit generational handles |
 //! | memory, report_error | every access to the caller's memory |
 //! | codes, types, reports | constants and structs |
-//! | library, engine, events, metrics, limits, partition, entries, read, log, hard_state, cubefs | the functions, by noun |
+//! | library, engine, events, log_hook, metrics, limits, partition, entries, read, log, hard_state, cubefs | the functions, by noun |
 //!
 //! Rules: outputs are written only on success; pointers are borrowed for the call; nothing here allocates, indexes
-//! or adds on trust of a number that the caller gave; no foreign thread ever calls back.
+//! or adds on trust of a number that the caller gave; nothing calls back but the log hook, on a thread of its own.
 
 // C's names, not Rust's: they are the same in the header, in Go and in the documentation.
 #![allow(non_camel_case_types)]
@@ -28,6 +28,7 @@ mod hard_state;
 mod library;
 mod limits;
 mod log;
+mod log_hook;
 mod memory;
 mod metrics;
 mod partition;
@@ -50,6 +51,7 @@ pub use hard_state::*;
 pub use library::*;
 pub use limits::*;
 pub use log::*;
+pub use log_hook::{bulkhead_engine_set_log_hook, bulkhead_log_hook, bulkhead_log_line};
 pub use metrics::*;
 pub use partition::*;
 pub use read::*;

@@ -178,13 +178,19 @@ impl Partition {
         log.state = to;
         self.show_health(log);
         self.changed.notify_all();
-        self.host.emit(self.event(from, to, cause, op, errno, range), &self.tag);
+        let mut event = self.event(from, to, cause, op, errno, range);
+        if let Some(fault) = log.fault.as_ref().filter(|_| matches!(to, State::ReadOnly | State::Unavailable)) {
+            event.note.clone_from(&fault.message);
+        }
+        self.host.emit(event, &self.tag);
     }
 
     /// An event that changes no state: something the operator should know.
     pub(super) fn tell(&self, log: &Log, cause: Cause, error: &Error) {
         let state = log.shown_state();
-        self.host.emit(self.event(state, state, cause, error.op, error.errno, error.range), &self.tag);
+        let mut event = self.event(state, state, cause, error.op, error.errno, error.range);
+        event.note.clone_from(&error.message);
+        self.host.emit(event, &self.tag);
     }
 
     pub(super) fn event(&self, from: State, to: State, cause: Cause, op: Op, errno: i32, range: (u64, u64)) -> Event {
@@ -200,6 +206,7 @@ impl Partition {
             merged: 0,
             range,
             tag: 0,
+            path: self.path.clone(),
             note: String::new(),
         }
     }

@@ -8,6 +8,7 @@ use super::types::{Entry, EntryRef, Event, Mode, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::{Id, Root};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub struct Orphan {
     pub incarnation: Id,
     partition_id: u64,
+    path: PathBuf,
     tag: Arc<AtomicU64>,
     /// The opening that was the last to write the root, and the one that may have: another one since, and this says nothing any more.
     epochs: [Id; 2],
@@ -49,6 +51,7 @@ impl Orphan {
             merged: 0,
             range: (first, self.last.0),
             tag: 0,
+            path: self.path.clone(),
             note: String::new(),
         };
         (event, self.tag.clone())
@@ -66,6 +69,7 @@ impl Partition {
         self.host.keep_orphan(Orphan {
             incarnation: log.stored.incarnation,
             partition_id: self.id,
+            path: self.path.clone(),
             tag: self.tag.clone(),
             epochs: [log.stored.epoch, log.desired.epoch],
             entries: if unflushed { entries_of(log) } else { Vec::new() },

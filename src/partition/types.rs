@@ -136,7 +136,7 @@ impl EngineConfig {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum State {
     ReadWrite = 1,
@@ -257,7 +257,10 @@ pub struct Event {
     pub range: (u64, u64),
     /// What the owner gave with `Partition::set_tag`.
     pub tag: u64,
-    /// `Op::SetLimits`: what was set, and for what. Partition id and tag are 0 if that is the engine or a disk.
+    /// The partition's directory; empty if the event is about none.
+    pub path: PathBuf,
+    /// What the error says, without path and errno. `Op::SetLimits`: what was set, and for what; partition id and tag are 0 if that is the
+    /// engine or a disk.
     pub note: String,
 }
 

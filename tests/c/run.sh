@@ -88,7 +88,7 @@ programs() {
   shared="-L$libraries -lbulkhead -Wl,-rpath,$libraries"
   for std in c99 c11; do
     if [ $std = c99 ]; then link=$static; else link=$shared; fi
-    for test in functions input fault; do
+    for test in functions input fault log; do
       check "compile test_$test as $std" $CC -std=$std -g $c_warnings $includes "$here/test_$test.c" -o "$work/$test-$std" $link || continue
       mkdir "$work/$test-$std.d"
       [ -x "$work/$test-$std" ] && counted "test_$test, $std" "$work/$test-$std" "$work/$test-$std.d"

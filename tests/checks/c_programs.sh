@@ -22,7 +22,7 @@ export TSAN_OPTIONS="halt_on_error=1:exitcode=9:suppressions=$root/tests/checks/
 export UBSAN_OPTIONS=print_stacktrace=1
 fail=0
 checks=0
-for test in functions input fault; do
+for test in functions input fault log; do
     "$CC" -std=c11 -g -O1 -fno-omit-frame-pointer "-fsanitize=$sanitizer" -fno-sanitize-recover=all \
         -I"$root/include" -c "$root/tests/c/test_$test.c" -o "$work/$test.o"
     if ! "$CC" "$work/$test.o" "$library" $runtime -lpthread -ldl -lm -o "$work/$test" 2>"$work/log"; then

@@ -1,7 +1,7 @@
 //! Metrics: what the partitions of a disk counted, read without a lock of theirs and without waiting for a disk.
 
 mod members;
-mod names;
+pub(super) mod names;
 mod snapshot;
 mod table;
 mod text;

@@ -47,6 +47,8 @@ pub struct EngineLevels {
     pub orphan_bytes: u64,
     pub events: u64,
     pub events_waiting: u64,
+    pub log_lines: u64,
+    pub log_lines_left_out: u64,
 }
 
 /// What a disk knows of itself.
@@ -118,6 +120,8 @@ impl Out {
         self.number(Metric::OrphanBytes, &[], engine.orphan_bytes);
         self.number(Metric::Events, &[], engine.events);
         self.number(Metric::EventsWaiting, &[], engine.events_waiting);
+        self.number(Metric::LogLines, &[], engine.log_lines);
+        self.number(Metric::LogLinesLeftOut, &[], engine.log_lines_left_out);
     }
 
     fn partitions(&mut self, summary: &Summary) {

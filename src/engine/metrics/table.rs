@@ -48,6 +48,10 @@ metrics! {
         "Events made: changes of state, faults healed inside a call, slow calls, limits that were set."
     EventsWaiting Gauge "bulkhead_events_waiting" []
         "Events that the owner has not fetched."
+    LogLines Counter "bulkhead_log_lines_total" []
+        "Lines given to the owner's log hook."
+    LogLinesLeftOut Counter "bulkhead_log_lines_left_out_total" []
+        "Lines that the log hook was not given: three like it had gone out in ten seconds, or 1,024 waited for the hook to return."
 
     Partitions Gauge "bulkhead_partitions" ["disk" "device" "state" "cause"]
         "Partitions by state and by what took them out of ReadWrite. Closed are those that were closed with a fault, until their directory is opened again, or has been missing for five minutes."

@@ -2,6 +2,7 @@
 //! Every call is a status, writes nothing when it fails, and never more than there is room for; what is read is what was written.
 #![no_main]
 
+use std::ffi::{c_void, CStr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
@@ -33,6 +34,8 @@ struct World {
     directory: PathBuf,
     engines: Mutex<Vec<u64>>,
     partitions: Mutex<Vec<u64>>,
+    /// By engine: what its log hook is given.
+    hooks: Mutex<Vec<(u64, Box<u64>)>>,
 }
 
 impl World {
@@ -43,7 +46,7 @@ impl World {
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let directory = base.join(format!("bulkhead-fuzz-{}-{run}", std::process::id()));
         std::fs::create_dir(&directory).expect("a directory for the run");
-        World { directory, engines: Mutex::default(), partitions: Mutex::default() }
+        World { directory, engines: Mutex::default(), partitions: Mutex::default(), hooks: Mutex::default() }
     }
 
     fn run(&self, steps: &[u8], alone: bool) {
@@ -69,7 +72,7 @@ impl World {
     }
 
     fn step(&self, input: &mut Input<'_>, alone: bool) {
-        match input.u8() % 28 {
+        match input.u8() % 29 {
             0 => self.open_engine(input),
             1 | 2 => self.open_partition(input),
             3 => self.close(input),
@@ -91,6 +94,7 @@ impl World {
             24 => self.plain("release", input, |p, _, _, e| unsafe { bulkhead_release(p, e) }),
             25 => self.metrics(input),
             26 => self.limits(input),
+            27 => self.log_hook(input),
             _ => drop(bulkhead_status_name(input.u64() as i32)),
         }
     }
@@ -288,6 +292,22 @@ impl World {
         assert!(status != BULKHEAD_OK || text.get().get(needed - 1) == Some(&0), "metrics_text: no NUL where it says");
     }
 
+    /// What a hook is given is freed as soon as the call says that it has ended.
+    fn log_hook(&self, input: &mut Input<'_>) {
+        let engine = self.pick(&self.engines, input);
+        let user = (input.u8() % 4 != 0).then(|| Box::new(engine));
+        let given = user.as_deref().map_or(std::ptr::null(), |engine| engine as *const u64).cast_mut().cast();
+        let hook = user.is_some().then_some(hook as unsafe extern "C" fn(_, _));
+        let (mut err, valid) = error(input);
+        let mut hooks = self.hooks.lock().unwrap();
+        let status = unsafe { bulkhead_engine_set_log_hook(engine, hook, given, err.pointer()) };
+        check("engine_set_log_hook", status, &mut err, valid);
+        if status == BULKHEAD_OK {
+            hooks.retain(|(of, _)| *of != engine);
+            hooks.extend(user.map(|user| (engine, user)));
+        }
+    }
+
     fn limits(&self, input: &mut Input<'_>) {
         let (engine, partition) = (self.pick(&self.engines, input), self.pick(&self.partitions, input));
         let device = [0, 1, input.u64()][input.below(3)];
@@ -386,6 +406,29 @@ impl World {
             let report: bulkhead_verify_report = unsafe { out.pointer::<bulkhead_verify_report>().read() };
             assert_eq!(report.bad_records, 0, "nothing damaged these files");
         }
+    }
+}
+
+/// Looks at every byte of its line, and calls what it may and may not call.
+unsafe extern "C" fn hook(user: *mut c_void, line: *const bulkhead_log_line) {
+    // SAFETY: what the fuzzer gave, and what the library says it gives.
+    let (engine, line) = unsafe { (*user.cast::<u64>(), *line) };
+    let text = |text, length| {
+        let text = unsafe { CStr::from_ptr(text) };
+        assert_eq!(text.to_bytes().len(), length);
+        text
+    };
+    text(line.path, line.path_length);
+    let message = text(line.message, line.message_length).to_str().expect("UTF-8");
+    assert!(!message.contains(char::is_control) && (1..=3).contains(&line.level), "{line:?}: {message}");
+    let mut needed = 0;
+    unsafe {
+        bulkhead_metrics_text(engine, std::ptr::null_mut(), 0, &mut needed, std::ptr::null_mut());
+        // Closed if its handle is being closed meanwhile.
+        let status = bulkhead_engine_set_log_hook(engine, None, std::ptr::null_mut(), std::ptr::null_mut());
+        assert!(matches!(status, BULKHEAD_BUSY | BULKHEAD_CLOSED), "set by its own hook: {status}");
+        let status = bulkhead_engine_close(engine, std::ptr::null_mut());
+        assert!(matches!(status, BULKHEAD_BUSY | BULKHEAD_CLOSED), "closed by its own hook: {status}");
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! What it prints is compared with `golden/`; `BULKHEAD_BLESS=1 cargo test -p bulkhead-command` writes it anew.
 
+mod interrupt;
+mod live;
 mod repair;
 mod user;
 mod world;

@@ -4,7 +4,7 @@ use crate::world::*;
 use bulkhead::*;
 use std::process::{Command, Stdio};
 
-fn logs(world: &World, count: u64, entries: u64) {
+pub fn logs(world: &World, count: u64, entries: u64) {
     let engine = Engine::open(EngineConfig::default()).unwrap();
     for id in 1..=count {
         let config = PartitionConfig { mode: Mode::None, ..PartitionConfig::new(world.path(&format!("wal_{id}")), id) };
@@ -63,16 +63,6 @@ fn what_has_changed_since_an_interruption_is_verified_again() {
     std::fs::write(&state, "my precious notes\n").unwrap();
     world.run("verify . --state state").code(5).golden("verify_foreign_state");
     assert_eq!(std::fs::read_to_string(&state).unwrap(), "my precious notes\n");
-}
-
-#[test]
-fn ctrl_c_ends_verify_and_bench_in_order() {
-    let world = World::new();
-    logs(&world, 8, 300);
-    let (code, stderr) = world.interrupt("bench . --seconds 20", std::time::Duration::from_millis(700));
-    assert_eq!(code, Some(130), "{stderr}");
-    let left: Vec<_> = world.names(".").into_iter().filter(|n| n.contains("bench")).collect();
-    assert_eq!(left, Vec::<String>::new(), "bench leaves something behind");
 }
 
 #[test]

@@ -1,17 +1,21 @@
 //! `bulkhead status --url`: a running process, from the handler of `go/admin`, or from its metrics.
 
 use crate::exit::Exit;
-use crate::{http, show};
+use crate::{http, interrupt, show};
 use bulkhead::Result;
 use minreq::Method;
 use serde_json::{json, Value};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Once, or every `watch` seconds until nobody reads it any more; on a terminal in the same place.
+/// A wish to end is seen within this time.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Once, or every `watch` seconds until Ctrl-C or until nobody reads it any more; on a terminal in the same place.
 pub fn repeat(watch: Option<u64>, json: bool, once: impl Fn() -> Result<Exit>) -> Result<Exit> {
     let Some(seconds) = watch else { return once() };
+    interrupt::watch();
     loop {
         if !json && std::io::stdout().is_terminal() {
             // To the top left, and everything behind it away.
@@ -21,7 +25,13 @@ pub fn repeat(watch: Option<u64>, json: bool, once: impl Fn() -> Result<Exit>) -
         if show::is_closed() {
             return Ok(exit);
         }
-        std::thread::sleep(Duration::from_secs(seconds.max(1)));
+        let next = Instant::now() + Duration::from_secs(seconds.max(1));
+        while Instant::now() < next && !interrupt::is_set() {
+            std::thread::sleep(LOOK);
+        }
+        if interrupt::is_set() {
+            return Ok(exit.and(Exit::Interrupted));
+        }
     }
 }
 
@@ -139,22 +149,22 @@ fn metrics_table(text: &str, url: &str, json: bool) -> Exit {
         faults.iter().for_each(|labels| show::line(&json!({"fault": labels}).to_string()));
         return exit;
     }
-    let columns =
-        ["ReadWrite", "ReadOnly", "Unavailable", "Recovering", "appends_total", "flushes_total", "errors_total"];
-    let mut rows = vec![show::row([
-        "DISK",
-        "READWRITE",
-        "READONLY",
-        "UNAVAILABLE",
-        "RECOVERING",
-        "APPENDS",
-        "FLUSHES",
-        "ERRORS",
-        "BYTES",
-    ])];
+    // Closed are those that were closed with a fault: raft does that at its log's first error.
+    let columns = [
+        ("READWRITE", "ReadWrite"),
+        ("READONLY", "ReadOnly"),
+        ("UNAVAILABLE", "Unavailable"),
+        ("RECOVERING", "Recovering"),
+        ("CLOSED", "Closed"),
+        ("APPENDS", "appends_total"),
+        ("FLUSHES", "flushes_total"),
+        ("ERRORS", "errors_total"),
+    ];
+    let heads = ["DISK"].into_iter().chain(columns.map(|(head, _)| head)).chain(["BYTES"]);
+    let mut rows = vec![heads.map(str::to_string).collect()];
     for (disk, row) in &disks {
         let value = |name: &str| row.get(name).map_or(0, |v| *v as u64);
-        let numbers = columns.iter().map(|name| show::number(value(name)));
+        let numbers = columns.map(|(_, name)| show::number(value(name)));
         rows.push([disk.to_string()].into_iter().chain(numbers).chain([show::bytes(value("segment_bytes"))]).collect());
     }
     show::table(&rows);

@@ -198,6 +198,70 @@ func detachedPartitionComesBack(t *testing.T) {
 	}
 }
 
+// TestBlamedBeforeRestart: a datanode that is started again stops a partition whose
+// log has blamed the disk before, as its error count says. If it was the log alone,
+// the partition is brought back like one that failed a moment ago.
+func TestBlamedBeforeRestart(t *testing.T) {
+	inEachMode(t, factory.Policy{BringBack: "by call"}, func(t *testing.T) {
+		p := stoppedPartition(t)
+		p.loadedAnew()
+		time.Sleep(2 * time.Second)
+		if p.registered() {
+			t.Fatal("it was not to come back by itself")
+		}
+		policy, _ := factory.CurrentPolicy()
+		policy.BringBack = "automatic"
+		setPolicy(t, policy)
+		p.told(supervisor.Returned)
+		p.awaitLeader()
+		p.write(5)
+		if p.status() != proto.ReadWrite || p.errorCount() != 0 {
+			t.Errorf("back with status %d and %d errors", p.status(), p.errorCount())
+		}
+		p.loadedAnew() // nothing is left of it
+		p.awaitLeader()
+	})
+}
+
+// TestBlamedByOthersToo: what the datanode has met in the partition's extents is
+// not Bulkhead's to forget.
+func TestBlamedByOthersToo(t *testing.T) {
+	inEachMode(t, factory.Policy{BringBack: "by call"}, func(t *testing.T) {
+		p := stoppedPartition(t)
+		p.get("/markDataPartitionBroken", "id", p.id, "status", "false") // as an extent's error does
+		policy, _ := factory.CurrentPolicy()
+		policy.BringBack = "automatic"
+		p.loadedAnew()
+		setPolicy(t, policy)
+		time.Sleep(3 * time.Second)
+		if p.registered() || p.errorCount() != 2 {
+			t.Errorf("it came back, or was forgotten: %d errors", p.errorCount())
+		}
+		if err := factory.Supervisor.BringBack(p.id); !errors.Is(err, supervisor.ErrNotDown) {
+			t.Errorf("a call brings it back: %v", err)
+		}
+	})
+}
+
+// stoppedPartition is one that was stopped because its disk died; the disk is good
+// again.
+func stoppedPartition(t *testing.T) *partition {
+	t.Helper()
+	p := newPartition(t)
+	p.write(5)
+	p.writeBack()
+	if err := p.fs.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	p.fail()
+	p.told(supervisor.Stopped)
+	if n := p.errorCount(); n != 1 {
+		t.Fatalf("the disk was blamed %d times", n)
+	}
+	p.replaceDisk()
+	return p
+}
+
 // TestEveryCauseIsSurvived: whatever fails, HandleFatalEvent must not end the
 // process, and the disk is blamed for a failed medium only, whatever the texts
 // contain.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bulkhead-wal/bulkhead/go/cubefs/factory"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs/supervisor"
 	"github.com/bulkhead-wal/bulkhead/tests/faults/disk"
 	"github.com/cubefs/cubefs/datanode"
@@ -92,6 +93,14 @@ func (p *partition) replaceDisk() {
 		p.t.Fatal(err)
 	}
 	p.mount()
+}
+
+// loadedAnew has the partition loaded as a datanode does that was started again: its
+// supervisor knows nothing of what was before.
+func (p *partition) loadedAnew() {
+	p.t.Helper()
+	factory.Supervisor.Forget(node.raft, p.id)
+	p.get("/reloadDataPartition", "id", p.id)
 }
 
 func (p *partition) awaitLeader() {

@@ -49,6 +49,9 @@ const applyErrorText = "[Custom Error]: unhandled raft apply error"
 func (d *datanode) Stop(fault cubefs.Fault, attempt int) {
 	blame := attempt == 0 && (fault.Cause == bulkhead.CauseIOError || fault.Cause == bulkhead.CauseReadOnlyFilesystem)
 	d.group.StateMachine.HandleFatalEvent(&raft.FatalError{ID: d.group.ID, Err: errors.New(fatalText(fault, blame))})
+	if blame {
+		d.noteBlame()
+	}
 }
 
 // fatalText puts a fault into one of the two forms that the datanode survives.
@@ -123,6 +126,13 @@ func (d *datanode) errorCount() (uint64, error) {
 // clear starts a blamed partition in place, which resets its error count, and has
 // that kept.
 func (d *datanode) clear(machine func() raft.StateMachine) error {
+	// Before all disks are loaded it could be started, but not loaded anew.
+	if err := call("/reloadDataPartition", "id", "0"); !errors.Is(err, errNotLoaded) {
+		return fmt.Errorf("the datanode is not ready: %w", err)
+	}
+	if err := d.forgetBlame(); err != nil {
+		return fmt.Errorf("what the log has blamed cannot be forgotten: %w", err)
+	}
 	err := call("/markDataPartitionBroken", "id", d.id(), "status", "true")
 	if errors.Is(err, errNotLoaded) {
 		if err = d.load(); err != nil {

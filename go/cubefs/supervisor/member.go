@@ -39,6 +39,8 @@ type opening struct {
 	fault    cubefs.Fault
 	isFault  bool
 	isClosed bool
+	blamed   bool // its owner will stop it for what an earlier opening has met
+	untold   bool // that it is down
 	down     bool // the group is stopped, or was never made, and is to be brought back
 }
 
@@ -119,9 +121,21 @@ func (o *opening) closed() {
 	defer m.sup.mu.Unlock()
 	o.isClosed = true
 	if m.latest == o && !o.isFault && !o.down {
-		m.latest = nil
+		if o.blamed {
+			o.stoppedForBlame()
+		} else {
+			m.latest = nil
+		}
 	}
 	m.look()
+}
+
+// stoppedForBlame has a group brought back that was stopped with a sound log.
+func (o *opening) stoppedForBlame() {
+	o.fault = cubefs.Fault{Partition: o.group.ID, Dir: o.dir, State: bulkhead.StateClosed, Cause: bulkhead.CauseIOError,
+		Time: time.Now(), Err: errBlamedBefore}
+	o.isFault, o.down, o.untold = true, true, true
+	o.member.since = o.fault.Time
 }
 
 // failed is called when the log could not be opened.
@@ -159,8 +173,12 @@ func (m *member) tend() {
 			m.sup.mu.Unlock()
 			return
 		}
-		down := o.down
+		down, untold, fault := o.down, o.untold, o.fault
+		o.untold = false
 		m.sup.mu.Unlock()
+		if untold {
+			m.tell(Event{Kind: Stopped, Fault: fault}, o)
+		}
 		if down {
 			m.bringBack(o)
 		} else {

@@ -9,7 +9,7 @@ use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
 use crate::format::{Root, ROOT_BYTES};
 use crate::io::{read_full_at, write_durable_at, Access, AlignedBuf, Dir};
-use crate::partition::{Disposition, Limit, Mode, Partition, PartitionConfig, State, ROOT_NAME};
+use crate::partition::{Disposition, Limit, Mode, Partition, PartitionConfig, State, Survey, ROOT_NAME};
 use std::io;
 use std::sync::Arc;
 
@@ -19,8 +19,9 @@ impl Conversion<'_> {
     /// First finishes or undoes what an earlier import, undo or export was kept from; a directory that is Bulkhead's then is left as it is.
     /// Whatever stops it, the directory is CubeFS's as before, or Bulkhead's, or is refused by both until this is called again.
     ///
-    /// Errors: `NotFound` (no log in it), `Damaged` with the range of entries (nothing was changed; `inspect` tells all),
-    /// `WrongPartition`, `EntryTooLarge`, `Foreign`, `AlreadyOpen`, `Locked`, `NoSpace`, `IoError` and the like, `UnsupportedFilesystem`.
+    /// Errors: `NotFound` (no log in it), `Damaged` (with the range of entries; `inspect` tells all. Also: what was written does not read back
+    /// from the disk. Nothing was changed), `WrongPartition`, `EntryTooLarge`, `Foreign`, `AlreadyOpen`, `Locked`, `NoSpace`, `IoError` and the
+    /// like, `UnsupportedFilesystem`.
     pub fn import(&self) -> Result<Inspection> {
         self.named(|| {
             let dir = self.lock()?;
@@ -82,9 +83,11 @@ impl Conversion<'_> {
             (0, _) => Ok(()),
             (index, term) => partition.reset(index, term),
         };
+        let mut read = Content::default();
         let scanned = self.scan(dir, &mut |entries| {
             // The whole log is judged, whatever becomes of it.
             if written.is_ok() {
+                entries.iter().for_each(|e| read.add(e.index, e.term, e.kind, e.data));
                 written = append(&partition, entries);
             }
             Ok(())
@@ -107,7 +110,24 @@ impl Conversion<'_> {
         };
         let checked = stored.and_then(|()| check(&partition, &report));
         checked.and(partition.close())?;
+        self.read_back(&report, &read)?;
         Ok(report)
+    }
+
+    /// The medium has every entry as it was read from CubeFS's log: once the group runs on it, there is no way back to that.
+    fn read_back(&self, report: &Report, read: &Content) -> Result<()> {
+        let mut found = Content::default();
+        let survey = Survey::of_medium(self.engine.storage(), &self.path.join(switch::IMPORT));
+        let survey = survey.map_err(|e| if e.status == Status::Damaged { lost(&e.message) } else { e })?;
+        let bad = survey.read(report.first_index, report.last_index, &mut |index, term, kind, data| {
+            found.add(index, term, kind, data);
+            true
+        })?;
+        if bad.is_empty() && found == *read && survey.hard_state() == report.hard_state {
+            return Ok(());
+        }
+        let range = bad.first().zip(bad.last()).map_or((0, 0), |(first, last)| (first.0, last.1));
+        Err(lost("entries are not what was written").range(range.0, range.1))
     }
 
     fn open_new(&self, mode: Mode) -> Result<Arc<Partition>> {
@@ -125,7 +145,29 @@ impl Conversion<'_> {
     }
 }
 
-/// What was written is what was read. That it reads back is looked at before the original is discarded.
+/// Entries in their order, as one number.
+#[derive(Default, PartialEq, Eq)]
+struct Content {
+    crc: u32,
+    entries: u64,
+}
+
+impl Content {
+    fn add(&mut self, index: u64, term: u64, kind: u8, data: &[u8]) {
+        let mut head = [kind; 17];
+        head[..8].copy_from_slice(&index.to_le_bytes());
+        head[8..16].copy_from_slice(&term.to_le_bytes());
+        self.crc = crc32c::crc32c_append(crc32c::crc32c_append(self.crc, &head), data);
+        self.entries += 1;
+    }
+}
+
+fn lost(what: &str) -> Error {
+    let message = format!("what was written does not read back from the disk ({what}); the CubeFS log is as it was");
+    Error::new(Status::Damaged, Op::Import, message)
+}
+
+/// What the partition says of itself is what was read.
 fn check(partition: &Partition, report: &Report) -> Result<()> {
     let status = partition.status();
     let same = (status.first_index, status.last_index, status.last_term, status.hard_state)

@@ -168,7 +168,12 @@ impl Engine {
         let status = partition.status();
         stored.and(partition.close())?;
         let mut done = (0, 0);
-        let survey = Survey::of(self.storage(), to)?;
+        let differs = || {
+            let message = "the copy reads back differently from what was written; the disk loses or misplaces writes";
+            Error::new(Status::IoError, Op::Export, message)
+        };
+        let survey = Survey::of_medium(self.storage(), to);
+        let survey = survey.map_err(|e| if e.status == Status::Damaged { differs() } else { e })?;
         let bad = survey.read(backup.first_index, backup.last_index, &mut |_, _, _, data| {
             done = (done.0 + 1, done.1 + data.len() as u64);
             tell(done.1);
@@ -180,8 +185,7 @@ impl Engine {
         if same && bad.is_empty() && done == (backup.entries, backup.bytes) {
             return Ok(());
         }
-        let message = "the copy reads back differently from what was written; the disk loses or misplaces writes";
-        Err(Error::new(Status::IoError, Op::Export, message))
+        Err(differs())
     }
 
     fn open_copy(&self, path: &Path, backup: &Backup, mode: Mode) -> Result<Arc<Partition>> {

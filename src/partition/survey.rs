@@ -49,14 +49,24 @@ impl Survey {
         let at = |e: Error| if e.path.as_os_str().is_empty() { e.at(path) } else { e };
         let mut before = None;
         for _ in 1..TRIES {
-            let survey = Survey::once(&dir).map_err(at)?;
+            let survey = Survey::once(&dir, Access::Read).map_err(at)?;
             let wrong = survey.wrong();
             if wrong.is_none() || (wrong == before && survey.is_current().map_err(at)?) {
                 return Ok(survey);
             }
             before = wrong;
         }
-        Survey::once(&dir).map_err(at)
+        Survey::once(&dir, Access::Read).map_err(at)
+    }
+
+    /// Past the page cache, of a log that nobody writes to: what an open after a power cut would find.
+    pub(crate) fn of_medium(storage: &dyn Storage, path: &Path) -> Result<Survey> {
+        let dir = storage.open_dir(path).map_err(|e| path_error(path, &e))?;
+        let survey = Survey::once(&dir, Access::ReadDirect)?;
+        match &survey.found.fault {
+            Some(fault) => Err(fault.clone()),
+            None => Ok(survey),
+        }
     }
 
     /// What looks damaged. A flush that came behind the reader, and one after it that came before it, look so as well, once.
@@ -66,12 +76,12 @@ impl Survey {
         (fault.is_some() || damaged.2 > 0).then(|| (fault.unwrap_or_default(), damaged))
     }
 
-    fn once(dir: &Arc<dyn Dir>) -> Result<Survey> {
+    fn once(dir: &Arc<dyn Dir>, access: Access) -> Result<Survey> {
         let Some(StoredRoot { root, .. }) = read_root(&**dir)? else {
             return Err(Error::new(Status::NotFound, Op::Status, "the directory holds no log"));
         };
-        // Through the page cache: what a direct read asks for is first written back, and this disturbs nobody.
-        let found = Recovery { dir: &**dir, root: &root, access: Access::Read, known_index: 0 }.run();
+        // Usually through the page cache: what a direct read asks for is first written back, and this disturbs nobody.
+        let found = Recovery { dir: &**dir, root: &root, access, known_index: 0 }.run();
         Ok(Survey { dir: dir.clone(), root, parts: live_parts(&found), found })
     }
 

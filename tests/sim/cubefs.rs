@@ -3,7 +3,7 @@
 
 use crate::cubefs_support::*;
 use bulkhead::cubefs::{Conversion, Shape};
-use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
+use bulkhead::io::sim::{Crash, Fault, OpKind, OpRecord, Rule, SimConfig, SimDisk};
 use bulkhead::*;
 use std::sync::Arc;
 
@@ -213,6 +213,33 @@ fn a_conversion_cut_short_at_any_operation_leaves_a_whole_log() {
     }
 }
 
+/// A disk that says yes and writes nothing, or writes to another place, is found out while the log is still CubeFS's.
+#[test]
+fn an_import_onto_a_lying_disk_is_refused_before_the_switch() {
+    let mut refused = 0;
+    for lie in [Fault::Lost, Fault::Misplaced(4096), Fault::Misplaced(-4096)] {
+        for skip in 0..40 {
+            let disk = cubefs_disk(31, SimConfig::default(), &sample());
+            let before = snapshot(&disk, PATH);
+            disk.inject(Rule::new(lie.clone()).on(OpKind::Write).path("cubefs-import/").skip(skip).once());
+            let result = convert(&disk, |c| c.import());
+            let what = format!("{lie:?}, write {skip}");
+            println!("{what}: {:?}", result.as_ref().map(drop));
+            let left = disk.crash(Crash::PowerNothing);
+            match result {
+                Ok(_) => assert_eq!(view(&left), sample(), "{what}: imported"),
+                Err(e) => {
+                    assert_eq!(e.status, Status::Damaged, "{what}: {e}");
+                    assert_eq!(snapshot(&left, PATH), before, "{what}: refused");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    println!("{refused} refused");
+    assert!(refused > 0);
+}
+
 /// Every operation fails in turn: an error is told, and the directory is as whole as after a crash.
 #[test]
 fn an_error_at_any_operation_leaves_a_whole_log() {
@@ -254,8 +281,10 @@ fn an_export_reads_a_segment_once() {
     const BYTES: u64 = 4 << 20;
     let disk = large_disk(BYTES);
     disk.keep_log(1 << 20);
+    let from = disk.ops();
     convert(&disk, |c| c.export("/out".as_ref())).expect("an export");
-    let reads = disk.log().into_iter().filter(|op| op.kind == OpKind::Read && op.path.contains("seg-"));
+    let own = |op: &OpRecord| op.number > from && op.kind == OpKind::Read && op.path.contains("seg-");
+    let reads = disk.log().into_iter().filter(own);
     let read: u64 = reads.map(|op| op.len).sum();
     println!("{read} bytes are read for a log of {BYTES}");
     // Windows overlap, and an open looks at heads and ends.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"net/url"
+	"time"
 )
 
 // LocalPartition is what a datanode says of a partition of its own.
@@ -48,6 +49,23 @@ type RaftStatus struct {
 func Raft(n Node, partition uint64) (s RaftStatus, err error) {
 	err = call(n.ProfURL()+"/raftStatus", url.Values{"raftID": {fmt.Sprint(partition)}}, &s)
 	return s, err
+}
+
+// FirstFault is when Bulkhead first met a fault under a log of a node, at a moment or later; false if it did not.
+func FirstFault(n Node, partition uint64, since time.Time) (first time.Time, ok bool) {
+	var faults []struct {
+		Partition uint64 `json:"partition"`
+		UnixNS    int64  `json:"unix_ns"`
+	}
+	if call(n.ProfURL()+"/faults", nil, &faults) != nil {
+		return first, false // a stock server has no such call
+	}
+	for _, f := range faults { // in their order
+		if at := time.Unix(0, f.UnixNS); f.Partition == partition && !at.Before(since) {
+			return at, true
+		}
+	}
+	return first, false
 }
 
 // Extent is a piece of a file: Size bytes at FileOffset lie at ExtentOffset of an extent of a data partition.

@@ -7,6 +7,7 @@ const (
 	mediumToldS       = 15 // the master, where the medium failed
 	otherToldS        = 75 // the master, otherwise: the datanode looks once a minute
 	nodeToldS         = 1
+	reactedS          = 1 // the datanode, from the first error that its log met
 	voteToldS         = 3 // where the log is not written to before the vote after its leader's death
 	healthyThroughput = 0.95
 )
@@ -15,13 +16,14 @@ const (
 type demand struct {
 	masterToldS float64 // 0: nobody need be told
 	nodeToldS   float64
+	reactedS    float64
 	mayStall    bool
 }
 
 var demands = map[string]demand{
-	"follower-dies": {masterToldS: mediumToldS, nodeToldS: nodeToldS},
-	"leader-dies":   {masterToldS: mediumToldS, nodeToldS: nodeToldS},
-	"two-die":       {masterToldS: mediumToldS, nodeToldS: voteToldS, mayStall: true},
+	"follower-dies": {masterToldS: mediumToldS, nodeToldS: nodeToldS, reactedS: reactedS},
+	"leader-dies":   {masterToldS: mediumToldS, nodeToldS: nodeToldS, reactedS: reactedS},
+	"two-die":       {masterToldS: mediumToldS, nodeToldS: voteToldS, reactedS: reactedS, mayStall: true},
 	"bad-block":     {},
 	"full":          {masterToldS: otherToldS},
 	"kill":          {masterToldS: otherToldS},
@@ -42,6 +44,7 @@ func (r *Result) broken() (broken []string) {
 	check(r.ProcessesAlive == r.Processes, "%d of %d processes live", r.ProcessesAlive, r.Processes)
 	check(d.masterToldS == 0 || within(r.MasterToldS, d.masterToldS), "the master was told after %s s, not within %.0f", secondsOrNever(r.MasterToldS), d.masterToldS)
 	check(d.nodeToldS == 0 || within(r.NodeToldS, d.nodeToldS), "the datanode was told after %s s, not within %.0f", secondsOrNever(r.NodeToldS), d.nodeToldS)
+	check(d.reactedS == 0 || within(r.ReactedS, d.reactedS), "the datanode was told %s s after its log met an error, not within %.0f", secondsOrNever(r.ReactedS), d.reactedS)
 	check(d.mayStall || r.StalledWriters == 0, "%d of %d writers stalled, the longest for %.1f s", r.StalledWriters, r.Writers, r.LongestPauseS)
 	check(r.HealthyThroughput >= healthyThroughput, "healthy files had %.2f of their throughput", r.HealthyThroughput)
 	check(r.RecoveredS >= 0, "not recovered: %s", r.Note)

@@ -110,7 +110,7 @@ func targetWrites(files []*load.File) (n int64) {
 func (r *run) judge() {
 	r.result.ProcessesAlive, r.result.Processes = r.c.Alive(), len(cluster.Servers())
 	node, master := r.w.told()
-	r.result.NodeToldS, r.result.MasterToldS = seconds(node), seconds(master)
+	r.result.NodeToldS, r.result.MasterToldS, r.result.ReactedS = seconds(node), seconds(master), seconds(r.w.reacted())
 	r.result.Writers = len(r.files)
 	for _, f := range r.files {
 		pause := f.LongestPause()

@@ -15,6 +15,7 @@ type Result struct {
 	ProcessesAlive     int     `json:"processes_alive"`
 	Processes          int     `json:"processes"`
 	NodeToldS          float64 `json:"node_told_s"`
+	ReactedS           float64 `json:"told_after_first_error_s"` // the datanode; Bulkhead only
 	MasterToldS        float64 `json:"master_told_s"`
 	StalledWriters     int     `json:"stalled_writers"`
 	Writers            int     `json:"writers"`

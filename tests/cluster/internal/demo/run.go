@@ -55,7 +55,7 @@ type run struct {
 
 // One runs one scenario; it is to be called in namespaces of its own, which end with it.
 func One(p Places, choice cluster.Choice, s Scenario) error {
-	result := &Result{Engine: choice.Engine, Mode: choice.Mode, Scenario: s.Name, NodeToldS: -1, MasterToldS: -1, ResumedS: -1, RecoveredS: -1,
+	result := &Result{Engine: choice.Engine, Mode: choice.Mode, Scenario: s.Name, NodeToldS: -1, ReactedS: -1, MasterToldS: -1, ResumedS: -1, RecoveredS: -1,
 		AlertS: -1, AlertOverS: -1}
 	r := &run{choice: choice, places: p, result: result, disks: map[int]*waldisk.Disk{}, stopLoad: make(chan struct{}), begin: time.Now()}
 	if err := r.play(s); err != nil {

@@ -170,6 +170,27 @@ func (w *watch) told() (node, master time.Duration) {
 	return node, master
 }
 
+// reacted is how long it took from the first error that a victim's log met until its datanode said something else than
+// ReadWrite, of the slowest one. never: a victim met none, or said nothing.
+func (w *watch) reacted() (took time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.victims) == 0 {
+		return never
+	}
+	for _, r := range w.replicas {
+		if !w.victims[r.node.Number] {
+			continue
+		}
+		first, met := cluster.FirstFault(r.node, w.target, w.fault)
+		if !met {
+			return never
+		}
+		took = later(took, first, r.nodeTold)
+	}
+	return took
+}
+
 func later(so time.Duration, fault, told time.Time) time.Duration {
 	switch {
 	case so < 0 || told.IsZero():

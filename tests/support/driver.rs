@@ -99,9 +99,7 @@ impl Driver {
                 let no_space = status.cause == Cause::NoSpace;
                 if status.state != State::ReadWrite && (no_space || disk_failed(&self.disk)) {
                     part.fault = handle.last_fault();
-                    if let Ok(hard) = handle.hard_state() {
-                        part.model.hard_state_found(hard).map_err(|e| format!("{}: {e}", part.path))?;
-                    }
+                    self.judge_read_only(n)?;
                     return Ok(false);
                 }
                 self.judge(n)
@@ -111,13 +109,34 @@ impl Driver {
 
     /// Judges an open partition. False if it is lost, as it reported: it is then removed, to start anew.
     fn judge(&mut self, n: usize) -> Result<bool, String> {
+        self.judge_by(n, Model::judge)
+    }
+
+    /// What a partition shows that waits for space its owner relies on: it can be read, vote and compact.
+    fn judge_read_only(&mut self, n: usize) -> Result<(), String> {
+        let part = &mut self.parts[n];
+        let Some(handle) = part.handle.clone().filter(|h| h.status().state == State::ReadOnly) else { return Ok(()) };
+        if part.model.mode == Mode::Sync && part.since != After::Recover {
+            self.judge_by(n, Model::judge_shown)?;
+        } else if let Ok(hard) = handle.hard_state() {
+            // Of its entries nobody knows yet which are durable, and what failed may come back.
+            part.model.hard_state_found(hard).map_err(|e| format!("{}: {e}", part.path))?;
+        }
+        Ok(())
+    }
+
+    fn judge_by(
+        &mut self,
+        n: usize,
+        judge: fn(&mut Model, &Partition, After) -> Result<Finding, String>,
+    ) -> Result<bool, String> {
         let part = &mut self.parts[n];
         let Some(handle) = part.handle.clone() else { return Ok(false) };
         if self.disk.is_dead() {
             return Ok(false);
         }
         self.disk.pause_faults(true);
-        let judged = part.model.judge(&handle, part.since);
+        let judged = judge(&mut part.model, &handle, part.since);
         self.disk.pause_faults(false);
         match judged.map_err(|e| format!("{} in mode {:?}: {e}", part.path, part.model.mode))? {
             Finding::Good => {
@@ -205,6 +224,9 @@ impl Driver {
     }
 
     pub fn compact(&mut self, n: usize, index: u64) -> Result<bool, String> {
+        if self.parts[n].since != After::Recover {
+            return Ok(false); // an open that failed has not been judged yet: the model may have another entry there
+        }
         self.note(n, &format!("compact {index}"));
         let latched = self.is_latched(n);
         let result = self.handle(n).compact(index);
@@ -256,6 +278,7 @@ impl Driver {
         if result.is_err_and(|e| disk_failed(&self.disk) || e.status == Status::NoSpace) {
             // What stands in the way now is what the owner hears from here on.
             self.parts[n].fault = handle.last_fault();
+            self.judge_read_only(n)?;
             return Ok(false);
         }
         self.parts[n].fault = None;

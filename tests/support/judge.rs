@@ -46,6 +46,12 @@ impl Model {
                 partition.last_fault()
             ));
         }
+        self.judge_shown(partition, after)
+    }
+
+    /// The same of one that can be read, whatever its state.
+    pub fn judge_shown(&mut self, partition: &Partition, after: After) -> Result<Finding, String> {
+        let status = partition.status();
         if (status.damaged.2 != 0 && !self.reads_failed) || status.lost != (0, 0) {
             return Err(format!("damage {:?}, loss {:?} where there is none", status.damaged, status.lost));
         }

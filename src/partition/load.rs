@@ -23,7 +23,8 @@ impl Partition {
     pub(super) fn load(&self, created: bool) -> Result<()> {
         let dir = self.dir(Op::Open)?;
         let StoredRoot { mut root, twice } = match if created { None } else { read_root(&*dir)? } {
-            Some(stored) => stored,
+            // Nothing tells that the name of a first root is durable. No segment may get a durable name before it: the root would be missing.
+            Some(StoredRoot { root, twice }) => StoredRoot { root, twice: twice && root.last_segment > 0 },
             None if self.must_exist => {
                 let message = "the directory holds no log; create it with another disposition if a new one is meant";
                 return Err(Error::new(Status::NotFound, Op::Open, message));

@@ -125,3 +125,27 @@ fn f20_a_directory_that_a_crash_left_without_a_durable_name_gets_one() {
         assert_eq!(p.hard_state().unwrap(), hard(2, 1, 3));
     }
 }
+
+/// Found by the simulation: a first root whose directory sync had failed was served without a durable name. A segment got one, and after a power
+/// cut the root was missing.
+#[test]
+fn f20_a_first_root_has_a_durable_name_before_a_segment_does() {
+    let configs = [true, false].map(|failed_dir_syncs_forget| SimConfig {
+        journalled: false,
+        failed_dir_syncs_forget,
+        ..SimConfig::default()
+    });
+    for (config, seed) in configs.into_iter().flat_map(|c| (1..60).map(move |seed| (c.clone(), seed))) {
+        let disk = SimDisk::with_config(seed, config);
+        let first = engine(&disk);
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::SyncDir).path("/p1").once());
+        let p = open(&first, "/p1", 1, Mode::Sync);
+        assert_eq!(state(&p), State::Unavailable, "the root's name is not durable");
+        p.recover().unwrap();
+        disk.crash_at(disk.ops() + 1 + seed % 12);
+        let _ = append(&p, &entries(1, 3, 1, 100));
+        let second = engine(&disk.crash(Crash::PowerRandom));
+        let p = open(&second, "/p1", 1, Mode::Sync);
+        assert_eq!(state(&p), State::ReadWrite, "seed {seed}: {:?}", p.last_fault());
+    }
+}

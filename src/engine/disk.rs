@@ -5,6 +5,7 @@ use super::metrics::{DiskLevels, DiskMetrics};
 use super::pool::{Pool, Work};
 use super::reserve::Reserve;
 use super::shared::{run_chore, Shared};
+use super::sweep::Sweep;
 use super::watchdog::drop_elsewhere;
 use crate::error::Op;
 use crate::format::Id;
@@ -26,6 +27,12 @@ const CHORE_THREADS: usize = 2;
 const LOOK_EVERY: u64 = 60;
 
 #[derive(Default)]
+struct Partitions {
+    list: Vec<Weak<Partition>>,
+    sweep: Sweep,
+}
+
+#[derive(Default)]
 struct Timer {
     later: VecDeque<(Instant, Arc<Partition>)>,
     stop: bool,
@@ -39,7 +46,7 @@ pub struct Disk {
     chores: Arc<Pool>,
     timer: Mutex<Timer>,
     timer_waits: Condvar,
-    partitions: Mutex<Vec<Weak<Partition>>>,
+    partitions: Mutex<Partitions>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     pub healer: Healer,
     reserve: Reserve,
@@ -111,11 +118,12 @@ impl Disk {
     pub fn add(&self, partition: &Arc<Partition>, path: &Path) {
         self.metrics.add(partition.counts(), path);
         self.open.fetch_add(1, Ordering::Relaxed);
-        let mut partitions = self.partitions.lock();
-        if partitions.len() == partitions.capacity() {
-            partitions.retain(|p| p.strong_count() > 0);
+        let partitions = &mut *self.partitions.lock();
+        if partitions.sweep.is_due(partitions.list.len()) {
+            partitions.list.retain(|p| p.strong_count() > 0);
+            partitions.sweep.done(partitions.list.len());
         }
-        partitions.push(Arc::downgrade(partition));
+        partitions.list.push(Arc::downgrade(partition));
     }
 
     /// A directory is opened, on this disk or another one.
@@ -193,7 +201,7 @@ impl Disk {
     }
 
     fn tick(&self) {
-        let partitions = self.partitions.lock().clone();
+        let partitions = self.partitions.lock().list.clone();
         for partition in partitions.iter().filter_map(Weak::upgrade) {
             let lends = !self.reserve.is_full() && partition.status().state == State::ReadWrite;
             if lends && !self.fill_reserve.swap(true, Ordering::Relaxed) {

@@ -12,6 +12,7 @@ mod queue;
 mod reserve;
 mod shared;
 mod stepped;
+mod sweep;
 mod watchdog;
 
 pub use crate::partition::{Completion, EngineConfig, Event, Limits};
@@ -39,6 +40,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use stepped::{Stepped, SteppedHost};
+use sweep::Sweep;
 use watchdog::Watchdog;
 
 /// Thread-safe. Dropping it closes it.
@@ -55,11 +57,22 @@ struct EngineState {
     disks: BTreeMap<u64, Arc<Disk>>,
     /// Open directories by device and inode.
     open: BTreeMap<(u64, u64), Weak<Partition>>,
+    sweep: Sweep,
     /// Devices whose filesystem the owner was warned of, once.
     warned: BTreeSet<u64>,
     /// Started with the first disk.
     watchdog: Option<JoinHandle<()>>,
     closed: bool,
+}
+
+impl EngineState {
+    fn remember(&mut self, place: (u64, u64), partition: &Arc<Partition>) {
+        if self.sweep.is_due(self.open.len()) {
+            self.open.retain(|_, p| p.strong_count() > 0);
+            self.sweep.done(self.open.len());
+        }
+        self.open.insert(place, Arc::downgrade(partition));
+    }
 }
 
 impl Engine {
@@ -142,8 +155,7 @@ impl Engine {
             let _ = partition.close();
             return Err(closed());
         }
-        state.open.retain(|_, p| p.strong_count() > 0);
-        state.open.insert((device.id, device.inode), Arc::downgrade(&partition));
+        state.remember((device.id, device.inode), &partition);
         let warned = state.warned.contains(&device.id);
         if !warned && partition.warn_of(device.filesystem) {
             state.warned.insert(device.id);

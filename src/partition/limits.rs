@@ -179,7 +179,10 @@ impl OwnLimits {
                 out.set.push((change.limit, value));
             }
         }
-        check_segments(&above.with(&out))?;
+        // Others are not refused for what was set elsewhere.
+        if changes.iter().any(|c| matches!(c.limit, Limit::SegmentMinBytes | Limit::SegmentMaxBytes)) {
+            check_segments(&above.with(&out))?;
+        }
         Ok(out)
     }
 

@@ -138,6 +138,21 @@ fn bad_values_say_what_is_allowed_and_change_nothing() {
     assert_eq!(engine.set_limits(&[good]).map_err(|e| e.status), Err(Status::Closed));
 }
 
+/// A partition's own size and a smaller largest size of the engine contradict each other: the larger one counts, and a change of something else
+/// has nothing to do with it.
+#[test]
+fn a_change_is_not_refused_for_sizes_that_were_set_elsewhere() {
+    let disk = SimDisk::new(1);
+    let (engine, p) = start(&disk, Mode::Sync);
+    p.set_limits(&[set(Limit::SegmentMinBytes, 256 << 10)]).unwrap();
+    engine.set_limits(&[set(Limit::SegmentMaxBytes, 128 << 10)]).unwrap();
+    p.set_limits(&[set(Limit::ProbeMs, 77)]).unwrap();
+    assert_eq!(in_force(&p, Limit::ProbeMs), (77, LimitScope::Partition));
+    let refused = p.set_limits(&[set(Limit::SegmentMinBytes, 192 << 10)]).expect_err("above the largest");
+    assert_eq!(refused.status, Status::InvalidConfig);
+    assert_eq!(in_force(&p, Limit::SegmentMinBytes), (256 << 10, LimitScope::Partition));
+}
+
 #[test]
 fn every_change_is_an_event() {
     let disk = SimDisk::new(1);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::support::field::*;
 use crate::support::*;
-use bulkhead::io::sim::{Crash, SimDisk};
-use bulkhead::{Cause, Mode, Partition, State, Status};
+use bulkhead::io::sim::{Crash, OpKind, Rule, SimDisk};
+use bulkhead::{Cause, Mode, Op, Partition, State, Status};
 
 /// A log of several segments with a vote, all durable, on a disk that has no block left.
 fn full(mode: Mode, direct_io: bool, close: bool, how: Crash) -> SimDisk {
@@ -175,5 +175,26 @@ fn f09_an_unclean_end_opens_on_a_full_disk_and_waits_for_space() {
         disk.set_free(20 << 20);
         p.recover().unwrap_or_else(|e| panic!("{what}: {e}"));
         assert_survives(&disk, mode, &log[3..], &what);
+    }
+}
+
+/// Found by a random history: a ReadOnly partition compacts, and reads a segment for that. A read that fails is told as what it is, not as the
+/// fault that made it ReadOnly, and nothing latches for it.
+#[test]
+fn f09_a_compaction_on_a_full_disk_tells_the_read_that_failed() {
+    for mode in MODES {
+        let disk = full(mode, true, true, Crash::Process);
+        let (_engine, p) = assert_opens_with(&disk, mode, &log(), "a full disk");
+        let last = fill(&p, "a full disk");
+        assert_eq!(state(&p), State::ReadOnly);
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Read).path(TAIL));
+        let failed = p.compact(10).expect_err("the term of entry 10 is in a segment that was not read yet");
+        assert_eq!((failed.status, failed.errno, failed.op), (Status::IoError, libc::EIO, Op::Read), "{mode:?}");
+        assert_eq!((state(&p), p.last_fault().map(|e| e.status)), (State::ReadOnly, Some(Status::NoSpace)), "{mode:?}");
+        let refused = append(&p, &entries(last + 1, last + 1, 2, 3000)).expect_err("still full");
+        assert_eq!(refused.status, Status::NoSpace, "{mode:?}");
+        disk.clear_faults();
+        p.compact(10).unwrap();
+        assert_eq!(p.bounds().unwrap(), (11, last), "{mode:?}");
     }
 }

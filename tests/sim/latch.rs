@@ -175,6 +175,40 @@ fn f04_a_panic_in_a_background_thread_latches_its_partition_only() {
     }
 }
 
+/// In mode none the write runs on the caller's thread, and a panic in it goes to the caller. Whoever catches it, or does not: the partition is
+/// latched by then, and nobody waits for a write that never ends.
+#[test]
+fn f04_a_panic_in_a_write_of_mode_none_latches_before_it_leaves_the_library() {
+    // A batch that is copied together, and one that is written from where it is.
+    for len in [300, 20_000] {
+        let disk = SimDisk::new(5);
+        let (engine, p) = start(&disk, Mode::None);
+        let other = open(&engine, "/p2", 2, Mode::None);
+        wait_for_quiet(&disk);
+        engine.events(100);
+        disk.inject(Rule::new(Fault::Panic).on(OpKind::Write).path(TAIL).once());
+        let own = p.clone();
+        let thread = std::thread::spawn(move || append(&own, &entries(6, 6, 1, len)));
+        assert!(thread.join().is_err(), "the panic ends the thread that called");
+        assert_eq!((p.status().state, p.status().cause), (State::Unavailable, Cause::Panic));
+        let told = engine.events(100);
+        assert!(
+            told.iter().any(|e| (e.partition_id, e.to, e.cause) == (1, State::Unavailable, Cause::Panic)),
+            "{told:?}"
+        );
+        let began = std::time::Instant::now();
+        assert_latched(&p, &p.last_fault().unwrap(), "after the panic");
+        assert!(began.elapsed() < Duration::from_secs(1), "somebody waited for the write: {:?}", began.elapsed());
+        assert_eq!(p.last_fault().map(|e| e.status), Some(Status::Panic));
+        append_each(&other, 1, 20, 1, len);
+        assert_eq!(state(&other), State::ReadWrite, "the other partition goes on");
+        p.recover().unwrap();
+        assert_same(&read_all(&p).unwrap(), &entries(1, 5, 1, 300), "what was acknowledged, without what was not");
+        append_each(&p, 6, 10, 1, 300);
+        assert_same(&read_all(&p).unwrap(), &entries(1, 10, 1, 300), "after recovery");
+    }
+}
+
 #[test]
 fn f04_a_panic_while_space_is_allocated_ahead_spares_the_others() {
     for kind in [OpKind::Create, OpKind::Allocate, OpKind::Rename, OpKind::SyncDir, OpKind::Unlink] {

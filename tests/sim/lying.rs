@@ -138,3 +138,37 @@ fn f32_misdirected_root_writes_do_not_become_another_partitions_state() {
         }
     }
 }
+
+/// Only the offset in a record's checksum tells that it is in the wrong place: it is of this segment, and newer than what was there. Taken for
+/// what follows, it would make all that lies between seem lost.
+#[test]
+fn f32_a_misplaced_write_costs_what_it_hit_and_nothing_that_lies_between() {
+    let disk = SimDisk::new(1);
+    let first = cold(&disk);
+    let p = open(&first, "/p1", 1, Mode::Sync);
+    // Every flush takes a block: two entries. The tenth is written where the sixth is.
+    append(&p, &entries(1, 2, 1, 1000)).unwrap();
+    wait_for_quiet(&disk);
+    let misplaced = Rule::new(Fault::Misplaced(-(16 << 10))).on(OpKind::Write);
+    disk.inject(misplaced.path("/p1/seg-0000000000000001").skip(8).once());
+    for index in (3..30).step_by(2) {
+        append(&p, &entries(index, index + 1, 1, 1000)).unwrap();
+    }
+    assert_eq!(disk.lies(), 1);
+    let hit = [11, 12, 19, 20];
+    let assert_only_hit = |p: &Partition, what: &str| {
+        for (index, found) in read_each(p) {
+            match found {
+                Ok(entry) => assert_same(&[entry], &entries(index, index, 1, 1000), what),
+                Err(e) => assert!(hit.contains(&index), "{what}: entry {index}, which is where it was written: {e}"),
+            }
+        }
+    };
+    assert_only_hit(&p, "while it runs");
+    assert_eq!(p.verify().unwrap().bad_records, 4);
+    let left = disk.crash(Crash::PowerNothing);
+    let second = cold(&left);
+    let p = reopen(&second, "/p1", 1, Mode::Sync);
+    assert_eq!((p.bounds().unwrap(), p.status().damaged), ((1, 30), (11, 20, 4)), "{:?}", p.last_fault());
+    assert_only_hit(&p, "after an open");
+}

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::support::*;
-use bulkhead::io::sim::{OpKind, Rule, SimDisk};
-use bulkhead::{Cause, Engine, EngineConfig, Entry, Mode, State};
+use bulkhead::io::sim::{Fault, OpKind, Rule, SimDisk};
+use bulkhead::{Cause, Engine, EngineConfig, Entry, Mode, State, Status};
 
 const MIB: usize = 1 << 20;
 /// Five of them are more than 256 MiB, four are less.
@@ -77,4 +77,29 @@ fn what_memory_cannot_keep_is_told_and_the_next_open_says_what_is_lost() {
         assert_eq!((state(&p), p.bounds().unwrap()), (State::ReadWrite, (1, 5 + ENTRIES)), "{:?}", p.last_fault());
         p.close().unwrap();
     }
+}
+
+/// Found by a random history: on a full disk an open accepted as none what a closed partition had left, all of it compacted since by a root
+/// write whose caller had heard an error. The last index became 2^64 - 1.
+#[test]
+fn what_was_left_behind_and_is_compacted_leaves_the_log_empty_on_a_full_disk() {
+    let disk = SimDisk::new(1);
+    let engine = Engine::stepped(EngineConfig { interval_ms: 60_000, ..config() }, &disk, 1).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Interval);
+    append_each(&p, 1, 5, 1, 300);
+    p.sync().unwrap();
+    append_each(&p, 6, 8, 1, 300);
+    disk.inject(Rule::new(Fault::ErrnoAfter(libc::EIO)).on(OpKind::Write).path("/p1/root").once());
+    p.compact(8).expect_err("the root was written, and the write said that it was not");
+    p.close().expect_err("entries 6 to 8 are in memory only");
+    drop(p);
+    disk.set_free(0);
+    let p = reopen(&engine, "/p1", 1, Mode::Interval);
+    assert_eq!(p.last_fault().map(|e| e.status), Some(Status::NoSpace));
+    assert_eq!(p.bounds().unwrap(), (9, 8));
+    disk.set_free(20 << 20);
+    p.recover().unwrap();
+    assert_eq!((state(&p), p.bounds().unwrap()), (State::ReadWrite, (9, 8)));
+    append_each(&p, 9, 10, 1, 300);
+    assert_same(&read_all(&p).unwrap(), &entries(9, 10, 1, 300), "the log goes on behind the compaction point");
 }

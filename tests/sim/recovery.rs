@@ -264,3 +264,30 @@ fn f20_interval_keeps_its_window() {
     let p = reopen(&engine, "/p1", 1, Mode::Interval);
     assert_same(&read_all(&p).unwrap()[..50], &entries(1, 50, 1, 100), "entries older than the interval");
 }
+
+/// The next record is looked for where the last one ends and at the next block (rule R2). Where the one that is lost filled the rest of a block,
+/// the one behind it is found there: that it does not follow only its lsn tells.
+#[test]
+fn f11_a_lost_record_is_noticed_where_the_next_one_begins_a_block() {
+    for mode in [Mode::Sync, Mode::None] {
+        let disk = SimDisk::new(1);
+        let first = engine(&disk);
+        let p = open(&first, "/p1", 1, mode);
+        // The header's block and the begin record's 80 bytes; entry 1 takes 160, entry 2 the rest of that block.
+        let (one, two) = (entries(1, 1, 1, 100), entries(2, 2, 1, 4096 - 80 - 160 - 56));
+        append(&p, &[one, two, entries(3, 4, 1, 300)].concat()).unwrap();
+        p.sync().unwrap();
+        append_each(&p, 5, 9, 1, 300);
+        p.sync().unwrap();
+        append_each(&p, 10, 10, 1, 300);
+        let left = disk.crash(Crash::Process);
+        left.flip_bit("/p1/seg-0000000000000001", 4096 + 80 + 160 + 20, 0);
+        let second = engine(&left);
+        let p = reopen(&second, "/p1", 1, mode);
+        let found = (state(&p), p.bounds().unwrap(), p.status().damaged);
+        assert_eq!(found, (State::ReadWrite, (1, 10), (2, 2, 1)), "{mode:?}: {:?}", p.last_fault());
+        let bad: Vec<_> =
+            read_each(&p).into_iter().filter(|(_, found)| found.is_err()).map(|(index, _)| index).collect();
+        assert_eq!(bad, [2], "{mode:?}");
+    }
+}

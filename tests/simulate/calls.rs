@@ -1,7 +1,7 @@
 //! What owners do, step by step, and what they must hear.
 
 use bulkhead::io::sim::{Fault, Rule};
-use bulkhead::{Entry, Error, HardState, Mode, Op, Partition, State, Status};
+use bulkhead::{Entry, Error, HardState, Limit, Mode, Op, Partition, State, Status};
 
 use super::plan::{Action, Batch, Step};
 use super::world::{Verdict, World};
@@ -30,6 +30,7 @@ impl World {
                 self.disk().clear_faults();
             }
             Action::Mend => return self.mend(),
+            Action::Limits(scope, changes) => return self.set_limits(n, *scope, changes),
             Action::PowerCutAt(ahead) => self.disk().crash_at(self.disk().ops() + ahead),
             Action::Crash(how) => return self.crash(*how),
             call => return self.owner_calls(n, call),
@@ -92,6 +93,8 @@ impl World {
         if self.parts[n].borrow().handle.is_none() {
             return Ok(());
         }
+        let largest = entries.iter().map(|e| e.data.len() as u64).max().unwrap_or(0);
+        let too_large = largest > self.limit(n, Limit::MaxEntryBytes);
         let reaches = self.reaches_disk(n);
         let waits = submit && self.parts[n].borrow().model.mode == Mode::Sync;
         let token = self.tokens.get() << 8 | n as u64;
@@ -106,6 +109,13 @@ impl World {
                 said(&result)
             )
         });
+        if too_large {
+            self.saw("limits", "an entry that is too large");
+            return match result {
+                Err(e) if e.status == Status::EntryTooLarge => self.settle(n),
+                other => Err(format!("an entry of {largest} bytes is above the limit, and it says {other:?}")),
+            };
+        }
         if waits {
             if result.is_ok() {
                 self.parts[n].borrow_mut().model.submitted(&entries, token);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bulkhead::io::sim::{mix, Crash, Fault, OpKind, Rule, SimConfig};
-use bulkhead::Mode;
+use bulkhead::{Limit, LimitChange, LimitScope, Mode, LIMITS};
 
 use crate::support::Payload;
 
@@ -63,6 +63,8 @@ pub enum Action {
     Sync,
     Read,
     Verify,
+    /// Some of them are refused.
+    Limits(LimitScope, Vec<LimitChange>),
     Reopen,
     Recover,
     /// This many pieces of the work that waits for threads.
@@ -100,6 +102,7 @@ impl Action {
             Action::Sync => "sync",
             Action::Read => "read",
             Action::Verify => "verify",
+            Action::Limits(..) => "limits",
             Action::Reopen => "reopen",
             Action::Recover => "recover",
             Action::Work(_) | Action::Time(_) => "background work",
@@ -217,6 +220,30 @@ fn random_batch(dice: &mut Dice, kind: &Kind) -> Batch {
     }
 }
 
+/// A value that makes a difference in a history, the limit above taken back, or a value that is out of range.
+fn random_limit(dice: &mut Dice) -> LimitChange {
+    let row = dice.pick(&LIMITS);
+    let usual: &[u64] = match row.limit {
+        Limit::MaxEntryBytes => &[4_000, 12_000, 64 << 20],
+        Limit::SegmentMinBytes | Limit::SegmentMaxBytes => &[64 << 10, 96 << 10, 128 << 10, 1 << 20],
+        Limit::IntervalMs => &[1, 10, 1_000],
+        Limit::StallLimitMs => &[100, 2_000, 600_000],
+        Limit::SlowDiskMs => &[0, 500],
+        Limit::FlushThreadsPerDisk => &[1, 64],
+        Limit::HealLimitMs | Limit::SpaceWaitMs => &[0, 300, 2_000],
+        // So that what heals by itself has done so when the judge looks.
+        Limit::ProbeMs => &[0, 10, 250],
+        Limit::ReadCacheBytes => &[0, 4096, 64 << 20],
+    };
+    let value = match dice.roll(12) {
+        0 => Some(row.low.wrapping_sub(1)),
+        1 => Some(row.high.wrapping_add(1)),
+        2 | 3 => None,
+        _ => Some(dice.pick(usual)),
+    };
+    LimitChange { limit: row.limit, value }
+}
+
 /// What a step may be. A history draws from these with weights of its own.
 #[derive(Clone, Copy)]
 enum Class {
@@ -228,6 +255,7 @@ enum Class {
     Sync,
     Read,
     Verify,
+    Limits,
     Reopen,
     Recover,
     Work,
@@ -241,7 +269,7 @@ enum Class {
     Mend,
 }
 
-const CLASSES: [(Class, u64); 19] = [
+const CLASSES: [(Class, u64); 20] = [
     (Class::Append, 40),
     (Class::Submit, 8),
     (Class::HardState, 9),
@@ -250,6 +278,7 @@ const CLASSES: [(Class, u64); 19] = [
     (Class::Sync, 4),
     (Class::Read, 3),
     (Class::Verify, 1),
+    (Class::Limits, 3),
     (Class::Reopen, 4),
     (Class::Recover, 4),
     (Class::Work, 6),
@@ -305,6 +334,10 @@ fn action_of(class: Class, dice: &mut Dice, part: u64, parts: u64, kind: &Kind) 
         Class::Sync => Action::Sync,
         Class::Read => Action::Read,
         Class::Verify => Action::Verify,
+        Class::Limits => {
+            let changes = (0..dice.pick(&[1, 1, 2, 3])).map(|_| random_limit(dice)).collect();
+            Action::Limits(dice.pick(&[LimitScope::Engine, LimitScope::Disk, LimitScope::Partition]), changes)
+        }
         Class::Reopen => Action::Reopen,
         Class::Recover => Action::Recover,
         Class::Work => Action::Work(dice.pick(&[1, 1, 2, 10])),

@@ -4,7 +4,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead::{Cause, Entry, Error, Mode, Op, State, Status};
+use bulkhead::{Cause, Entry, Error, Limit, Mode, Op, State, Status};
 
 use super::world::{Verdict, World};
 use crate::support::judge::{After, Finding};
@@ -145,11 +145,12 @@ impl World {
         self.pass_time(Duration::from_secs(120));
         for n in 0..self.parts.len() {
             self.settle(n)?;
+            let probes = self.limit(n, Limit::ProbeMs) != 0;
             let part = self.parts[n].borrow();
             let Some(handle) = &part.handle else { continue };
             let status = handle.status();
             let excused = part.tainted
-                || !self.history.heals
+                || !probes
                 || !self.disk().is_calm()
                 // Read as damage at an open under faults; nothing probes damage, the next open looks again.
                 || status.cause == Cause::Damage

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bulkhead::io::sim::{mix, Crash, Seen, SimDisk};
 use bulkhead::{Engine, EngineConfig, Error, Mode, Op, Partition, State, Status};
 
+use super::limits::{Own, Settings};
 use super::plan::{Action, History, Step};
 use crate::support::driver::is_fault;
 use crate::support::judge::After;
@@ -40,6 +41,8 @@ pub struct Part {
     pub called_in: State,
     /// Events told of a fault that no call has noticed yet.
     pub unwell: bool,
+    /// Set for this opening.
+    pub limits: Own,
 }
 
 impl Part {
@@ -55,6 +58,7 @@ pub struct World {
     pub disk: RefCell<SimDisk>,
     pub engine: RefCell<Option<Rc<Engine>>>,
     pub parts: Vec<RefCell<Part>>,
+    pub settings: RefCell<Settings>,
     engines: Cell<u64>,
     pub tokens: Cell<u64>,
     /// Partitions with a call on the stack.
@@ -105,6 +109,7 @@ fn new_part(i: usize, mode: Mode) -> Part {
         told: State::ReadWrite,
         called_in: State::ReadWrite,
         unwell: false,
+        limits: Own::new(),
     }
 }
 
@@ -117,6 +122,7 @@ pub fn play(history: &Rc<History>, tells: bool) -> (Verdict, Rc<World>) {
         history: history.clone(),
         disk: RefCell::new(disk),
         engine: RefCell::default(),
+        settings: RefCell::default(),
         parts: history.modes.iter().enumerate().map(|(i, m)| RefCell::new(new_part(i, *m))).collect(),
         engines: Cell::default(),
         tokens: Cell::default(),
@@ -176,6 +182,7 @@ impl World {
         };
         let seed = mix(&[self.history.seed, self.engines.get(), 0xE4]);
         let engine = Engine::stepped(config, &self.disk(), seed).expect("an engine opens without touching a disk");
+        *self.settings.borrow_mut() = Settings::new(&engine.limits());
         *self.engine.borrow_mut() = Some(Rc::new(engine));
     }
 
@@ -234,6 +241,10 @@ impl World {
         use Action::*;
         match step.action {
             Reopen | Recover | Crash(_) | Work(_) | Reset(_) | Mend => false,
+            // Each partition is told.
+            Limits(..) => self.parts.iter().all(|p| {
+                p.try_borrow().is_ok_and(|p| p.handle.as_ref().map_or(true, |p| self.engine().can_be_called(p)))
+            }),
             Append(_) | Submit(_) | HardState { .. } | Compact(_) | Sync | Read | Verify => {
                 let busy = self.calls.borrow().contains(&step.part);
                 let part = self.parts[step.part].borrow();
@@ -331,9 +342,11 @@ impl World {
                 let status = handle.status();
                 part.told = status.state;
                 part.unwell = false;
+                part.limits.clear();
                 part.fault = if status.state == State::ReadWrite { None } else { handle.last_fault() };
                 part.handle = Some(handle);
                 drop(part);
+                self.check_limits()?;
                 self.drain_events()?;
                 if status.state != State::ReadWrite && !calm {
                     return Ok(false);

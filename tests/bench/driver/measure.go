@@ -26,6 +26,7 @@ type measured struct {
 	arm     arm
 	values  []float64 // entries per second, one for each round
 	p99s    []float64 // microseconds; row B9 only
+	refused int       // row B9: appends of the 63
 	latency histogram // of all rounds together
 	failure error
 }

@@ -13,17 +13,20 @@ import (
 	"github.com/bulkhead-wal/bulkhead/tests/faults/disk"
 )
 
-// The arms of row B9: two without a fault, whose difference is what chance does, and one with it.
+// The arms of row B9: two without a fault, whose difference is what chance does, one in which the first partition meets it, and one in
+// which somebody else on the same filesystem does.
 const (
 	controlArm = "control"
 	secondArm  = "control-again"
 	faultArm   = "bulkhead"
+	outsideArm = "outside"
 )
 
 const (
 	stackBytes = 2 << 30 // of the image; it is sparse
 	ruleName   = "bad"
 	eio        = 5
+	fillTries  = 8
 )
 
 // stack is an ext4 on a loop device over an image behind FUSE, with 64 partitions on it, all in one process.
@@ -34,6 +37,8 @@ type stack struct {
 	dir    string
 	kept   string // second names of the first partition's files
 	full   bool
+
+	outsider *outsider
 }
 
 // missingForFaults says why no fault can be made here; empty if it can.
@@ -89,30 +94,47 @@ func (k *stack) close() {
 	_ = os.RemoveAll(k.dir)
 }
 
-// impose makes the fault. Without real, a disk that has to look for it at each write as well, and never finds it: that costs processor time,
-// which the controls have to pay, too.
-func (k *stack) impose(fault string, real bool) error {
+// impose makes the fault for one arm. In all others the disk has to look for it at each write as well, and never finds it: that costs
+// processor time, which the controls have to pay, too.
+func (k *stack) impose(fault, arm string, buffered bool) error {
+	rule := badblocks.Rule{Name: ruleName, Op: badblocks.OpWrite}
 	switch fault {
 	case "eio":
-		return k.failFirst(badblocks.Rule{Name: ruleName, Op: badblocks.OpWrite, Action: badblocks.ActionFail, Errno: eio}, real)
+		rule.Action, rule.Errno = badblocks.ActionFail, eio
 	case "hang":
-		return k.failFirst(badblocks.Rule{Name: ruleName, Op: badblocks.OpWrite, Action: badblocks.ActionHang}, real)
+		rule.Action = badblocks.ActionHang
+	}
+	switch fault {
+	case "eio", "hang":
+		if err := k.failFirst(rule, arm == faultArm); err != nil || arm != outsideArm {
+			return err
+		}
+		return k.startOutsider(rule, buffered)
 	case "nospace":
-		if !real {
+		if arm != faultArm {
 			return nil
 		}
 		k.full = true
-		if _, err := k.disk.Fill(); err != nil {
+		if err := k.fill(); err != nil {
 			return err
 		}
 		// The others go round in the files they have.
 		if err := k.load.ready("exhaust", slotTimeout); err != nil {
 			return err
 		}
-		_, err := k.disk.Fill()
-		return err
+		return k.fill()
 	}
 	return fmt.Errorf("no fault is called %q", fault)
+}
+
+// fill fills the filesystem: again while its users give space back, which a later commit of the journal frees.
+func (k *stack) fill() (err error) {
+	for try := 0; try < fillTries; try++ {
+		if _, err = k.disk.Fill(); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // failFirst puts a rule on all blocks of the first partition's files, and on the files it makes later: every segment begins with
@@ -179,6 +201,10 @@ func (k *stack) hits() (int, error) {
 // lift takes the fault away, and what it left behind.
 func (k *stack) lift() error {
 	_, err := k.server.Do(badblocks.Command{Do: "remove", Name: ruleName})
+	if k.outsider != nil {
+		k.outsider.end()
+		k.outsider = nil
+	}
 	err = errors.Join(err, os.RemoveAll(k.kept))
 	if k.full {
 		k.full = false
@@ -200,6 +226,9 @@ func measureNeighbours(r row, workloads []workload, s settings) ([]outcome, erro
 		}
 		o := outcome{row: r, workload: w}
 		for _, a := range r.arms {
+			if a.name == outsideArm && strings.HasSuffix(w.id, "nospace") {
+				continue // there it is the filesystem that has the fault
+			}
 			o.arms = append(o.arms, &measured{arm: a, latency: histogram{}})
 		}
 		if err := measureFault(o, s); err != nil {
@@ -224,7 +253,7 @@ func measureFault(o outcome, s settings) error {
 		for turn := range o.arms {
 			m := o.arms[(turn+round+1)%len(o.arms)]
 			s.progress.step(fmt.Sprintf("%s round %d/%d %s", o.workload.id, round+1, s.rounds, m.arm.name))
-			report, err := k.slot(o.workload.id, fault, m.arm.name == faultArm, s.faultSlot)
+			report, err := k.slot(o.workload.id, fault, m.arm.name, s.faultSlot)
 			if err != nil {
 				return err
 			}
@@ -232,17 +261,19 @@ func measureFault(o outcome, s settings) error {
 				m.values = append(m.values, report.Value)
 				m.p99s = append(m.p99s, report.P99Micros)
 				m.latency.add(report.Histogram)
+				m.refused += report.Refused
 			}
 		}
 	}
 	return nil
 }
 
-// slot measures the 63, with or without a fault of the first.
-func (k *stack) slot(workload, fault string, faulted bool, length time.Duration) (slotReport, error) {
+// slot measures the 63, with the fault as the arm has it.
+func (k *stack) slot(workload, fault, arm string, length time.Duration) (slotReport, error) {
+	faulted := arm == faultArm || arm == outsideArm
 	before, err := k.hits()
 	if err == nil {
-		err = k.impose(fault, faulted)
+		err = k.impose(fault, arm, strings.HasPrefix(workload, "B9/none"))
 	}
 	if err != nil {
 		return slotReport{}, err
@@ -255,8 +286,8 @@ func (k *stack) slot(workload, fault string, faulted bool, length time.Duration)
 	if faulted && fault != "nospace" && after == before {
 		return report, errors.New("the fault was not met")
 	}
-	if report.Refused > 0 {
-		return report, fmt.Errorf("%d appends of the other partitions were refused", report.Refused)
+	if report.Refused > 0 && !faulted {
+		return report, fmt.Errorf("%d appends of the other partitions were refused without a fault", report.Refused)
 	}
 	return report, k.load.ready("whole", slotTimeout)
 }
@@ -265,7 +296,7 @@ func (k *stack) slot(workload, fault string, faulted bool, length time.Duration)
 func (o outcome) p99InRange(m *measured) string {
 	var controls []float64
 	for _, other := range o.arms {
-		if other.arm.name != faultArm {
+		if other.arm.name == controlArm || other.arm.name == secondArm {
 			controls = append(controls, other.p99s...)
 		}
 	}

@@ -54,9 +54,12 @@ func measureReports(s settings, out string) error {
 		}
 		fmt.Printf("%-18s %7d %10.1f %10.1f %10.1f   %s %s <= %g: %s\n", r.id, line.Count, line.P50Micros, line.P99Micros, line.Value,
 			r.what+",", r.quantile, r.limit, verdict(reached, r.limit, true))
-		for _, control := range of[1:] {
-			fmt.Printf("%-18s %7d %10.1f %10.1f %10.1f   the same without the library\n", "  "+control.Arm, control.Count, control.P50Micros,
-				control.P99Micros, control.Value)
+		for _, part := range of[1:] {
+			what := "the same without the library"
+			if part.Arm == "queued" {
+				what = "of it until the event is queued"
+			}
+			fmt.Printf("%-18s %7d %10.1f %10.1f %10.1f   %s\n", "  "+part.Arm, part.Count, part.P50Micros, part.P99Micros, part.Value, what)
 		}
 		lines = append(lines, of...)
 		measured++

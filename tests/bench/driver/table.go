@@ -31,6 +31,9 @@ func printTable(out io.Writer, o outcome) {
 			ratio := fmt.Sprintf("%.2f (%.2f-%.2f) %s", median(o.ratios(m)), low, high, reference.arm.name)
 			line += fmt.Sprintf("   %-30s %s", ratio, o.judgement(m))
 		}
+		if m.refused > 0 {
+			line += fmt.Sprintf("; %d appends refused", m.refused)
+		}
 		fmt.Fprintln(out, strings.TrimRight(line, " "))
 	}
 }

@@ -34,11 +34,15 @@ func (m *Mounted) Fill() (string, error) {
 	return path, m.fillRest()
 }
 
-// fillRest takes what an allocation in one piece did not get: small files until even those fail.
+// fillRest takes what an allocation in one piece did not get: small files until even those fail. Those of an earlier call are full already.
 func (m *Mounted) fillRest() error {
 	block := make([]byte, 4096)
-	for i := 0; i < 4096; i++ {
-		f, err := os.OpenFile(filepath.Join(m.Dir, fmt.Sprintf("filler-%d", i)), os.O_RDWR|os.O_CREATE, 0o600)
+	for i, made := 0, 0; made < 4096; i++ {
+		f, err := os.OpenFile(filepath.Join(m.Dir, fmt.Sprintf("filler-%d", i)), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		made++
 		if errors.Is(err, unix.ENOSPC) {
 			return nil
 		}

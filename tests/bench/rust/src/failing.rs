@@ -5,13 +5,13 @@ use bulkhead::io::{Access, DeviceInfo, Dir, File, Storage};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// Which write fails next: one to a file whose name begins so.
 #[derive(Default)]
 struct State {
     armed: Option<&'static str>,
-    failed: Option<Instant>,
+    failed: Option<(Instant, SystemTime)>,
 }
 
 /// Real system calls, all but the one that is to fail: that one is not made and returns EIO.
@@ -33,8 +33,8 @@ impl FailingStorage {
         *self.lock() = State { armed: Some(prefix), failed: None };
     }
 
-    /// When the armed call failed.
-    pub fn failed(&self) -> Option<Instant> {
+    /// When the armed call failed, on both clocks: the one that does not jump, and that of the events.
+    pub fn failed(&self) -> Option<(Instant, SystemTime)> {
         self.lock().failed
     }
 
@@ -46,7 +46,7 @@ impl FailingStorage {
         let mut state = self.lock();
         let fails = state.armed.is_some_and(|prefix| name.starts_with(prefix));
         if fails {
-            *state = State { armed: None, failed: Some(Instant::now()) };
+            *state = State { armed: None, failed: Some((Instant::now(), SystemTime::now())) };
         }
         fails
     }

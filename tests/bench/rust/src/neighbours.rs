@@ -98,19 +98,21 @@ impl Load {
         let end = Instant::now() + BACK_LIMIT;
         while self.partition.status().state != State::ReadWrite {
             if Instant::now() > end {
-                let state = self.partition.status().state;
-                return Err(format!("the first partition is {state:?} {BACK_LIMIT:?} after its fault"));
+                let status = self.partition.status();
+                return Err(format!(
+                    "partition {} is {:?} {BACK_LIMIT:?} after the fault",
+                    status.partition_id, status.state
+                ));
             }
             let _ = self.partition.recover();
             thread::sleep(Duration::from_millis(10));
         }
-        self.compact();
         Ok(())
     }
 }
 
 /// `ready`, then one line for each line of input: `slot WORKLOAD SECONDS`; `exhaust`, which fills up what the first partition has made
-/// ahead; `whole`, which waits until it works again.
+/// ahead; `whole`, which waits until all work again.
 pub fn serve(mode: Mode, dir: &Path) -> Result<(), String> {
     let config = EngineConfig {
         segment_max_bytes: SEGMENT_MAX_BYTES,
@@ -133,7 +135,11 @@ pub fn serve(mode: Mode, dir: &Path) -> Result<(), String> {
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| e.to_string())?;
         match line.split(' ').collect::<Vec<_>>()[..] {
-            ["whole"] => first.wait_until_whole().and_then(|()| answer("ready"))?,
+            ["whole"] => {
+                first.wait_until_whole()?;
+                first.compact();
+                others.iter_mut().try_for_each(Load::wait_until_whole).and_then(|()| answer("ready"))?;
+            }
             ["exhaust"] => first.exhaust().and_then(|()| answer("ready"))?,
             ["slot", workload, seconds] => {
                 let seconds = seconds.parse().map_err(|_| format!("not a number of seconds: {line}"))?;

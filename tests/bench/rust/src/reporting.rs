@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 const PARTITIONS: u64 = 64;
 const ENTRY_BYTES: usize = 4096;
@@ -50,18 +50,15 @@ impl Log {
 
 /// Measures one workload and prints its line.
 pub fn run(workload: &str, dir: &Path) -> Result<(), String> {
-    let (times, control) = match workload {
+    let arms = match workload {
         "F7/sync-flush" => to_the_owner(dir, Mode::Sync, "seg-")?,
         "F7/interval-flush" => to_the_owner(dir, Mode::Interval, "seg-")?,
         "F7/none-write" => to_the_owner(dir, Mode::None, "seg-")?,
         "F7/root" => to_the_owner(dir, Mode::Sync, "root")?,
-        _ if workload.starts_with("F10/") => (space_back(dir)?, Vec::new()),
+        _ if workload.starts_with("F10/") => vec![("bulkhead", space_back(dir)?)],
         _ => return Err(format!("there is no workload {workload}")),
     };
-    print("bulkhead", workload, times);
-    if !control.is_empty() {
-        print("control", workload, control);
-    }
+    arms.into_iter().for_each(|(arm, times)| print(arm, workload, times));
     Ok(())
 }
 
@@ -77,9 +74,13 @@ fn print(arm: &str, workload: &str, mut times: Vec<Duration>) {
     );
 }
 
-/// One write of the first partition fails, again and again, while the others append. The second list is the control: how long it takes
-/// under the same load, in turn, from one thread's write to a descriptor to another's return from `poll`, without the library.
-fn to_the_owner(dir: &Path, mode: Mode, prefix: &'static str) -> Result<(Vec<Duration>, Vec<Duration>), String> {
+/// An arm's name, and its times.
+type Times = (&'static str, Vec<Duration>);
+
+/// One write of the first partition fails, again and again, while the others append: until its owner is awake, and the part of it until the
+/// event is queued, which is the library's. The control: how long it takes under the same load, in turn, from one thread's write to a
+/// descriptor to another's return from `poll`, without the library.
+fn to_the_owner(dir: &Path, mode: Mode, prefix: &'static str) -> Result<Vec<Times>, String> {
     let config = EngineConfig { segment_max_bytes: SEGMENT_MAX_BYTES, ..EngineConfig::default() };
     let storage = FailingStorage::new("p1");
     let engine = Engine::with_storage(config, Arc::new(storage.clone())).map_err(|e| format!("engine: {e}"))?;
@@ -93,7 +94,7 @@ fn to_the_owner(dir: &Path, mode: Mode, prefix: &'static str) -> Result<(Vec<Dur
             let stop = &stop;
             scope.spawn(move || while !stop.load(Ordering::Relaxed) && log.append(payload) {});
         }
-        let (mut times, mut control) = (Vec::new(), Vec::new());
+        let (mut times, mut queued, mut control) = (Vec::new(), Vec::new(), Vec::new());
         let measured = (0..FAULTS).try_for_each(|_| {
             control.push(bare_wake_up()?);
             engine.events(usize::MAX);
@@ -109,13 +110,15 @@ fn to_the_owner(dir: &Path, mode: Mode, prefix: &'static str) -> Result<(Vec<Dur
                 });
                 wait_for(&engine, |event| event.partition_id == 1 && event.cause != Cause::None)
             });
-            let told = told?;
-            let failed = storage.failed().ok_or("an event without a fault")?;
+            let (told, event) = told?;
+            let (failed, failed_at) = storage.failed().ok_or("an event without a fault")?;
             times.push(told.saturating_duration_since(failed));
+            let queued_at = UNIX_EPOCH + Duration::from_nanos(event.time_unix_ns);
+            queued.push(queued_at.duration_since(failed_at).unwrap_or_default());
             wait_for(&engine, |event| event.partition_id == 1 && event.cause == Cause::None).map(drop)
         });
         stop.store(true, Ordering::Relaxed);
-        measured.map(|()| (times, control))
+        measured.map(|()| vec![("bulkhead", times), ("queued", queued), ("control", control)])
     })
 }
 
@@ -171,10 +174,17 @@ fn space_back(dir: &Path) -> Result<Vec<Duration>, String> {
         std::fs::remove_file(&filler).and_then(|()| File::open(dir)?.sync_all()).map_err(|e| format!("filler: {e}"))?;
         let free = Instant::now();
         for _ in &logs {
-            times.push(wait_for(&engine, |event| event.to == State::ReadWrite)?.saturating_duration_since(free));
+            let told = wait_for(&engine, |event| event.to == State::ReadWrite)
+                .map_err(|e| format!("round {round}: {e}; {}", states(&logs)))?;
+            times.push(told.0.saturating_duration_since(free));
         }
     }
     Ok(times)
+}
+
+fn states(logs: &[Log]) -> String {
+    let state = |log: &Log| format!("{:?} {:?}", log.partition.status(), log.partition.last_fault());
+    logs.iter().map(state).collect::<Vec<_>>().join("; ")
 }
 
 /// Takes all space there is.
@@ -194,8 +204,8 @@ fn fill(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for an event as an owner does, by `poll`; returns when the descriptor was readable.
-fn wait_for(engine: &Engine, wanted: impl Fn(&Event) -> bool) -> Result<Instant, String> {
+/// Waits for an event as an owner does, by `poll`; returns when the descriptor was readable, and the event.
+fn wait_for(engine: &Engine, wanted: impl Fn(&Event) -> bool) -> Result<(Instant, Event), String> {
     let end = Instant::now() + LIMIT;
     let mut fd = libc::pollfd { fd: engine.event_fd(), events: libc::POLLIN, revents: 0 };
     while Instant::now() < end {
@@ -203,8 +213,8 @@ fn wait_for(engine: &Engine, wanted: impl Fn(&Event) -> bool) -> Result<Instant,
         let readable = unsafe { libc::poll(&mut fd, 1, LIMIT.as_millis() as i32) } > 0;
         let at = Instant::now();
         // One at a time: what comes after it is for the next wait.
-        if readable && engine.events(1).iter().any(&wanted) {
-            return Ok(at);
+        if let Some(event) = engine.events(usize::from(readable)).into_iter().find(&wanted) {
+            return Ok((at, event));
         }
     }
     Err(format!("no event within {LIMIT:?}"))

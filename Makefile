@@ -4,7 +4,7 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
 
-.PHONY: help tools lib command install test test-metrics test-rust test-c test-go demo bench-quick bench bench-faults bench-overhead simulate mutants test-faults test-datanode test-go119 compare-faults check \
+.PHONY: help tools lib command install install-files test test-metrics test-rust test-c test-go demo bench-quick bench bench-faults bench-overhead simulate mutants test-faults test-datanode test-go119 compare-faults check \
 	cluster cluster-stop cluster-demo cluster-short cluster-bench check-deep fuzz shuttle asan tsan ubsan valgrind miri clean
 
 help:
@@ -34,7 +34,7 @@ help:
 	@echo 'make miri         the interpreter over the unit tests without system calls; needs a nightly compiler'
 	@echo 'make lib          the static and the shared library in target/release'
 	@echo 'make command      the bulkhead command in target/release'
-	@echo 'make install      the command, its manual pages and its completions below PREFIX (/usr/local), DESTDIR before it'
+	@echo 'make install      command, manual pages, completions, libraries, headers, pkg-config below PREFIX (/usr/local), DESTDIR before it'
 	@echo 'make clean        remove what was built'
 
 tools:
@@ -48,13 +48,18 @@ command: tools
 
 PREFIX ?= /usr/local
 share = $(DESTDIR)$(PREFIX)/share
-install: command
-	install -D -m 755 target/release/bulkhead $(DESTDIR)$(PREFIX)/bin/bulkhead
+built ?= target/release/bulkhead
+install: lib command
+	$(MAKE) install-files
+
+install-files:
+	DESTDIR=$(DESTDIR) sh bindings/install.sh $(PREFIX) $(LIBRARIES)
+	install -D -m 755 $(built) $(DESTDIR)$(PREFIX)/bin/bulkhead
 	mkdir -p $(share)/man/man1 $(share)/bash-completion/completions $(share)/zsh/site-functions $(share)/fish/vendor_completions.d
-	target/release/bulkhead man $(share)/man/man1
-	target/release/bulkhead completions bash >$(share)/bash-completion/completions/bulkhead
-	target/release/bulkhead completions zsh >$(share)/zsh/site-functions/_bulkhead
-	target/release/bulkhead completions fish >$(share)/fish/vendor_completions.d/bulkhead.fish
+	$(built) man $(share)/man/man1
+	$(built) completions bash >$(share)/bash-completion/completions/bulkhead
+	$(built) completions zsh >$(share)/zsh/site-functions/_bulkhead
+	$(built) completions fish >$(share)/fish/vendor_completions.d/bulkhead.fish
 
 test: test-rust test-c test-go
 	@echo 'make test: Rust, C and Go tests passed'

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs header, libraries, pkg-config and CMake files: install.sh <prefix> [directory of the built libraries]
+# DESTDIR: put before the prefix when files are written, as packages are built.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 if [ $# -lt 1 ]; then
@@ -15,9 +16,10 @@ for library in libbulkhead.so libbulkhead.a; do
   fi
 done
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
-mkdir -p "$prefix/include" "$prefix/lib/pkgconfig" "$prefix/lib/cmake/Bulkhead"
-cp "$root/include/bulkhead.h" "$root/bindings/cpp/bulkhead.hpp" "$prefix/include/"
-cp "$libraries/libbulkhead.so" "$libraries/libbulkhead.a" "$prefix/lib/"
-cp "$root/bindings/cmake/BulkheadConfig.cmake" "$prefix/lib/cmake/Bulkhead/"
-sed -e "s|@PREFIX@|$prefix|" -e "s|@VERSION@|$version|" "$root/bindings/bulkhead.pc.in" >"$prefix/lib/pkgconfig/bulkhead.pc"
-echo "installed bulkhead $version in $prefix"
+to=${DESTDIR:-}$prefix
+mkdir -p "$to/include" "$to/lib/pkgconfig" "$to/lib/cmake/Bulkhead"
+cp "$root/include/bulkhead.h" "$root/bindings/cpp/bulkhead.hpp" "$to/include/"
+cp "$libraries/libbulkhead.so" "$libraries/libbulkhead.a" "$to/lib/"
+cp "$root/bindings/cmake/BulkheadConfig.cmake" "$to/lib/cmake/Bulkhead/"
+sed -e "s|@PREFIX@|$prefix|" -e "s|@VERSION@|$version|" "$root/bindings/bulkhead.pc.in" >"$to/lib/pkgconfig/bulkhead.pc"
+echo "installed bulkhead $version in $to"

@@ -144,6 +144,9 @@ func (e *Engine) drainEvents() int {
 			Merged:      uint32(c.merged),
 			Range:       Range{uint64(c.first_index), uint64(c.last_index)},
 		}
+		if event.Op == OpSetLimits {
+			event.Limits = e.eventLimits(event.Sequence)
+		}
 		for s := range e.subs {
 			s.add(event)
 		}

@@ -87,6 +87,15 @@ type LimitInForce struct {
 	Low, High uint64 // the range of values; Low is 0 where it may be LimitNever
 }
 
+// LimitChanged is what setting limits made of one of them.
+type LimitChanged struct {
+	Limit         Limit
+	ChangedFor    Scope  // the engine, a disk or a partition
+	Device        uint64 // of a disk, otherwise 0
+	Before, After uint64 // in force there, in the unit of its name, or LimitNever
+	SetFor        Scope  // what the value after was set for: something wider if one was taken back
+}
+
 // Disk is a device with partitions on it.
 type Disk struct {
 	Device     uint64 // st_dev of what is on it
@@ -185,6 +194,16 @@ func (e *Engine) Disks() ([]Disk, error) {
 		}
 		return out, nil
 	}
+}
+
+func (e *Engine) eventLimits(sequence uint64) []LimitChanged {
+	var c [limitsMost]C.bulkhead_limit_changed
+	n := C.bh_event_limits(e.handle, C.uint64_t(sequence), &c[0], limitsMost)
+	out := make([]LimitChanged, 0, n)
+	for _, l := range c[:n] {
+		out = append(out, LimitChanged{Limit(l.limit), Scope(l.changed_for), uint64(l.device), uint64(l.before), uint64(l.after), Scope(l.set_for)})
+	}
+	return out
 }
 
 func limitsToC(changes []LimitChange) []C.bulkhead_limit {

@@ -3,6 +3,7 @@ package bulkhead
 import (
 	"errors"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,10 @@ func TestLimitsChangeWhileItRuns(t *testing.T) {
 	if err := p.SetLimits(LimitChange{LimitHealLimitMs, 2000}, LimitChange{LimitProbeMs, LimitNever}); err != nil {
 		t.Fatal(err)
 	}
-	if event := nextEvent(t, sub); event.Op != OpSetLimits || event.Partition != p || event.Cause != CauseNone {
+	if event := nextEvent(t, sub); event.Op != OpSetLimits || event.Partition != p || event.Cause != CauseNone || !reflect.DeepEqual(event.Limits, []LimitChanged{
+		{LimitHealLimitMs, ScopePartition, 0, LimitNever, 2000, ScopePartition},
+		{LimitProbeMs, ScopePartition, 0, LimitNever, LimitNever, ScopePartition},
+	}) {
 		t.Errorf("event %+v", event)
 	}
 	breakDisk(t, p)

@@ -112,6 +112,13 @@ static inline bh_value bh_get_limits(bulkhead_partition partition, bulkhead_limi
   return result;
 }
 
+/* How many there are; 0 also if nothing is known of the event. */
+static inline size_t bh_event_limits(bulkhead_engine engine, uint64_t sequence, bulkhead_limit_changed *out, size_t capacity) {
+  size_t count = 0;
+  if (bulkhead_event_limits(engine, sequence, out, capacity, &count, NULL) != BULKHEAD_OK) return 0;
+  return count;
+}
+
 static inline bh_value bh_engine_disks(bulkhead_engine engine, bulkhead_disk *out, size_t capacity) {
   bh_value result = {NULL, 0};
   size_t count = 0;

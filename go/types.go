@@ -189,7 +189,7 @@ type VerifyReport struct {
 // inside a call, with its Cause; that it is healed, with CauseNone and OpRecover;
 // a read that met damage. In mode none, where the call heals on its own thread,
 // such a fault is a change of state and one back. Limits that were set are an event
-// with OpSetLimits; Partition is nil and PartitionID 0 if they are the engine's or a
+// with OpSetLimits, and say which, from what to what; Partition is nil and PartitionID 0 if they are the engine's or a
 // disk's.
 type Event struct {
 	Sequence    uint64
@@ -201,8 +201,9 @@ type Event struct {
 	Cause       Cause
 	Op          Op
 	Errno       syscall.Errno
-	Merged      uint32 // further changes merged into this one
-	Range       Range  // indexes concerned
+	Merged      uint32         // further changes merged into this one
+	Range       Range          // indexes concerned
+	Limits      []LimitChanged // of OpSetLimits: what was changed
 }
 
 // EngineConfig holds the limits of an engine. A zero value means the default. They

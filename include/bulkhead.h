@@ -368,7 +368,7 @@ typedef uint64_t bulkhead_partition;
 /// healed, both from ReadWrite to ReadWrite. If it cannot be healed in time, the change of state follows instead. An
 /// append or sync of mode none heals on its caller's thread; there the two are changes of state, and back.
 /// A read that met damage or an I/O error, bad entries that a verification found, and limits that were set
-/// (BULKHEAD_OP_SET_LIMITS) change no state either.
+/// (BULKHEAD_OP_SET_LIMITS; bulkhead_event_limits tells which, from what to what) change no state either.
 typedef struct bulkhead_event {
   /// Rises by one per event of the engine, from 1.
   uint64_t sequence;
@@ -454,6 +454,23 @@ typedef struct bulkhead_disk {
   /// Where it is mounted: bytes as the system has them, NUL-terminated, cut if longer.
   char mount[256];
 } bulkhead_disk;
+
+/// What setting limits made of one of them: see bulkhead_event_limits.
+typedef struct bulkhead_limit_changed {
+  /// BULKHEAD_LIMIT_*
+  uint32_t limit;
+  /// BULKHEAD_SCOPE_* that it was changed for: engine, disk or partition.
+  uint32_t changed_for;
+  /// st_dev of the disk, 0 if it is not a disk's.
+  uint64_t device;
+  /// In force there before and after, in the unit of its name; BULKHEAD_NEVER where that may be.
+  uint64_t before;
+  uint64_t after;
+  /// BULKHEAD_SCOPE_* that the value after was set for: something wider if one was taken back.
+  uint32_t set_for;
+  /// Written as 0.
+  uint32_t reserved;
+} bulkhead_limit_changed;
 
 /// Which partition to open, and how.
 typedef struct bulkhead_partition_config {
@@ -990,6 +1007,21 @@ bulkhead_status bulkhead_engine_disks(bulkhead_engine engine,
 /// Ownership: a static string, never freed.
 /// Errors: none. Thread safety: any thread, any time.
 const char *bulkhead_limit_name(uint32_t limit);
+
+/// Tells what an event with BULKHEAD_OP_SET_LIMITS changed, and from what to what.
+///
+/// sequence: the event's. out: receives up to capacity limits, in the order in which they were given; count: receives
+/// how many.
+///
+/// Errors: BULKHEAD_NOT_FOUND (no such event was fetched, or 64 others that set limits were since, or it set none),
+/// BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_PANIC.
+/// Thread safety: any thread.
+bulkhead_status bulkhead_event_limits(bulkhead_engine engine,
+                                      uint64_t sequence,
+                                      struct bulkhead_limit_changed *out,
+                                      size_t capacity,
+                                      size_t *count,
+                                      struct bulkhead_error *err);
 
 /// Opens a partition: recovers its log from the directory, or creates it.
 ///

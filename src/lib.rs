@@ -29,7 +29,7 @@ pub use engine::{
 };
 pub use error::{errno_of, Cause, Error, Op, Result, Status};
 pub use partition::{
-    Counters, Disposition, Entry, EntryRef, HardState, Limit, LimitChange, LimitInfo, LimitScope, Limits, Mode,
-    Partition, PartitionConfig, PartitionStatus, Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay, State,
+    Counters, Disposition, Entry, EntryRef, HardState, Limit, LimitChange, LimitChanged, LimitInfo, LimitScope, Limits,
+    Mode, Partition, PartitionConfig, PartitionStatus, Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay, State,
     Survey, SurveyedSegment, VerifyReport, LIMITS,
 };

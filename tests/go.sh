@@ -8,6 +8,11 @@ export GOFLAGS="${GOFLAGS:-} -count=1"
 cargo build --release -p bulkhead-command --manifest-path "$root/Cargo.toml"
 export BULKHEAD_COMMAND="$root/target/release/bulkhead"
 fail=0
+# The README's program, as a reader would copy it; only the directory is another one.
+readme=$(mktemp -d)
+trap 'rm -rf "$readme"' EXIT
+awk '/^```go$/ { on = 1; next } /^```$/ { on = 0 } on' "$root/README.md" | sed "s|/tmp/wal_7|$readme/wal_7|" >"$readme/main.go"
+(cd "$root/go" && go run "$readme/main.go") || { echo "FAIL: the README's Go program"; fail=1; }
 for module in go go/metrics go/cubefs go/cubefs/exporter tests/demo tests/bench/driver tests/bench/go tests/faults tests/faults/subject tests/prometheus tests/cluster; do
     echo "go test: $module"
     # -v: a test that skips itself says so with it only.

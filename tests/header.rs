@@ -16,6 +16,7 @@ const SOURCES: &[&str] = &[
     "log_hook",
     "metrics",
     "limits",
+    "event_limits",
     "partition",
     "entries",
     "read",

@@ -99,6 +99,32 @@ struct Bounds {
   uint64_t last;
 };
 
+/// Limits as they are set: numbers BULKHEAD_LIMIT_*, values in the unit of their name, BULKHEAD_NEVER or BULKHEAD_INHERIT.
+using Limits = std::vector<std::pair<uint32_t, uint64_t>>;
+
+namespace detail {
+
+inline std::vector<bulkhead_limit> limits(const Limits& limits) {
+  std::vector<bulkhead_limit> out;
+  for (const auto& one : limits) out.push_back(bulkhead_limit{one.first, 0, one.second, 0, 0});
+  return out;
+}
+
+/// What `function(arguments..., out, capacity, &count, &error)` gives; more than `at_first` is asked for if there may be more.
+template <typename T, typename Function, typename... Arguments>
+std::vector<T> fetch(std::size_t at_first, Function function, Arguments... arguments) {
+  std::vector<T> out(at_first);
+  for (;;) {
+    std::size_t count = 0;
+    call(function, arguments..., out.data(), out.size(), &count);
+    const bool all = count < out.size();
+    out.resize(all ? count : count * 2);
+    if (all) return out;
+  }
+}
+
+}  // namespace detail
+
 /// An open partition; see the functions of bulkhead.h for what each call does and throws.
 class Partition {
  public:
@@ -166,6 +192,13 @@ class Partition {
   /// Takes the partition out of service by hand: BULKHEAD_STATE_READ_ONLY or BULKHEAD_STATE_UNAVAILABLE.
   void fence(uint32_t state, const std::string& reason) { detail::call(bulkhead_fence, handle(), state, reason.data(), reason.size()); }
   void release() { detail::call(bulkhead_release, handle()); }
+  /// Sets limits until it is closed, or takes them back.
+  void set_limits(const Limits& changes) {
+    const std::vector<bulkhead_limit> limits = detail::limits(changes);
+    detail::call(bulkhead_set_limits, handle(), limits.data(), limits.size());
+  }
+  /// What is in force.
+  std::vector<bulkhead_limit> limits() const { return detail::fetch<bulkhead_limit>(32, bulkhead_get_limits, handle()); }
   bulkhead_verify_report verify() const {
     bulkhead_verify_report report = sized<bulkhead_verify_report>();
     detail::call(bulkhead_verify, handle(), &report);
@@ -243,6 +276,26 @@ class Engine {
     events.resize(count);
     return events;
   }
+  /// What an event with BULKHEAD_OP_SET_LIMITS changed.
+  std::vector<bulkhead_limit_changed> event_limits(const bulkhead_event& event) const {
+    return detail::fetch<bulkhead_limit_changed>(32, bulkhead_event_limits, handle(), event.sequence);
+  }
+  /// Sets limits for all that has nothing of its own, or takes them back.
+  void set_limits(const Limits& changes) {
+    const std::vector<bulkhead_limit> limits = detail::limits(changes);
+    detail::call(bulkhead_engine_set_limits, handle(), limits.data(), limits.size());
+  }
+  std::vector<bulkhead_limit> limits() const { return detail::fetch<bulkhead_limit>(32, bulkhead_engine_get_limits, handle()); }
+  /// The same for a disk: st_dev of any file on it.
+  void set_disk_limits(uint64_t device, const Limits& changes) {
+    const std::vector<bulkhead_limit> limits = detail::limits(changes);
+    detail::call(bulkhead_disk_set_limits, handle(), device, limits.data(), limits.size());
+  }
+  std::vector<bulkhead_limit> disk_limits(uint64_t device) const {
+    return detail::fetch<bulkhead_limit>(32, bulkhead_disk_get_limits, handle(), device);
+  }
+  /// The disks that the engine has or had partitions on.
+  std::vector<bulkhead_disk> disks() const { return detail::fetch<bulkhead_disk>(16, bulkhead_engine_disks, handle()); }
   /// All metrics in Prometheus's text format.
   std::string metrics_text() const {
     std::string text(std::size_t{1} << 16, '\0');

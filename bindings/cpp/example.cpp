@@ -8,6 +8,32 @@
 
 namespace {
 
+uint64_t in_force(const std::vector<bulkhead_limit>& limits, uint32_t limit) {
+  for (const bulkhead_limit& one : limits)
+    if (one.limit == limit) return one.value;
+  return 0;
+}
+
+/// Limits are set for an engine, a disk or a partition; the closest counts, and an event says what was changed.
+bool limits(bulkhead::Engine& engine, bulkhead::Partition& partition) {
+  const uint64_t device = engine.disks().at(0).device;
+  engine.events();
+  engine.set_limits({{BULKHEAD_LIMIT_HEAL_LIMIT_MS, 500}});
+  engine.set_disk_limits(device, {{BULKHEAD_LIMIT_HEAL_LIMIT_MS, 400}});
+  partition.set_limits({{BULKHEAD_LIMIT_HEAL_LIMIT_MS, BULKHEAD_NEVER}});
+  const std::vector<bulkhead_event> events = engine.events();
+  for (const bulkhead_event& event : events) {
+    if (event.operation != BULKHEAD_OP_SET_LIMITS) continue;
+    for (const bulkhead_limit_changed& one : engine.event_limits(event))
+      std::printf("%s: from %llu to %llu\n", bulkhead_limit_name(one.limit), static_cast<unsigned long long>(one.before),
+                  static_cast<unsigned long long>(one.after));
+  }
+  return in_force(engine.limits(), BULKHEAD_LIMIT_HEAL_LIMIT_MS) == 500 &&
+         in_force(engine.disk_limits(device), BULKHEAD_LIMIT_HEAL_LIMIT_MS) == 400 &&
+         in_force(partition.limits(), BULKHEAD_LIMIT_HEAL_LIMIT_MS) == BULKHEAD_NEVER &&
+         engine.event_limits(events.back()).at(0).before == 400;
+}
+
 int run(const std::string& directory) {
   bulkhead::Engine engine;
   std::atomic<int> lines(0);
@@ -33,6 +59,7 @@ int run(const std::string& directory) {
   engine.set_log_hook(nullptr);  // it has had its lines
   if (lines < 2) return 1;
 
+  if (!limits(engine, partition)) return 1;
   if (engine.metrics_text().find("bulkhead_appends_total") == std::string::npos) return 1;
 
   try {

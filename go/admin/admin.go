@@ -85,6 +85,8 @@ type Event struct {
 	Errno       int       `json:"errno"`
 	First       uint64    `json:"first_index"`
 	Last        uint64    `json:"last_index"`
+	// Limits are those that were set, from what to what.
+	Limits []LimitChanged `json:"limits,omitempty"`
 }
 
 // failure is the body of an answer that is no success.
@@ -115,7 +117,7 @@ func (h *Handler) listen() {
 		}
 		h.mu.Lock()
 		h.recent = append(h.recent, Event{e.Sequence, e.Time, e.PartitionID, e.From.String(), e.To.String(), e.Cause.String(), e.Op.String(),
-			int(e.Errno), e.Range.First, e.Range.Last})
+			int(e.Errno), e.Range.First, e.Range.Last, limitsChanged(e.Limits)})
 		if len(h.recent) > eventsKept {
 			h.recent = append([]Event(nil), h.recent[len(h.recent)-eventsKept:]...)
 		}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 )
@@ -74,6 +75,13 @@ func TestCommand(t *testing.T) {
 	says(ctl(0, "limits", "heal_limit_ms=500", "probe_ms=never"), "NAME", "heal_limit_ms", "500", "engine")
 	says(ctl(0, "limits", "--partition", "7", "heal_limit_ms=600"), "600", "partition")
 	says(ctl(0, "limits"), "heal_limit_ms", "500")
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) { // the handler hears of it a moment later
+		events := ctl(0, "events")
+		if strings.Contains(events, "heal_limit_ms 500 to 600 (partition)") || time.Now().After(end) {
+			says(events, "heal_limit_ms 300 to 500 (engine), probe_ms 250 to 0 (engine)", "heal_limit_ms 500 to 600 (partition)")
+			break
+		}
+	}
 	says(ctl(5, "limits", "heal_limit_ms=600000000"), "heal_limit_ms")
 	ctl(2, "limits", "heal_limit_ms")
 	says(ctl(5, "show", "99"), "not open")

@@ -87,13 +87,40 @@ func limits(w http.ResponseWriter, r *http.Request, get func() ([]bulkhead.Limit
 	}
 	out := []Limit{}
 	for _, l := range inForce {
-		limit := Limit{l.Limit.String(), l.Value, l.Low, l.High, l.SetFor.String()}
-		if l.Value == bulkhead.LimitNever && neverMayBe(l.Limit) {
-			limit.Value = 0
-		}
-		out = append(out, limit)
+		out = append(out, Limit{l.Limit.String(), limitValue(l.Limit, l.Value), l.Low, l.High, l.SetFor.String()})
 	}
 	answer(w, http.StatusOK, out)
+}
+
+// LimitChanged is what an event changed.
+type LimitChanged struct {
+	Limit  string `json:"limit"`
+	For    string `json:"for"`              // engine, disk or partition
+	Device string `json:"device,omitempty"` // of a disk
+	Before uint64 `json:"before"`           // 0 is never, where that may be
+	After  uint64 `json:"after"`
+	From   string `json:"from"` // what the value after was set for
+}
+
+func limitsChanged(changed []bulkhead.LimitChanged) []LimitChanged {
+	var out []LimitChanged
+	for _, l := range changed {
+		one := LimitChanged{Limit: l.Limit.String(), For: l.ChangedFor.String(), Before: limitValue(l.Limit, l.Before),
+			After: limitValue(l.Limit, l.After), From: l.SetFor.String()}
+		if l.ChangedFor == bulkhead.ScopeDisk {
+			one.Device = deviceText(l.Device)
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+// limitValue writes never as 0, which no limit is that may be never.
+func limitValue(limit bulkhead.Limit, value uint64) uint64 {
+	if value == bulkhead.LimitNever && neverMayBe(limit) {
+		return 0
+	}
+	return value
 }
 
 func neverMayBe(limit bulkhead.Limit) bool {

@@ -3,7 +3,9 @@
 use super::watchdog::drop_elsewhere;
 use super::{Engine, Shared};
 use crate::error::{Cause, Error, Op, Result, Status};
-use crate::partition::{in_words, Event, Limit, LimitChange, LimitScope, Limits, OwnLimits, Partition, State};
+use crate::partition::{
+    changed, in_words, Event, Limit, LimitChange, LimitChanged, LimitScope, Limits, OwnLimits, Partition, State,
+};
 use crate::sync::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -71,13 +73,14 @@ impl EngineLimits {
         self.lock().of_disk(device)
     }
 
-    fn change_engine(&self, levels: &mut Levels, changes: &[LimitChange]) -> Result<()> {
+    fn change_engine(&self, levels: &mut Levels, changes: &[LimitChange]) -> Result<Vec<LimitChanged>> {
+        let before = levels.engine.in_force.clone();
         levels.engine.own = levels.engine.own.changed(changes, &self.opened)?;
         let engine = Arc::new(self.opened.with(&levels.engine.own));
         levels.engine.in_force = engine.clone();
         levels.disks.values_mut().for_each(|disk| disk.in_force = Arc::new(engine.with(&disk.own)));
         self.read_cache_bytes.store(engine.get(Limit::ReadCacheBytes), Ordering::Relaxed);
-        Ok(())
+        Ok(changed(changes, LimitScope::Engine, 0, &before, &engine))
     }
 }
 
@@ -86,13 +89,15 @@ impl Levels {
         self.disks.get(&device).map_or(&self.engine, |disk| disk).in_force.clone()
     }
 
-    fn change_disk(&mut self, device: u64, changes: &[LimitChange]) -> Result<()> {
+    fn change_disk(&mut self, device: u64, changes: &[LimitChange]) -> Result<Vec<LimitChanged>> {
         let above = self.engine.in_force.clone();
         let none = Level::none(LimitScope::Disk, above.clone());
-        let own = self.disks.get(&device).unwrap_or(&none).own.changed(changes, &above)?;
+        let known = self.disks.get(&device).unwrap_or(&none);
+        let own = known.own.changed(changes, &above)?;
         let in_force = Arc::new(above.with(&own));
+        let changed = changed(changes, LimitScope::Disk, device, &known.in_force, &in_force);
         self.disks.insert(device, Level { own, in_force });
-        Ok(())
+        Ok(changed)
     }
 }
 
@@ -127,12 +132,12 @@ impl Engine {
         if self.state.lock().closed {
             return Err(Error::new(Status::Closed, Op::SetLimits, "the engine is closed"));
         }
-        match device {
+        let changed = match device {
             None => self.shared.limits.change_engine(&mut levels, changes)?,
             Some(device) => levels.change_disk(device, changes)?,
-        }
+        };
         self.spread(&levels, device);
-        self.shared.limits_set(changes, device);
+        self.shared.limits_set(changed, device);
         Ok(())
     }
 
@@ -182,7 +187,7 @@ impl Engine {
 }
 
 impl Shared {
-    fn limits_set(&self, changes: &[LimitChange], device: Option<u64>) {
+    fn limits_set(&self, changed: Vec<LimitChanged>, device: Option<u64>) {
         let what = device.map_or("the engine".into(), |d| format!("disk {}:{}", libc::major(d), libc::minor(d)));
         let event = Event {
             sequence: 0,
@@ -197,7 +202,8 @@ impl Shared {
             range: (0, 0),
             tag: 0,
             path: PathBuf::new(),
-            note: format!("{what}: {}", in_words(changes)),
+            note: format!("{what}: {}", in_words(&changed)),
+            limits: changed,
         };
         self.events.push(event, self.limits.tag.clone());
     }

@@ -116,6 +116,7 @@ mod tests {
             tag: 0,
             path: PathBuf::new(),
             note: String::new(),
+            limits: Vec::new(),
         }
     }
 

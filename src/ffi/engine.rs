@@ -7,6 +7,7 @@ use crate::sync::Mutex;
 
 use super::boundary::boundary;
 use super::codes::{bulkhead_status, BULKHEAD_NEVER};
+use super::event_limits::ChangedLimits;
 use super::handles::{self, OpenPartition};
 use super::memory::{self, Out};
 use super::types::{bulkhead_engine, bulkhead_engine_config, bulkhead_error, bulkhead_partition};
@@ -17,6 +18,7 @@ pub(super) struct OpenEngine {
     pub(super) engine: Engine,
     /// Handle and id of each. None once the engine is being closed: no partition may be added then.
     partitions: Mutex<Option<HashMap<bulkhead_partition, u64>>>,
+    pub(super) changed_limits: ChangedLimits,
 }
 
 impl OpenEngine {
@@ -97,7 +99,11 @@ pub unsafe extern "C" fn bulkhead_engine_open(
         let out = unsafe { Out::new(out, "out") }?;
         // SAFETY: as above.
         let config = unsafe { engine_config(config) }?;
-        let open = OpenEngine { engine: Engine::open(config)?, partitions: Mutex::new(Some(HashMap::new())) };
+        let open = OpenEngine {
+            engine: Engine::open(config)?,
+            partitions: Mutex::new(Some(HashMap::new())),
+            changed_limits: ChangedLimits::default(),
+        };
         out.write(handles::add_engine(Arc::new(open))?);
         Ok(())
     })

@@ -128,7 +128,8 @@ pub(super) fn deliver<T, C: Copy>(
     count
 }
 
-fn event(engine: &OpenEngine, event: Event) -> bulkhead_event {
+fn event(engine: &OpenEngine, mut event: Event) -> bulkhead_event {
+    engine.changed_limits.note(&mut event);
     let partition = match event.tag {
         0 if event.op == Op::SetLimits => 0,       // of the engine or a disk
         0 => engine.handle_of(event.partition_id), // it happened before the partition had its handle

@@ -244,14 +244,19 @@ unsafe fn give(
     count.write(deliver(out, LIMITS.iter().filter(|row| row.narrowest >= scope), |row| bulkhead_limit {
         limit: row.limit as u32,
         set_for: limits.set_for(row.limit) as u32,
-        value: match limits.get(row.limit) {
-            0 if row.never => u64::from(BULKHEAD_NEVER),
-            value => value,
-        },
+        value: in_c(row.limit, limits.get(row.limit)),
         low: row.low,
         high: row.high,
     }));
     Ok(())
+}
+
+/// Never has a number of its own there.
+pub(super) fn in_c(limit: Limit, value: u64) -> u64 {
+    match value {
+        0 if limit.info().never => u64::from(BULKHEAD_NEVER),
+        value => value,
+    }
 }
 
 fn disk(info: DiskInfo) -> bulkhead_disk {

@@ -6,7 +6,7 @@
 //! | handles | 64-bit generational handles |
 //! | memory, report_error | every access to the caller's memory |
 //! | codes, types, reports | constants and structs |
-//! | library, engine, events, log_hook, metrics, limits, partition, entries, read, log, hard_state, cubefs | the functions, by noun |
+//! | library, engine, events, log_hook, metrics, limits, event_limits, partition, entries, read, log, hard_state, cubefs | the functions, by noun |
 //!
 //! Rules: outputs are written only on success; pointers are borrowed for the call; nothing here allocates, indexes
 //! or adds on trust of a number that the caller gave; nothing calls back but the log hook, on a thread of its own.
@@ -22,6 +22,7 @@ mod codes;
 mod cubefs;
 mod engine;
 mod entries;
+mod event_limits;
 mod events;
 mod handles;
 mod hard_state;
@@ -46,6 +47,7 @@ pub use codes::*;
 pub use cubefs::*;
 pub use engine::*;
 pub use entries::*;
+pub use event_limits::{bulkhead_event_limits, bulkhead_limit_changed};
 pub use events::*;
 pub use hard_state::*;
 pub use library::*;

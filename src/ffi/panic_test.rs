@@ -116,6 +116,9 @@ const CALLS: &[(&str, Call)] = &[
     ("bulkhead_get_limits", |w, err| unsafe {
         bulkhead_get_limits(w.partition, &mut bulkhead_limit::default(), 1, &mut 0, err)
     }),
+    ("bulkhead_event_limits", |w, err| unsafe {
+        bulkhead_event_limits(w.engine, 1, &mut bulkhead_limit_changed::default(), 1, &mut 0, err)
+    }),
     ("bulkhead_engine_disks", |w, err| unsafe { bulkhead_engine_disks(w.engine, null_mut(), 0, &mut 0, err) }),
     ("bulkhead_verify", |w, err| unsafe { bulkhead_verify(w.partition, &mut sized(), err) }),
     ("bulkhead_get_status", |w, err| unsafe { bulkhead_get_status(w.partition, &mut sized(), err) }),
@@ -206,6 +209,7 @@ fn check_partitions(name: &str, world: &World, near: bulkhead_partition) {
     if name.starts_with("bulkhead_engine")
         || name.starts_with("bulkhead_cubefs")
         || name.starts_with("bulkhead_disk")
+        || name == "bulkhead_event_limits"
         || name == "bulkhead_metrics_text"
         || name == "bulkhead_partition_open"
     {

@@ -90,7 +90,7 @@ pub struct bulkhead_partition_status {
 /// healed, both from ReadWrite to ReadWrite. If it cannot be healed in time, the change of state follows instead. An
 /// append or sync of mode none heals on its caller's thread; there the two are changes of state, and back.
 /// A read that met damage or an I/O error, bad entries that a verification found, and limits that were set
-/// (BULKHEAD_OP_SET_LIMITS) change no state either.
+/// (BULKHEAD_OP_SET_LIMITS; bulkhead_event_limits tells which, from what to what) change no state either.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct bulkhead_event {

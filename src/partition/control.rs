@@ -1,6 +1,7 @@
 //! Changing a partition's limits while it runs.
 
-use super::limits::{in_words, Limit, LimitChange, Limits};
+use super::limit_changes::in_words;
+use super::limits::{Limit, LimitChange, Limits};
 use super::types::State;
 use super::Partition;
 use crate::error::{Cause, Op, Result};
@@ -24,13 +25,14 @@ impl Partition {
             (log.state == State::Closed).then(|| self.fault_error(&log, Op::SetLimits))
         };
         let set = closed.map_or_else(|| self.limits.change(changes), Err);
-        set.map_err(|e| e.partition(self.id).at(&self.path))?;
+        let changed = set.map_err(|e| e.partition(self.id).at(&self.path))?;
         self.host.limits_changed();
         let mut log = self.log.lock();
         self.plan_probe(&mut log);
         let state = log.shown_state();
         let mut event = self.event(state, state, Cause::None, Op::SetLimits, 0, (0, 0));
-        event.note = in_words(changes);
+        event.note = in_words(&changed);
+        event.limits = changed;
         self.host.emit(event, &self.tag);
         Ok(())
     }

@@ -208,6 +208,7 @@ impl Partition {
             tag: 0,
             path: self.path.clone(),
             note: String::new(),
+            limits: Vec::new(),
         }
     }
 

@@ -2,11 +2,11 @@
 //! these the last one that says something about a limit is in force. It is worked out when something is set, so that looking at it costs a
 //! call no more than a load.
 
+use super::limit_changes::{changed, LimitChanged};
 use super::types::EngineConfig;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::MAX_DATA_BYTES;
 use crate::sync::Mutex;
-use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,21 +219,6 @@ pub(super) fn check_segments(limits: &Limits) -> Result<()> {
     Err(Error::new(Status::InvalidConfig, Op::SetLimits, message))
 }
 
-/// The changes as the log says them: `heal_limit_ms=500 probe_ms=never interval_ms=inherit`.
-pub(crate) fn in_words(changes: &[LimitChange]) -> String {
-    let mut out = String::new();
-    for change in changes {
-        let info = change.limit.info();
-        let space = if out.is_empty() { "" } else { " " };
-        let _ = match change.value {
-            None => write!(out, "{space}{}=inherit", info.name),
-            Some(0) if info.never => write!(out, "{space}{}=never", info.name),
-            Some(value) => write!(out, "{space}{}={value}", info.name),
-        };
-    }
-    out
-}
-
 /// A partition's limits.
 pub(super) struct PartitionLimits {
     in_force: [AtomicU64; COUNT],
@@ -275,11 +260,12 @@ impl PartitionLimits {
         self.put_in_force(&origin);
     }
 
-    pub fn change(&self, changes: &[LimitChange]) -> Result<()> {
+    pub fn change(&self, changes: &[LimitChange]) -> Result<Vec<LimitChanged>> {
         let mut origin = self.origin.lock();
+        let before = origin.above.with(&origin.own);
         origin.own = origin.own.changed(changes, &origin.above)?;
         self.put_in_force(&origin);
-        Ok(())
+        Ok(changed(changes, LimitScope::Partition, 0, &before, &origin.above.with(&origin.own)))
     }
 
     fn put_in_force(&self, origin: &Origin) {

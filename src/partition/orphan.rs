@@ -53,6 +53,7 @@ impl Orphan {
             tag: 0,
             path: self.path.clone(),
             note: String::new(),
+            limits: Vec::new(),
         };
         (event, self.tag.clone())
     }

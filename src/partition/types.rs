@@ -1,5 +1,6 @@
 //! What callers give and get.
 
+use super::limit_changes::LimitChanged;
 use super::limits::{self, Limits, LIMITS};
 use crate::error::{Cause, Op, Result, Status};
 use crate::format::Id;
@@ -262,6 +263,8 @@ pub struct Event {
     /// What the error says, without path and errno. `Op::SetLimits`: what was set, and for what; partition id and tag are 0 if that is the
     /// engine or a disk.
     pub note: String,
+    /// `Op::SetLimits`: what was made of each.
+    pub limits: Vec<LimitChanged>,
 }
 
 /// The outcome of a `Partition::submit`.

@@ -134,6 +134,47 @@ END
   fi
 }
 
+# blocks <file>: what stands between ```c and ``` in it.
+blocks() {
+  awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' "$1"
+}
+
+# The examples of the documentation, as a reader would copy them; only the directory is another one.
+documented() {
+  blocks "$root/README.md" | sed "s|/tmp/wal_8|$work/readme|" >"$work/readme.c"
+  check "compile the README's program" $CC -std=c99 $c_warnings "-I$root/include" "$work/readme.c" "$libraries/libbulkhead.a" -lpthread -ldl -lm -o "$work/readme-c"
+  [ -x "$work/readme-c" ] && check "run the README's program" $valgrind "$work/readme-c"
+  { printf '#include <bulkhead.h>\n#include <stdio.h>\n' && blocks "$root/docs/integrating.md"; } >"$work/integrating.c"
+  check "compile docs/integrating.md" $CC -std=c99 $c_warnings -Wno-unused-function "-I$root/include" -fsyntax-only "$work/integrating.c"
+}
+
+# As a package is built: everything below DESTDIR, and usable from there.
+staged() {
+  stage=$work/stage
+  for built in "$root/target/release/bulkhead" "$root/target/debug/bulkhead"; do [ -x "$built" ] && break; done
+  if [ ! -x "$built" ]; then
+    echo "skipped make install: build the command with 'make command'"
+    return
+  fi
+  check "make install" make -C "$root" install-files "DESTDIR=$stage" PREFIX=/usr "LIBRARIES=$libraries" "built=$built"
+  share=$stage/usr/share
+  for file in usr/bin/bulkhead usr/include/bulkhead.h usr/include/bulkhead.hpp usr/lib/libbulkhead.so usr/lib/libbulkhead.a \
+    usr/lib/pkgconfig/bulkhead.pc usr/lib/cmake/Bulkhead/BulkheadConfig.cmake usr/share/man/man1/bulkhead.1 usr/share/man/man1/bulkhead-verify.1 \
+    usr/share/bash-completion/completions/bulkhead usr/share/zsh/site-functions/_bulkhead usr/share/fish/vendor_completions.d/bulkhead.fish; do
+    check "installed $file" test -s "$stage/$file"
+  done
+  check "nothing installed names the staging directory" sh -c '! grep -rlF "$1" "$1"' sh "$stage"
+  check "installed command runs" "$stage/usr/bin/bulkhead" --version
+  check "bash loads the installed completions" bash --norc -euc ". '$share/bash-completion/completions/bulkhead'; complete -p bulkhead"
+  command -v pkg-config >/dev/null 2>&1 || return
+  flags=$(PKG_CONFIG_SYSROOT_DIR=$stage PKG_CONFIG_LIBDIR=$stage/usr/lib/pkgconfig PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 \
+    pkg-config --cflags --libs bulkhead)
+  case $flags in *"-I$stage/usr/include"*) ;; *) check "pkg-config says where: $flags" false ;; esac
+  check "compile a C program with the installed pkg-config" $CC -std=c99 "$here/test_functions.c" -o "$work/staged" $flags "-Wl,-rpath,$stage/usr/lib"
+  mkdir "$work/staged.d"
+  [ -x "$work/staged" ] && counted "the C program with what is installed" "$work/staged" "$work/staged.d"
+}
+
 need "$CC" "apt-get install gcc"
 need "$CXX" "apt-get install g++"
 if [ "${1:-}" = --valgrind ]; then
@@ -146,7 +187,9 @@ if [ -z "$libraries" ] || [ ! -f "$libraries/libbulkhead.a" ] || [ ! -f "$librar
 fi
 headers
 programs
+documented
 installed
+staged
 check "exported symbols" "$here/symbols.sh" "$libraries/libbulkhead.so"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

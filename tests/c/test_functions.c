@@ -190,10 +190,62 @@ static void test_metrics(bulkhead_engine e) {
   STATUS(BULKHEAD_INVALID_ARGUMENT, bulkhead_metrics_text(e, text, sizeof text, NULL, &err));
 }
 
+/* The next event that set limits; its sequence, or 0. */
+static uint64_t limits_event(bulkhead_engine e, uint64_t partition_id) {
+  bulkhead_event event;
+  size_t count = 1;
+  while (bulkhead_engine_events(e, &event, 1, &count, &err) == BULKHEAD_OK && count == 1)
+    if (event.operation == BULKHEAD_OP_SET_LIMITS && event.partition_id == partition_id) return event.sequence;
+  return 0;
+}
+
+/* The event says which limits were set, where, from what to what. */
+static void test_event_limits(bulkhead_engine e, bulkhead_partition p, uint64_t id, uint64_t device) {
+  bulkhead_limit set[2];
+  bulkhead_limit_changed changed[4];
+  uint64_t of_engine, of_disk, of_partition;
+  size_t count = 0;
+
+  memset(set, 0, sizeof set);
+  set[0].limit = BULKHEAD_LIMIT_PROBE_MS;
+  set[0].value = 900;
+  set[1].limit = BULKHEAD_LIMIT_HEAL_LIMIT_MS;
+  set[1].value = BULKHEAD_NEVER;
+  STATUS(BULKHEAD_OK, bulkhead_engine_set_limits(e, set, 2, &err));
+  CHECK((of_engine = limits_event(e, 0)) != 0);
+  STATUS(BULKHEAD_OK, bulkhead_event_limits(e, of_engine, changed, 4, &count, &err));
+  CHECK(count == 2 && changed[0].limit == BULKHEAD_LIMIT_PROBE_MS && changed[0].before == 250 && changed[0].after == 900);
+  CHECK(changed[1].limit == BULKHEAD_LIMIT_HEAL_LIMIT_MS && changed[1].before == 300 && changed[1].after == BULKHEAD_NEVER);
+  CHECK(changed[0].changed_for == BULKHEAD_SCOPE_ENGINE && changed[0].set_for == BULKHEAD_SCOPE_ENGINE && changed[0].device == 0);
+  set[0].value = 800;
+  STATUS(BULKHEAD_OK, bulkhead_disk_set_limits(e, device, set, 1, &err));
+  CHECK((of_disk = limits_event(e, 0)) > of_engine);
+  STATUS(BULKHEAD_OK, bulkhead_event_limits(e, of_disk, changed, 4, &count, &err));
+  CHECK(count == 1 && changed[0].changed_for == BULKHEAD_SCOPE_DISK && changed[0].device == device);
+  CHECK(changed[0].before == 900 && changed[0].after == 800);
+  set[0].value = 700;
+  STATUS(BULKHEAD_OK, bulkhead_set_limits(p, set, 1, &err));
+  set[0].value = BULKHEAD_INHERIT;
+  STATUS(BULKHEAD_OK, bulkhead_set_limits(p, set, 1, &err));
+  CHECK(limits_event(e, id) > of_disk && (of_partition = limits_event(e, id)) != 0);
+  STATUS(BULKHEAD_OK, bulkhead_event_limits(e, of_partition, changed, 4, &count, &err));
+  CHECK(count == 1 && changed[0].changed_for == BULKHEAD_SCOPE_PARTITION && changed[0].set_for == BULKHEAD_SCOPE_DISK);
+  CHECK(changed[0].before == 700 && changed[0].after == 800);
+  STATUS(BULKHEAD_OK, bulkhead_event_limits(e, of_engine, NULL, 0, &count, &err)); /* an earlier one is not forgotten */
+  CHECK(count == 0);
+  STATUS(BULKHEAD_NOT_FOUND, bulkhead_event_limits(e, of_partition + 1, changed, 4, &count, &err));
+  CHECK(strstr(err.message, "set limits") != NULL);
+  set[1].value = BULKHEAD_INHERIT;
+  STATUS(BULKHEAD_OK, bulkhead_disk_set_limits(e, device, set, 1, &err));
+  STATUS(BULKHEAD_OK, bulkhead_engine_set_limits(e, set, 2, &err));
+}
+
 /* A partition's own limit comes before its disk's and the engine's; a bad one changes nothing. */
 static void test_limits(bulkhead_engine e, bulkhead_partition p) {
   bulkhead_limit set[2], limits[64];
   bulkhead_disk disks[4];
+  bulkhead_partition_status status;
+  bulkhead_event event;
   size_t count = 0, i;
 
   memset(set, 0, sizeof set);
@@ -229,6 +281,10 @@ static void test_limits(bulkhead_engine e, bulkhead_partition p) {
   STATUS(BULKHEAD_OK, bulkhead_set_limits(p, set, 1, &err));
   STATUS(BULKHEAD_OK, bulkhead_disk_set_limits(e, disks[0].device, set, 1, &err));
   STATUS(BULKHEAD_OK, bulkhead_engine_set_limits(e, set, 1, &err));
+  while (bulkhead_engine_events(e, &event, 1, &count, &err) == BULKHEAD_OK && count == 1) continue;
+  SIZED(status);
+  STATUS(BULKHEAD_OK, bulkhead_get_status(p, &status, &err));
+  test_event_limits(e, p, status.partition_id, disks[0].device);
 }
 
 int main(int argc, char **argv) {

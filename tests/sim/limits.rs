@@ -7,7 +7,8 @@ use crate::support::field::{start, MODES, TAIL};
 use crate::support::*;
 use bulkhead::io::sim::{Fault, OpKind, Rule, SimDisk};
 use bulkhead::{
-    Cause, Engine, EngineConfig, Limit, LimitChange, LimitScope, Mode, Op, Partition, State, Status, LIMITS,
+    Cause, Engine, EngineConfig, Limit, LimitChange, LimitChanged, LimitScope, Mode, Op, Partition, State, Status,
+    LIMITS,
 };
 
 fn set(limit: Limit, value: u64) -> LimitChange {
@@ -159,7 +160,7 @@ fn every_change_is_an_event() {
     let (engine, p) = start(&disk, Mode::Sync);
     engine.events(100);
     p.set_tag(9);
-    p.set_limits(&[set(Limit::HealLimitMs, 500), set(Limit::ProbeMs, 0)]).unwrap();
+    p.set_limits(&[set(Limit::HealLimitMs, 500), set(Limit::ProbeMs, 70)]).unwrap();
     engine.set_disk_limits(device(&engine), &[inherit(Limit::SpaceWaitMs)]).unwrap();
     engine.set_limits(&[set(Limit::IntervalMs, 5)]).unwrap();
     let events = engine.events(100);
@@ -169,9 +170,15 @@ fn every_change_is_an_event() {
         assert_eq!(what, (State::ReadWrite, State::ReadWrite, Cause::None, Op::SetLimits));
     }
     assert_eq!(events.iter().map(|e| (e.partition_id, e.tag)).collect::<Vec<_>>(), [(1, 9), (0, 0), (0, 0)]);
-    assert_eq!(events[0].note, "heal_limit_ms=500 probe_ms=never");
-    assert!(events[1].note.starts_with("disk ") && events[1].note.ends_with(": space_wait_ms=inherit"));
-    assert_eq!(events[2].note, "the engine: interval_ms=5");
+    assert_eq!(events[0].note, "heal_limit_ms never to 500, probe_ms never to 70");
+    assert!(events[1].note.starts_with("disk ") && events[1].note.ends_with(" (taken back)"), "{}", events[1].note);
+    assert!(events[2].note.starts_with("the engine: interval_ms ") && events[2].note.ends_with(" to 5"));
+    let limit = Limit::ProbeMs;
+    let (changed_for, set_for) = (LimitScope::Partition, LimitScope::Partition);
+    assert_eq!(events[0].limits[1], LimitChanged { limit, changed_for, device: 0, before: 0, after: 70, set_for });
+    let taken_back = events[1].limits[0];
+    assert_eq!((taken_back.changed_for, taken_back.device), (LimitScope::Disk, device(&engine)));
+    assert_eq!(taken_back.set_for, LimitScope::Open);
 }
 
 #[test]

@@ -80,8 +80,16 @@ fn cell(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }
 
+/// `heal_limit_ms 300 to 500`, of an engine, a disk or a partition.
+fn limit(one: &Value) -> String {
+    let [name, of] = ["limit", "for"].map(|name| live::text(one, name));
+    let [before, after] = ["before", "after"].map(|name| one.get(name).map(cell).unwrap_or_default());
+    format!("{name} {before} to {after} ({of})")
+}
+
 fn events(list: &Value, json: bool) -> Exit {
-    let mut rows = vec![show::row(["TIME", "PARTITION", "FROM", "TO", "CAUSE", "OPERATION", "ERRNO", "ENTRIES"])];
+    let mut rows =
+        vec![show::row(["TIME", "PARTITION", "FROM", "TO", "CAUSE", "OPERATION", "ERRNO", "ENTRIES", "LIMITS"])];
     for event in list.as_array().into_iter().flatten() {
         if json {
             show::line(&event.to_string());
@@ -92,7 +100,10 @@ fn events(list: &Value, json: bool) -> Exit {
         let errno = live::number(event, "errno").to_string();
         let [time, from, to, cause, operation] =
             ["time", "from", "to", "cause", "operation"].map(|name| live::text(event, name));
-        rows.push(vec![time, live::number(event, "partition").to_string(), from, to, cause, operation, errno, entries]);
+        let limits = event.get("limits").and_then(Value::as_array).into_iter().flatten().map(limit);
+        let limits = limits.collect::<Vec<_>>().join(", ");
+        let partition = live::number(event, "partition").to_string();
+        rows.push(vec![time, partition, from, to, cause, operation, errno, entries, limits]);
     }
     if !json {
         show::table(&rows);

@@ -20,6 +20,7 @@ pub fn event(partition_id: u64) -> Event {
         tag: 0,
         path: PathBuf::from("/data/wal_7"),
         note: "writing failed".into(),
+        limits: Vec::new(),
     }
 }
 

@@ -276,6 +276,9 @@ impl World {
         };
         check(what, status, &mut err, valid);
         assert!(count == usize::MAX || (status == BULKHEAD_OK && count <= capacity), "{what}");
+        if what == "events" && status == BULKHEAD_OK {
+            events.get().iter().take(count).for_each(|event| event_limits(engine, event));
+        }
         assert!(fd == 77 || status == BULKHEAD_OK, "{what}");
     }
 
@@ -407,6 +410,17 @@ impl World {
             assert_eq!(report.bad_records, 0, "nothing damaged these files");
         }
     }
+}
+
+/// Events that set limits say which, others that they set none.
+fn event_limits(engine: u64, event: &bulkhead_event) {
+    let mut limits = Room::new(16, bulkhead_limit_changed::default());
+    let (out, mut count) = (limits.pointer(), 0);
+    // SAFETY: there is room for 16, and there are 11 limits.
+    let status = unsafe { bulkhead_event_limits(engine, event.sequence, out, 16, &mut count, std::ptr::null_mut()) };
+    let set = event.operation == BULKHEAD_OP_SET_LIMITS;
+    assert!(status == BULKHEAD_CLOSED || (status == BULKHEAD_OK) == set || status == BULKHEAD_NOT_FOUND, "{status}");
+    assert!(status != BULKHEAD_OK || (1..=11).contains(&count) && limits.get()[0].limit != 0);
 }
 
 /// Looks at every byte of its line, and calls what it may and may not call.

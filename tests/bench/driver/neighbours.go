@@ -249,6 +249,14 @@ func measureFault(o outcome, s settings) error {
 	}
 	defer k.close()
 	_, fault, _ := strings.Cut(o.workload.id, "-")
+	fault, unthrottled := strings.CutSuffix(fault, "-no-wbt")
+	if unthrottled {
+		// The kernel's throttling of writeback lets flushes wait for buffered writes of others.
+		limit := filepath.Join("/sys/block", filepath.Base(k.disk.Device), "queue/wbt_lat_usec")
+		if err := os.WriteFile(limit, []byte("0"), 0); err != nil {
+			return err
+		}
+	}
 	for round := -1; round < s.rounds; round++ { // round -1 warms up
 		for turn := range o.arms {
 			m := o.arms[(turn+round+1)%len(o.arms)]
@@ -278,9 +286,15 @@ func (k *stack) slot(workload, fault, arm string, length time.Duration) (slotRep
 	if err != nil {
 		return slotReport{}, err
 	}
-	report, err := k.load.slot(workload, length)
+	if err := k.load.begin(workload, length); err != nil {
+		return slotReport{}, err
+	}
+	// Not after the report: a call of the others that hangs as well would keep it for good.
+	time.Sleep(length)
 	after, hitsErr := k.hits()
-	if err := errors.Join(err, hitsErr, k.lift()); err != nil {
+	liftErr := k.lift()
+	report, err := k.load.report(length)
+	if err := errors.Join(err, hitsErr, liftErr); err != nil {
 		return report, err
 	}
 	if faulted && fault != "nospace" && after == before {

@@ -79,11 +79,23 @@ func (p *process) ready(command string, limit time.Duration) error {
 }
 
 func (p *process) slot(workload string, length time.Duration) (slotReport, error) {
-	var report slotReport
+	if err := p.begin(workload, length); err != nil {
+		return slotReport{}, err
+	}
+	return p.report(length)
+}
+
+// begin starts a slot, report waits for its end.
+func (p *process) begin(workload string, length time.Duration) error {
 	if _, err := fmt.Fprintf(p.input, "slot %s %g\n", workload, length.Seconds()); err != nil {
 		p.stop()
-		return report, p.failure(err.Error())
+		return p.failure(err.Error())
 	}
+	return nil
+}
+
+func (p *process) report(length time.Duration) (slotReport, error) {
+	var report slotReport
 	line, err := p.line(length + slotTimeout)
 	if err != nil {
 		p.stop()

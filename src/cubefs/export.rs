@@ -1,5 +1,6 @@
 //! Export: the log in CubeFS's format, in a new directory or in place of Bulkhead's own.
 
+use super::content::{read_back_export, Content};
 use super::import::read_root_named;
 use super::output::Output;
 use super::report::Progress;
@@ -122,9 +123,11 @@ impl Conversion<'_> {
         let mut progress = Progress { done_bytes: 0, total_bytes };
         let mut untold = 0;
         let mut written = Ok(());
+        let mut content = Content::default();
         if first <= last {
             // In one read: a segment that is wanted whole is not indexed first.
             partition.read_into(first, last + 1, u64::MAX, &mut |index, term, kind, data| {
+                content.add(index, term, kind, data);
                 written = writer.push(&Entry { kind, term, index, data });
                 untold += data.len() as u64;
                 if untold >= PROGRESS_BYTES {
@@ -145,9 +148,13 @@ impl Conversion<'_> {
             compaction_index: status.compaction_index,
             compaction_term: status.compaction_term,
         };
+        let meta = meta.encode();
         let file = dir.create(meta_name, Access::Buffered).map_err(fail("creating META"))?;
-        write_all_at(&*file, &[&meta.encode()], 0).and_then(|()| file.sync()).map_err(fail("writing META"))?;
+        write_all_at(&*file, &[&meta], 0).and_then(|()| file.sync()).map_err(fail("writing META"))?;
         dir.sync().map_err(fail("syncing the new files"))?;
+        if meta_name == META_NAME {
+            read_back_export(dir, &meta, &content)?;
+        }
         (self.progress)(Progress { done_bytes: total_bytes, total_bytes });
         let entries = (last + 1).saturating_sub(first);
         Ok(Exported { files, file_bytes, entries, first_index: first, last_index: last })

@@ -1,5 +1,6 @@
 //! Import in place: Bulkhead's files are made in a subdirectory, checked, and exchanged for CubeFS's, which are kept.
 
+use super::content::Content;
 use super::report::{Progress, Report};
 use super::scan::{Limits, Meter, Scan};
 use super::source::Source;
@@ -9,7 +10,7 @@ use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
 use crate::format::{Root, ROOT_BYTES};
 use crate::io::{read_full_at, write_durable_at, Access, AlignedBuf, Dir};
-use crate::partition::{Disposition, Limit, Mode, Partition, PartitionConfig, State, Survey, ROOT_NAME};
+use crate::partition::{Disposition, Limit, Mode, Partition, PartitionConfig, State, ROOT_NAME};
 use std::io;
 use std::sync::Arc;
 
@@ -114,22 +115,6 @@ impl Conversion<'_> {
         Ok(report)
     }
 
-    /// The medium has every entry as it was read from CubeFS's log: once the group runs on it, there is no way back to that.
-    fn read_back(&self, report: &Report, read: &Content) -> Result<()> {
-        let mut found = Content::default();
-        let survey = Survey::of_medium(self.engine.storage(), &self.path.join(switch::IMPORT));
-        let survey = survey.map_err(|e| if e.status == Status::Damaged { lost(&e.message) } else { e })?;
-        let bad = survey.read(report.first_index, report.last_index, &mut |index, term, kind, data| {
-            found.add(index, term, kind, data);
-            true
-        })?;
-        if bad.is_empty() && found == *read && survey.hard_state() == report.hard_state {
-            return Ok(());
-        }
-        let range = bad.first().zip(bad.last()).map_or((0, 0), |(first, last)| (first.0, last.1));
-        Err(lost("entries are not what was written").range(range.0, range.1))
-    }
-
     fn open_new(&self, mode: Mode) -> Result<Arc<Partition>> {
         let path = self.path.join(switch::IMPORT);
         let disposition = Disposition::OpenOrCreate;
@@ -143,28 +128,6 @@ impl Conversion<'_> {
             _ => Ok(partition),
         }
     }
-}
-
-/// Entries in their order, as one number.
-#[derive(Default, PartialEq, Eq)]
-struct Content {
-    crc: u32,
-    entries: u64,
-}
-
-impl Content {
-    fn add(&mut self, index: u64, term: u64, kind: u8, data: &[u8]) {
-        let mut head = [kind; 17];
-        head[..8].copy_from_slice(&index.to_le_bytes());
-        head[8..16].copy_from_slice(&term.to_le_bytes());
-        self.crc = crc32c::crc32c_append(crc32c::crc32c_append(self.crc, &head), data);
-        self.entries += 1;
-    }
-}
-
-fn lost(what: &str) -> Error {
-    let message = format!("what was written does not read back from the disk ({what}); the CubeFS log is as it was");
-    Error::new(Status::Damaged, Op::Import, message)
 }
 
 /// What the partition says of itself is what was read.

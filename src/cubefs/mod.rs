@@ -4,9 +4,11 @@
 //! |---|---|
 //! | source, reader, scan, verdict, report | reads a CubeFS log and judges it |
 //! | writer, output | writes one |
+//! | content | whether the disk gives back what a conversion wrote |
 //! | switch | how a directory changes hands, safe against being cut short |
 //! | import, undo, export | the operations |
 
+mod content;
 mod export;
 mod import;
 mod output;

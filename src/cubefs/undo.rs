@@ -59,6 +59,7 @@ impl Conversion<'_> {
                 return Err(Error::new(Status::NotFound, Op::Import, "nothing is kept here that could be discarded"));
             }
             let dir = if shape == Shape::Cubefs {
+                super::content::drop_caches(&*dir)?;
                 super::import::refuse_damage(&self.scan(&*dir, &mut |_| Ok(()))?)?;
                 dir
             } else {

@@ -49,7 +49,9 @@ impl Conversion<'_> {
             let others: Vec<_> = others
                 .into_iter()
                 .map(|range| {
-                    let begun = std::thread::Builder::new().spawn_scoped(scope, move || content_of(survey, range));
+                    let begun = std::thread::Builder::new()
+                        .name("bulkhead-import".into())
+                        .spawn_scoped(scope, move || content_of(survey, range));
                     (range, begun)
                 })
                 .collect();

@@ -202,45 +202,44 @@ func detachedPartitionComesBack(t *testing.T) {
 // log has blamed the disk before, as its error count says. If it was the log alone,
 // the partition is brought back like one that failed a moment ago.
 func TestBlamedBeforeRestart(t *testing.T) {
-	inEachMode(t, factory.Policy{BringBack: "by call"}, func(t *testing.T) {
-		p := stoppedPartition(t)
-		p.loadedAnew()
-		time.Sleep(2 * time.Second)
-		if p.registered() {
-			t.Fatal("it was not to come back by itself")
-		}
-		policy, _ := factory.CurrentPolicy()
-		policy.BringBack = "automatic"
-		setPolicy(t, policy)
-		p.told(supervisor.Returned)
-		p.awaitLeader()
-		p.write(5)
-		if p.status() != proto.ReadWrite || p.errorCount() != 0 {
-			t.Errorf("back with status %d and %d errors", p.status(), p.errorCount())
-		}
-		p.loadedAnew() // nothing is left of it
-		p.awaitLeader()
-	})
+	byCall := factory.Policy{Enabled: true, Share: factory.Share{Percent: 100}, BringBack: "by call"}
+	setPolicy(t, byCall)
+	p := stoppedPartition(t)
+	p.loadedAnew()
+	time.Sleep(2 * time.Second)
+	if p.registered() {
+		t.Fatal("it was not to come back by itself")
+	}
+	automatic := byCall
+	automatic.BringBack = "automatic"
+	setPolicy(t, automatic)
+	p.told(supervisor.Returned)
+	p.awaitLeader()
+	p.write(5)
+	if p.status() != proto.ReadWrite || p.errorCount() != 0 {
+		t.Errorf("back with status %d and %d errors", p.status(), p.errorCount())
+	}
+	p.loadedAnew() // nothing is left of it
+	p.awaitLeader()
 }
 
 // TestBlamedByOthersToo: what the datanode has met in the partition's extents is
 // not Bulkhead's to forget.
 func TestBlamedByOthersToo(t *testing.T) {
-	inEachMode(t, factory.Policy{BringBack: "by call"}, func(t *testing.T) {
-		p := stoppedPartition(t)
-		p.get("/markDataPartitionBroken", "id", p.id, "status", "false") // as an extent's error does
-		policy, _ := factory.CurrentPolicy()
-		policy.BringBack = "automatic"
-		p.loadedAnew()
-		setPolicy(t, policy)
-		time.Sleep(3 * time.Second)
-		if p.registered() || p.errorCount() != 2 {
-			t.Errorf("it came back, or was forgotten: %d errors", p.errorCount())
-		}
-		if err := factory.Supervisor.BringBack(p.id); !errors.Is(err, supervisor.ErrNotDown) {
-			t.Errorf("a call brings it back: %v", err)
-		}
-	})
+	policy := factory.Policy{Enabled: true, Share: factory.Share{Percent: 100}, BringBack: "by call"}
+	setPolicy(t, policy)
+	p := stoppedPartition(t)
+	p.get("/markDataPartitionBroken", "id", p.id, "status", "false") // as an extent's error does
+	p.loadedAnew()
+	policy.BringBack = "automatic"
+	setPolicy(t, policy)
+	time.Sleep(3 * time.Second)
+	if p.registered() || p.errorCount() != 2 {
+		t.Errorf("it came back, or was forgotten: %d errors", p.errorCount())
+	}
+	if err := factory.Supervisor.BringBack(p.id); !errors.Is(err, supervisor.ErrNotDown) {
+		t.Errorf("a call brings it back: %v", err)
+	}
 }
 
 // stoppedPartition is one that was stopped because its disk died; the disk is good

@@ -3,7 +3,7 @@
 use super::recovery::Found;
 use super::verdict::Cut;
 use super::Partition;
-use crate::error::{Error, Op, Result};
+use crate::error::{errno_of, Cause, Error, Op, Result};
 use crate::io::{write_all_at, Access, Dir, File};
 use crate::segment::Cursor;
 use std::io;
@@ -15,14 +15,16 @@ const CHUNK_BYTES: usize = 1 << 20;
 impl Partition {
     /// Copies the records behind the log's end, if there are any. Returns the bytes in `kept/`.
     pub(super) fn keep_cut(&self, dir: &dyn Dir, found: &Found) -> Result<u64> {
-        let Some(cut) = &found.cut else { return Ok(0) };
-        match self.copy_cut(dir, cut) {
-            // A full disk must not keep a partition from opening; the bytes stay where they are until compaction.
-            Err(e) if crate::error::Cause::of_errno(crate::error::errno_of(&e)) == crate::error::Cause::NoSpace => {
-                Ok(0)
+        let mut kept_bytes = 0;
+        for cut in &found.cuts {
+            match self.copy_cut(dir, cut) {
+                Ok(total) => kept_bytes = total,
+                // A full disk must not keep a partition from opening; the bytes stay where they are until compaction.
+                Err(e) if Cause::of_errno(errno_of(&e)) == Cause::NoSpace => {}
+                Err(e) => return Err(Error::io(Op::Open, &e, "keeping what recovery cuts off")),
             }
-            other => other.map_err(|e| Error::io(Op::Open, &e, "keeping what recovery cuts off")),
         }
+        Ok(kept_bytes)
     }
 
     fn copy_cut(&self, dir: &dyn Dir, cut: &Cut) -> io::Result<u64> {

@@ -25,7 +25,8 @@ pub(super) struct Found {
     cut_behind: Option<(u64, u64)>,
     pub maybe_acknowledged: (u64, u64),
     pub unsynced: (u64, u64),
-    pub cut: Option<Cut>,
+    /// One in each segment at most.
+    pub cuts: Vec<Cut>,
     /// Segments with records above the mark: they count, and are to be synced before anyone relies on them.
     pub to_sync: Vec<u64>,
     /// First index of the oldest segment with records above the mark, and what it continues: what is below is durable.
@@ -181,9 +182,7 @@ impl Recovery<'_> {
         found: &mut Found,
         links: &mut Vec<Link>,
     ) -> Option<BeginData> {
-        if verdict.cut.is_some() {
-            found.cut = verdict.cut;
-        }
+        found.cuts.extend(verdict.cut);
         if verdict.cut_behind.is_some() {
             found.cut_behind = verdict.cut_behind;
         }

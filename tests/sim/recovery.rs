@@ -291,3 +291,29 @@ fn f11_a_lost_record_is_noticed_where_the_next_one_begins_a_block() {
         assert_eq!(bad, [2], "{mode:?}");
     }
 }
+
+/// In mode none a power cut may take parts of two segments that were never synced. What each had behind the end goes to `kept/`.
+#[test]
+fn f11_what_an_end_cuts_off_in_two_segments_is_kept() {
+    let disk = SimDisk::new(1);
+    // No background work: nothing is synced.
+    let first = bulkhead::Engine::stepped(config(), &disk, 1).unwrap();
+    let p = open(&first, "/p1", 1, Mode::None);
+    append_each(&p, 1, 30, 1, 3000);
+    let left = disk.crash(Crash::Process);
+    left.sync_all();
+    let (path, at) = find(&left, &Payload::Random.bytes(10, 1, 3000));
+    left.flip_bit(&path, at + 100, 0);
+    let (newer, _) = find(&left, &Payload::Random.bytes(30, 1, 3000));
+    assert_ne!(path, newer);
+    left.flip_bit(&newer, 4096 + 20, 0); // its begin record
+    let second = bulkhead::Engine::stepped(config(), &left, 2).unwrap();
+    let p = reopen(&second, "/p1", 1, Mode::None);
+    assert_eq!((state(&p), p.bounds().unwrap()), (State::ReadWrite, (1, 9)), "{:?}", p.last_fault());
+    let kept: Vec<_> = left.files("/p1/kept").iter().map(|f| left.cached_bytes(f)).collect();
+    assert_eq!(p.status().kept_bytes, kept.iter().map(|bytes| bytes.len() as u64).sum::<u64>());
+    for index in 11..=30 {
+        let data = Payload::Random.bytes(index, 1, 3000);
+        assert!(kept.iter().any(|bytes| bytes.windows(3000).any(|w| w == data)), "entry {index} is gone");
+    }
+}

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Where the copy is made until it is whole. A directory that holds this and no root is refused by every open.
 const UNFINISHED: &str = "backup-unfinished";
-/// A log that is compacted while it is copied is begun anew, this often at most.
+/// A log that is compacted, or whose suffix is replaced, while it is copied is begun anew, this often at most.
 const TRIES: usize = 5;
 /// Payload bytes of one append.
 const BATCH_BYTES: usize = 4 << 20;
@@ -46,8 +46,8 @@ impl Engine {
     ///
     /// Of an open partition it has what is on its disk, or in the page cache, at that moment: in mode interval not what waits in memory.
     ///
-    /// Errors: `AlreadyExists` (the target is not empty), `Damaged` with the range of entries (repair the source), `Busy` (it is compacted more quickly
-    /// than it can be copied), and those of `Survey::of` and of opening a partition. What was begun is removed.
+    /// Errors: `AlreadyExists` (the target is not empty), `Damaged` with the range of entries (repair the source), `Busy` (it is compacted or
+    /// replaced more quickly than it can be copied), and those of `Survey::of` and of opening a partition. What was begun is removed.
     pub fn backup(&self, source: &Path, target: &Path, tell: &dyn Fn(u64, u64)) -> Result<Backup> {
         let at = |e: Error| if e.path.as_os_str().is_empty() { e.at(target) } else { e };
         // Before anything is made: the source must be one.
@@ -101,11 +101,12 @@ impl Engine {
             remove_unfinished(&*dir)?;
             dir.mkdir(UNFINISHED).map_err(fail("creating a directory"))?;
         }
-        let message = "the log is compacted more quickly than it can be copied; try again when less is written";
+        let message =
+            "the log is compacted or replaced more quickly than it can be copied; try again when less is written";
         Err(Error::new(Status::Busy, Op::Export, message).at(source))
     }
 
-    /// One try; nothing if the source was compacted meanwhile.
+    /// One try; nothing if the source was compacted meanwhile, or a suffix of it replaced.
     fn copy(&self, survey: &Survey, source: &Path, to: &Path, tell: &dyn Fn(u64, u64)) -> Result<Option<Backup>> {
         let (first_index, last_index) = survey.bounds();
         let mut backup = Backup {
@@ -143,6 +144,10 @@ impl Engine {
         let written = written.and_then(|()| batch.append_to(&partition));
         let whole = backup.entries == (last_index + 1).saturating_sub(first_index);
         let closed = partition.close();
+        let unread = bad.as_ref().map_or(true, |bad| !bad.is_empty());
+        if unread && survey.is_replaced()? {
+            return Ok(None);
+        }
         if let Some((first, last)) = bad?.first().copied() {
             let range =
                 if first == last { format!("entry {first} does") } else { format!("entries {first} to {last} do") };

@@ -90,6 +90,20 @@ impl Survey {
         Ok(read_root(&*self.dir)?.map_or(0, |r| r.root.generation) == self.root.generation)
     }
 
+    /// Some of the entries that it found are not live any more where they were, or not at all: replaced by a leader's, and the segments given
+    /// back. Compacted ones do not count.
+    pub(crate) fn is_replaced(&self) -> Result<bool> {
+        let now = Survey::once(&self.dir, Access::Read)?;
+        let kept = now.root.compaction_index;
+        let there = |part: &Live| {
+            let name = part.segment.name();
+            now.parts
+                .iter()
+                .any(|p| p.segment.name() == name && p.first <= part.first.max(kept + 1) && p.last >= part.last)
+        };
+        Ok(self.parts.iter().any(|part| part.last > kept && !there(part)))
+    }
+
     pub fn partition_id(&self) -> u64 {
         self.root.partition_id
     }

@@ -103,6 +103,36 @@ fn a_log_that_is_compacted_meanwhile_is_copied_whole() {
     assert_same(&log, &entries(done.first_index, done.last_index, 1, 5000), "the copy");
 }
 
+/// A new leader replaces a suffix while it is copied, and the segments that held it are gone: that is no damage, the copy is begun anew.
+#[test]
+fn a_log_whose_suffix_is_replaced_meanwhile_is_copied_whole() {
+    for mode in [Mode::Sync, Mode::None] {
+        let disk = SimDisk::new(7);
+        let engine = stepped(&disk);
+        let p = open(&engine, SOURCE, 1, mode);
+        append_each(&p, 1, 100, 1, 100_000);
+        let replaced = std::cell::Cell::new(false);
+        let other = stepped(&disk);
+        let done = other.backup(Path::new(SOURCE), Path::new(TARGET), &|_, _| {
+            if !replaced.replace(true) {
+                let before = disk.files(SOURCE);
+                append_each(&p, 60, 130, 2, 100_000);
+                p.sync().unwrap();
+                p.compact(65).unwrap();
+                engine.pass_time(std::time::Duration::from_secs(5));
+                let gone = before.iter().filter(|f| !disk.files(SOURCE).contains(f)).count();
+                assert!(gone > 0, "{mode:?}: nothing was given back: {before:?}");
+            }
+        });
+        let done = done.unwrap_or_else(|e| panic!("{mode:?}: {e}"));
+        assert!(replaced.get());
+        assert_eq!((done.first_index, done.last_index, done.last_term), (66, 130, 2), "{mode:?}");
+        p.close().unwrap();
+        let (_, _, log) = view(&disk, TARGET);
+        assert_same(&log, &entries(66, 130, 2, 100_000), "replaced");
+    }
+}
+
 #[test]
 fn a_damaged_log_is_not_copied() {
     let (disk, _, _) = small_log(Mode::Sync, true);

@@ -25,18 +25,18 @@ checks=0
 for test in functions input fault log; do
     "$CC" -std=c11 -g -O1 -fno-omit-frame-pointer "-fsanitize=$sanitizer" -fno-sanitize-recover=all \
         -I"$root/include" -c "$root/tests/c/test_$test.c" -o "$work/$test.o"
-    if ! "$CC" "$work/$test.o" "$library" $runtime -lpthread -ldl -lm -o "$work/$test" 2>"$work/log"; then
+    if ! "$CC" "$work/$test.o" "$library" $runtime -lpthread -ldl -lm -o "$work/$test" 2>"$work/output"; then
         echo "$sanitizer: test_$test does not link" >&2
-        tail -5 "$work/log" >&2
+        tail -5 "$work/output" >&2
         exit 1
     fi
     mkdir "$work/$test.d"
-    if ! "$work/$test" "$work/$test.d" >"$work/log" 2>&1; then
+    if ! "$work/$test" "$work/$test.d" >"$work/output" 2>&1; then
         fail=1
         echo "FAILED  test_$test with -fsanitize=$sanitizer"
-        head -60 "$work/log" | sed 's/^/        /'
+        head -60 "$work/output" | sed 's/^/        /'
     fi
-    line=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$work/log" | tail -n 1)
+    line=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$work/output" | tail -n 1)
     checks=$((checks + $(echo "${line:-0 passed}" | cut -d' ' -f1)))
 done
 [ $fail -eq 0 ] && echo "C programs, -fsanitize=$sanitizer: $checks checks passed"

@@ -2,14 +2,15 @@ package supervisor
 
 import (
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 )
 
 // blamedName is a file in a data partition's directory, beside its META: how much
-// of META's count of disk errors is the log's. CubeFS also counts there what it
+// of META's count of disk errors is the log's, and META's checksum. META has the
+// time of its writing: one that was written since is another, whatever it counts. CubeFS also counts there what it
 // has met in the partition's extents, and stops a partition whose count is not 0
 // whenever it loads it.
 const blamedName = "bulkhead_blamed"
@@ -22,12 +23,13 @@ var errBlamedBefore = errors.New("the datanode has stopped the group when it loa
 // META could not be written, nothing is noted, and after a restart of the datanode
 // the partition is the operator's.
 func (d *datanode) noteBlame() {
-	count, err := d.errorCount()
-	if err != nil || count != d.noted()+1 {
+	count, meta, err := d.errorCount()
+	before, _ := d.noted()
+	if err != nil || count != before+1 {
 		return
 	}
 	temporary := d.blamed() + ".new"
-	if err = os.WriteFile(temporary, []byte(strconv.FormatUint(count, 10)+"\n"), 0o600); err == nil {
+	if err = os.WriteFile(temporary, []byte(fmt.Sprintf("%d %08x\n", count, crc32.ChecksumIEEE(meta))), 0o600); err == nil {
 		err = os.Rename(temporary, d.blamed())
 	}
 	if err != nil {
@@ -38,28 +40,31 @@ func (d *datanode) noteBlame() {
 // Blamed tells that a partition which is loaded was blamed by its log alone: the
 // datanode is about to stop it for that.
 func (d *datanode) Blamed() bool {
-	noted := d.noted()
+	noted, checksum := d.noted()
 	if noted == 0 {
 		return false
 	}
-	count, err := d.errorCount()
-	if err == nil && count == 0 { // an operator has cleared it
+	count, meta, err := d.errorCount()
+	if err != nil {
+		return false
+	}
+	alone := count == noted && crc32.ChecksumIEEE(meta) == checksum
+	if !alone { // an operator has cleared it, or it has met more: it is not the log's any more
 		_ = d.forgetBlame() // the next load tries again
 	}
-	return err == nil && count == noted
+	return alone
 }
 
 // noted returns what is noted; 0 if there is nothing, or nothing that is understood.
-func (d *datanode) noted() uint64 {
+func (d *datanode) noted() (count uint64, checksum uint32) {
 	text, err := os.ReadFile(d.blamed())
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	count, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
-	if err != nil {
-		return 0
+	if _, err = fmt.Sscanf(string(text), "%d %x\n", &count, &checksum); err != nil {
+		return 0, 0
 	}
-	return count
+	return count, checksum
 }
 
 func (d *datanode) forgetBlame() error {

@@ -97,7 +97,7 @@ func deviceOf(path string) (uint64, error) {
 // blamed is started in place first, because only that resets its error count;
 // but it must not stay so, since that can end the truncation of its log for good.
 func (d *datanode) Return(machine func() raft.StateMachine) error {
-	errorCount, err := d.errorCount()
+	errorCount, _, err := d.errorCount()
 	if err != nil {
 		return err
 	}
@@ -110,17 +110,16 @@ func (d *datanode) Return(machine func() raft.StateMachine) error {
 }
 
 // errorCount reads how often the partition has blamed its disk, as it is kept
-// over restarts.
-func (d *datanode) errorCount() (uint64, error) {
-	text, err := os.ReadFile(filepath.Join(d.group.WalPath, "META"))
-	if err != nil {
-		return 0, err
+// over restarts, and the file where it is.
+func (d *datanode) errorCount() (count uint64, text []byte, err error) {
+	if text, err = os.ReadFile(filepath.Join(d.group.WalPath, "META")); err != nil {
+		return 0, nil, err
 	}
 	var meta struct{ DiskErrCnt uint64 }
 	if err = json.Unmarshal(text, &meta); err != nil {
-		return 0, fmt.Errorf("the partition's META in %s is not understood: %w", d.group.WalPath, err)
+		return 0, nil, fmt.Errorf("the partition's META in %s is not understood: %w", d.group.WalPath, err)
 	}
-	return meta.DiskErrCnt, nil
+	return meta.DiskErrCnt, text, nil
 }
 
 // clear starts a blamed partition in place, which resets its error count, and has

@@ -40,6 +40,7 @@ type opening struct {
 	isFault  bool
 	isClosed bool
 	blamed   bool // its owner will stop it for what an earlier opening has met
+	opened   time.Time
 	untold   bool // that it is down
 	down     bool // the group is stopped, or was never made, and is to be brought back
 }
@@ -113,13 +114,24 @@ func (o *opening) faulted(f cubefs.Fault) {
 	m.look()
 }
 
+// loadTakes is how long after its opening a group that was blamed is stopped by
+// the datanode that loads it, at the latest. One that is stopped later has run, and
+// was stopped for something else.
+const loadTakes = time.Minute
+
+func (o *opening) isBlamed() bool {
+	owner, ok := o.group.Owner.(interface{ Blamed() bool })
+	return ok && owner.Blamed()
+}
+
 // closed is called when raft, or whoever, has closed the log.
 func (o *opening) closed() {
+	stillBlamed := o.blamed && time.Since(o.opened) < loadTakes && o.isBlamed()
 	// The server may hold its lock while it waits for this: nothing of it is asked.
 	m := o.member
 	m.sup.mu.Lock()
 	defer m.sup.mu.Unlock()
-	o.isClosed = true
+	o.isClosed, o.blamed = true, stillBlamed
 	if m.latest == o && !o.isFault && !o.down {
 		if o.blamed {
 			o.stoppedForBlame()

@@ -9,10 +9,17 @@ const (
 
 // stop has a group unregistered that raft has left for dead. A group that is not
 // registered any more was stopped by its owner, who knows what it did: nobody is
-// called, and it is not brought back.
+// called, and it is not brought back; but for one that the datanode stopped while it
+// loaded it, for what an earlier opening had blamed, whatever its log met meanwhile.
 func (m *member) stop(o *opening) {
 	if !registered(m.key.server, m.key.id) {
-		m.drop(o)
+		m.sup.mu.Lock()
+		byLoad := o.blamed
+		o.down, o.untold = byLoad, byLoad
+		m.sup.mu.Unlock()
+		if !byLoad {
+			m.drop(o)
+		}
 		return
 	}
 	m.sup.mu.Lock()

@@ -124,9 +124,8 @@ func (s *Supervisor) Open(dir string, config cubefs.Config, group Group) (storag
 		return nil, err
 	}
 	o.storage = opened
-	if owner, ok := group.Owner.(interface{ Blamed() bool }); ok {
-		o.blamed = owner.Blamed()
-	}
+	o.opened = time.Now()
+	o.blamed = o.isBlamed()
 	o.member.replace(o)
 	return &supervised{Storage: opened, opening: o}, nil
 }

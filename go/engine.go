@@ -133,8 +133,12 @@ func (e *Engine) startPumps() error {
 
 // Close closes the partitions that are still open and stops the engine. Calls
 // that wait for durability are answered first, at the latest after the stall
-// limit. Closing again waits for the first Close and returns its error.
+// limit; then it waits until what LogTo was given has written what is left.
+// Closing again waits for the first Close and returns its error.
 func (e *Engine) Close() error {
+	if e.log.isCalling() {
+		return &Error{Op: OpClose, Code: ErrBusy, Message: "called by what LogTo was given, which it would wait for; return from it first"}
+	}
 	e.mu.Lock()
 	if e.closing {
 		e.mu.Unlock()

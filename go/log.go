@@ -7,6 +7,8 @@ import (
 	"errors"
 	"runtime/cgo"
 	"sync"
+	"sync/atomic"
+	"syscall"
 )
 
 // LogLevel is how much a line of the log matters.
@@ -24,6 +26,8 @@ type engineLog struct {
 	setting sync.Mutex // held while the hook is set or taken away, which waits for write
 	hook    cgo.Handle // 0 if it is not set
 
+	thread int64 // that calls write at the moment, 0 if none does
+
 	mu      sync.Mutex
 	writers []*logWriter // replaced, never changed: write looks at it without mu
 }
@@ -32,16 +36,19 @@ type logWriter struct {
 	write func(level LogLevel, line string)
 
 	mu      sync.Mutex // held while it writes
-	stopped bool
+	stopped int32
 }
 
 // LogTo writes a line for each event of the engine until it is closed or stop is
 // called; both return when write has had its last line. write is called by one
-// thread of the library's at a time, which nothing waits for, and must call
-// neither stop nor Close. Of lines that repeat, same partition, state, cause and
-// operation, there are at most three in ten seconds, and of those that wait for
-// write at most 1,024; the next one says how many were left out. The error is
-// ErrClosed, or ErrResourceExhausted if no thread can be had.
+// thread of the library's at a time, which nothing waits for but those two: it
+// must not wait for a lock that is held where they are called. A panic of it is
+// its own, and ends with the line. If write calls stop it has had its last line;
+// Close and LogTo called by it are ErrBusy, and do nothing. Of lines that repeat,
+// same partition, state, cause and operation, there are at most three in ten
+// seconds, and of those that wait for write at most 1,024; the next one says how
+// many were left out. The error is ErrClosed, or ErrResourceExhausted if no
+// thread can be had.
 func (e *Engine) LogTo(write func(level LogLevel, line string)) (stop func(), err error) {
 	w := &logWriter{write: write}
 	if err := e.log.add(e.handle, w); err != nil {
@@ -51,6 +58,9 @@ func (e *Engine) LogTo(write func(level LogLevel, line string)) (stop func(), er
 }
 
 func (l *engineLog) add(engine C.bulkhead_engine, w *logWriter) error {
+	if l.isCalling() {
+		return &Error{Op: OpStatus, Code: ErrBusy, Message: "called by what LogTo was given; return from it first"}
+	}
 	l.setting.Lock()
 	defer l.setting.Unlock()
 	l.put(append(l.without(w), w))
@@ -68,6 +78,10 @@ func (l *engineLog) add(engine C.bulkhead_engine, w *logWriter) error {
 }
 
 func (l *engineLog) remove(engine C.bulkhead_engine, w *logWriter) {
+	if l.isCalling() {
+		atomic.StoreInt32(&w.stopped, 1)
+		return
+	}
 	l.setting.Lock()
 	defer l.setting.Unlock()
 	rest := l.without(w)
@@ -80,7 +94,7 @@ func (l *engineLog) remove(engine C.bulkhead_engine, w *logWriter) {
 	}
 	l.put(rest)
 	w.mu.Lock()
-	w.stopped = true
+	atomic.StoreInt32(&w.stopped, 1)
 	w.mu.Unlock()
 }
 
@@ -93,6 +107,12 @@ func (l *engineLog) end() {
 		l.hook.Delete()
 		l.hook = 0
 	}
+}
+
+// isCalling tells whether this is a call of write: a goroutine that C has called
+// stays on its thread.
+func (l *engineLog) isCalling() bool {
+	return atomic.LoadInt64(&l.thread) == int64(syscall.Gettid())
 }
 
 func (l *engineLog) all() []*logWriter {
@@ -121,7 +141,8 @@ func (l *engineLog) without(w *logWriter) []*logWriter {
 func (w *logWriter) line(level LogLevel, text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.stopped {
+	defer func() { _ = recover() }() // as the library does with a panic of a hook
+	if atomic.LoadInt32(&w.stopped) == 0 {
 		w.write(level, text)
 	}
 }
@@ -130,7 +151,10 @@ func (w *logWriter) line(level LogLevel, text string) {
 func bhLogLine(user C.uintptr_t, line *C.bulkhead_log_line) {
 	level := LogLevel(line.level) - C.BULKHEAD_LOG_INFO
 	text := C.GoStringN(line.message, C.int(line.message_length))
-	for _, w := range cgo.Handle(user).Value().(*engineLog).all() {
+	l := cgo.Handle(user).Value().(*engineLog)
+	atomic.StoreInt64(&l.thread, int64(syscall.Gettid()))
+	defer atomic.StoreInt64(&l.thread, 0)
+	for _, w := range l.all() {
 		w.line(level, text)
 	}
 }

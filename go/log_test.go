@@ -138,3 +138,37 @@ func TestLogEndsWithTheEngine(t *testing.T) {
 		t.Errorf("LogTo of a closed engine: %v", err)
 	}
 }
+
+// What write must not wait for is refused, and what it does wrong is its own.
+func TestLogIsCalledByItsOwnEngine(t *testing.T) {
+	e := openEngine(t, EngineConfig{})
+	var stop func()
+	var calls int
+	heard := make(chan error, 2)
+	stop, err := e.LogTo(func(LogLevel, string) {
+		if calls++; calls == 1 {
+			panic("of the owner's")
+		}
+		_, err := e.LogTo(func(LogLevel, string) {})
+		heard <- err
+		heard <- e.Close()
+		stop()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value := uint64(7); value < 10; value++ {
+		if err := e.SetLimits(LimitChange{Limit: LimitProbeMs, Value: value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := 0; i < 2; i++ {
+		if err := <-heard; !errors.Is(err, ErrBusy) {
+			t.Errorf("called by write: %v", err)
+		}
+	}
+	stop()
+	if calls != 2 {
+		t.Errorf("%d lines, want none after stop", calls)
+	}
+}

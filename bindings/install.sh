@@ -18,8 +18,10 @@ done
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
 to=${DESTDIR:-}$prefix
 mkdir -p "$to/include" "$to/lib/pkgconfig" "$to/lib/cmake/Bulkhead"
-cp "$root/include/bulkhead.h" "$root/bindings/cpp/bulkhead.hpp" "$to/include/"
-cp "$libraries/libbulkhead.so" "$libraries/libbulkhead.a" "$to/lib/"
-cp "$root/bindings/cmake/BulkheadConfig.cmake" "$to/lib/cmake/Bulkhead/"
+# `install` makes new files: one that a running process has mapped stays as it is.
+install -m 644 "$root/include/bulkhead.h" "$root/bindings/cpp/bulkhead.hpp" "$to/include/"
+install -m 755 "$libraries/libbulkhead.so" "$to/lib/"
+install -m 644 "$libraries/libbulkhead.a" "$to/lib/"
+install -m 644 "$root/bindings/cmake/BulkheadConfig.cmake" "$to/lib/cmake/Bulkhead/"
 sed -e "s|@PREFIX@|$prefix|" -e "s|@VERSION@|$version|" "$root/bindings/bulkhead.pc.in" >"$to/lib/pkgconfig/bulkhead.pc"
 echo "installed bulkhead $version in $to"

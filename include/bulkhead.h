@@ -416,7 +416,8 @@ typedef struct bulkhead_log_line {
   uint64_t partition_id;
   /// Nanoseconds since 1970, UTC: when it happened.
   uint64_t time_unix_ns;
-  /// Lines like it that were left out since the last one. The message says so, too.
+  /// Lines that were left out before it: like it since the last such one, or any for lack of room. The message says
+  /// so, too.
   uint64_t left_out;
   /// The partition's directory: bytes as the system has them, NUL-terminated, never NULL.
   const char *path;
@@ -889,11 +890,12 @@ bulkhead_status bulkhead_engine_completions(bulkhead_engine engine,
 /// change of limits. NULL takes it away. Nothing is fetched: bulkhead_engine_events gives the same events as well.
 ///
 /// hook: called by a thread of the engine's, one line at a time, without any lock of the library. It may take its time:
-/// no call and no partition waits for it; of lines that wait for it beyond 1024, and of those that repeat (same
-/// partition, state, cause and operation) beyond three in ten seconds, the next one says how many were left out, and
-/// bulkhead_log_lines_left_out_total counts them. It may call every function of this header but this one and
-/// bulkhead_engine_close for the same engine: those return BULKHEAD_BUSY then, and do nothing. It must return, and not
-/// by an exception or longjmp. Its thread has the signal mask of the one that set it, and SIGXFSZ blocked.
+/// no partition waits for it, and no call but this one and the engine's close; of lines that wait for it beyond 1024,
+/// and of those that repeat (same partition, state, cause and operation, but no settings of limits) beyond three in ten
+/// seconds, a later one says how many were left out, and bulkhead_log_lines_left_out_total counts them. It may call
+/// every function of this header but this one and bulkhead_engine_close for the same engine: those return BULKHEAD_BUSY
+/// then, and do nothing. It must return, and not by an exception or longjmp. Its thread has the signal mask of the one
+/// that set it, and SIGXFSZ blocked.
 /// user: handed to it as it is.
 ///
 /// A hook that was set before is not running when this returns, and will not run again: what user points to may be
@@ -1013,7 +1015,7 @@ const char *bulkhead_limit_name(uint32_t limit);
 /// sequence: the event's. out: receives up to capacity limits, in the order in which they were given; count: receives
 /// how many.
 ///
-/// Errors: BULKHEAD_NOT_FOUND (no such event was fetched, or 64 others that set limits were since, or it set none),
+/// Errors: BULKHEAD_NOT_FOUND (no such event was fetched, or 4096 others that set limits were since, or it set none),
 /// BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_PANIC.
 /// Thread safety: any thread.
 bulkhead_status bulkhead_event_limits(bulkhead_engine engine,

@@ -276,7 +276,7 @@ class Engine {
     events.resize(count);
     return events;
   }
-  /// What an event with BULKHEAD_OP_SET_LIMITS changed.
+  /// What an event with BULKHEAD_OP_SET_LIMITS changed. Throws for one that was not fetched lately.
   std::vector<bulkhead_limit_changed> event_limits(const bulkhead_event& event) const {
     return detail::fetch<bulkhead_limit_changed>(32, bulkhead_event_limits, handle(), event.sequence);
   }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::boundary::boundary;
 use super::codes::bulkhead_status;
-use super::events::deliver;
+use super::events::{deliver, FETCH_LIMIT};
 use super::handles;
 use super::limits::in_c;
 use super::memory::{Out, OutSlice};
@@ -38,7 +38,7 @@ const _: () = assert!(std::mem::size_of::<bulkhead_limit_changed>() == 40);
 /// sequence: the event's. out: receives up to capacity limits, in the order in which they were given; count: receives
 /// how many.
 ///
-/// Errors: BULKHEAD_NOT_FOUND (no such event was fetched, or 64 others that set limits were since, or it set none),
+/// Errors: BULKHEAD_NOT_FOUND (no such event was fetched, or 4096 others that set limits were since, or it set none),
 /// BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_PANIC.
 /// Thread safety: any thread.
 #[no_mangle]
@@ -78,8 +78,8 @@ fn changed(one: LimitChanged) -> bulkhead_limit_changed {
     }
 }
 
-/// Most events of which it is remembered.
-const EVENTS_MAX: usize = 64;
+/// Most events of which it is remembered: as many as are fetched at a time.
+const EVENTS_MAX: usize = FETCH_LIMIT;
 
 /// What the events changed that were fetched lately: an event has no room for it.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use super::types::{bulkhead_engine, bulkhead_error};
 use crate::{Completion, Event, Op, Result};
 
 /// Most events or completions of one call: bounds what is allocated, whatever capacity the caller gives.
-const FETCH_LIMIT: usize = 4096;
+pub(super) const FETCH_LIMIT: usize = 4096;
 
 /// Gives the descriptor that is readable while events wait.
 ///

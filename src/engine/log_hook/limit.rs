@@ -18,6 +18,8 @@ type Kind = (u64, State, Cause, Op);
 #[derive(Default)]
 pub struct Limit {
     kinds: HashMap<Kind, Count>,
+    /// Events that found no room since the last line was taken.
+    crowded: u64,
 }
 
 struct Count {
@@ -27,8 +29,16 @@ struct Count {
 }
 
 impl Limit {
-    /// Whether an event may have a line, and then how many of its kind had none since the last one. Without `room` none has.
+    /// Whether an event may have a line, and then how many of its kind had none since the last one. Without `room` none has. Each setting
+    /// of limits is another: they are not counted as repetitions.
     pub fn admit(&mut self, event: &Event, room: bool, now: Instant) -> Option<u64> {
+        if !room {
+            self.crowded += 1;
+            return None;
+        }
+        if event.op == Op::SetLimits {
+            return Some(0);
+        }
         let kind = (event.partition_id, event.to, event.cause, event.op);
         if self.kinds.len() >= KINDS_MAX && !self.kinds.contains_key(&kind) {
             self.forget(now);
@@ -37,12 +47,17 @@ impl Limit {
         if now.saturating_duration_since(count.since) >= WINDOW {
             (count.since, count.given) = (now, 0);
         }
-        if !room || count.given >= BURST {
+        if count.given >= BURST {
             count.left_out += 1;
             return None;
         }
         count.given += 1;
         Some(std::mem::take(&mut count.left_out))
+    }
+
+    /// How many found no room: the line that is taken next tells of them.
+    pub fn take_crowded(&mut self) -> u64 {
+        std::mem::take(&mut self.crowded)
     }
 
     /// Drops the kinds whose window is over; all of them if that is none.
@@ -68,7 +83,10 @@ mod tests {
         assert_eq!(limit.admit(&event(2), true, now), Some(0), "another partition is no repetition");
         assert_eq!(limit.admit(&event(1), true, now + WINDOW), Some(1000 - u64::from(BURST)));
         assert_eq!(limit.admit(&event(3), false, now), None);
-        assert_eq!(limit.admit(&event(3), true, now), Some(1), "what found no room is counted, too");
+        assert_eq!(limit.take_crowded(), 1, "what found no room is counted, whatever it was");
+        assert_eq!(limit.admit(&event(3), true, now), Some(0));
+        let set = crate::partition::Event { op: Op::SetLimits, ..event(0) };
+        assert!((0..100).all(|_| limit.admit(&set, true, now) == Some(0)), "no two settings of limits are the same");
         for id in 0..3 * KINDS_MAX as u64 {
             limit.admit(&event(id), true, now);
         }

@@ -112,8 +112,8 @@ impl HookedLog {
             if waiting.stop && (waiting.lines.is_empty() || self.on.load(Ordering::Acquire)) {
                 return None;
             }
-            if let Some(line) = waiting.lines.pop_front() {
-                return Some(line);
+            if let Some((event, left_out)) = waiting.lines.pop_front() {
+                return Some((event, left_out + waiting.limit.take_crowded()));
             }
             self.wake.wait(&mut waiting);
         }
@@ -125,8 +125,8 @@ impl Engine {
     /// not run again. Without a new one it gets the lines that wait first. So does the engine's close.
     ///
     /// A thread of the engine's calls the hook, one line at a time, without any lock: it may call everything but this and the close of the same
-    /// engine. A panic in it is caught. Of lines that repeat (same partition, state, cause and operation) there are at most three in ten
-    /// seconds; the next one says how many were left out.
+    /// engine. A panic in it is caught. Of lines that repeat (same partition, state, cause and operation; not settings of limits) there are at
+    /// most three in ten seconds; the next one says how many were left out.
     ///
     /// Errors: `Closed`, `Busy` when called by the hook, `ResourceExhausted` (no thread; there is no hook then).
     pub fn set_log_hook(&self, hook: Option<LogHook>) -> Result<()> {

@@ -33,10 +33,13 @@ impl Partition {
 
     fn flush_most(&self, mut flushes: usize, mut bytes: usize) {
         let mut log = self.log.lock();
+        let mut heals = true;
         loop {
             let root_waits = log.root.wanted > log.root.done && self.check_root_writable(&log, Op::HardState).is_ok();
             let group_waits = log.state == State::ReadWrite && log.busy();
-            if (flushes == 0 || bytes == 0) && (root_waits || group_waits) {
+            // What failed is made good at once, or its time runs out in the line of the others.
+            let turn_ends = (flushes == 0 || bytes == 0) && (log.trouble.is_none() || !heals);
+            if turn_ends && (root_waits || group_waits) {
                 if let Some(me) = self.me.upgrade() {
                     self.host.flush_soon(me);
                     return;
@@ -51,7 +54,7 @@ impl Partition {
             // One after the other: votes that never pause do not hold up the entries.
             match self.flush_next(&mut log) {
                 Some(flushed) => (flushes, bytes) = (flushes.saturating_sub(1), bytes.saturating_sub(flushed)),
-                None if root_waits => {}
+                None if root_waits => heals = false,
                 None => break,
             }
         }

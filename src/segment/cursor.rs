@@ -116,6 +116,11 @@ impl<'a> Cursor<'a> {
         self.window.resize(want.min(rest));
         match read_full_at(self.file, &mut self.window, start) {
             Ok(n) => self.window.resize(n),
+            // Large windows are for what reads well: block by block each would cost as many failing reads as it has blocks.
+            Err(_) if self.wanted > WINDOW_BYTES => {
+                (self.grow_to, self.wanted) = (0, WINDOW_BYTES);
+                self.fill(offset, len);
+            }
             Err(_) => self.fill_by_block(),
         }
     }

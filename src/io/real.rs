@@ -87,7 +87,12 @@ impl RealDir {
         if create != 0 && self.device.filesystem == Filesystem::Btrfs {
             set_nocow(fd.as_raw_fd());
         }
-        Ok(Arc::new(RealFile { fd, durable: direct && access == Access::Durable }))
+        let file = RealFile { fd, durable: direct && access == Access::Durable };
+        if access == Access::ReadDirect && !direct {
+            // The nearest to it: what the kernel holds for clean is read anew.
+            file.drop_cache();
+        }
+        Ok(Arc::new(file))
     }
 }
 

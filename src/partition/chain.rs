@@ -85,8 +85,8 @@ impl Recovery<'_> {
 
     /// A segment whose end the next one names: only its begin is read now.
     fn sealed_link(&self, next: &BeginData, links: &[Link]) -> Result<(Link, BeginData)> {
-        match self.sealed_link_by(next, links, self.access) {
-            Err(e) if e.errno == libc::EIO && self.access == Access::Read => {
+        match self.sealed_link_by(next, links, self.begins) {
+            Err(e) if e.errno == libc::EIO && self.begins == Access::Read => {
                 self.sealed_link_by(next, links, Access::ReadDirect)
             }
             found => found,

@@ -46,13 +46,14 @@ impl Partition {
         if !twice {
             self.renew_root(&*dir, &mut root)?;
         }
-        let recovery = |access| Recovery { dir: &*dir, root: &root, access, known_index: self.known_index }.run();
+        let recovery = |access| self.recovery(&*dir, &root, access);
         let direct = self.has_direct_io(&*dir)?;
         let mut found = recovery(Access::ReadDirect);
-        if twice && !root.clean && !direct && found.fault.is_none() {
-            self.renew_root(&*dir, &mut root)?;
+        if twice && !root.clean && found.fault.is_none() {
+            // On a disk that refuses it, what is there can be read; nothing is written before its root is durable.
+            found.fault = self.renew_root(&*dir, &mut root).err();
         }
-        let recovery = |access| Recovery { dir: &*dir, root: &root, access, known_index: self.known_index }.run();
+        let recovery = |access| self.recovery(&*dir, &root, access);
         if !root.clean && found.fault.is_none() {
             let unsynced = if direct { self.cached_only(&root, &found, recovery) } else { unsure(&mut found) };
             if let Some((cached, durable, end)) = unsynced {
@@ -99,6 +100,10 @@ impl Partition {
         let created = self.root.lock().replace(dir, &mut root, None);
         created.map_err(|e| unsupported(Error::io(Op::Open, &e, "creating the root")))?;
         Ok(root)
+    }
+
+    fn recovery(&self, dir: &dyn Dir, root: &Root, access: Access) -> Found {
+        Recovery { dir, root, access, begins: Access::Read, known_index: self.known_index }.run()
     }
 
     fn has_direct_io(&self, dir: &dyn Dir) -> Result<bool> {
@@ -150,13 +155,17 @@ impl Partition {
         Ok(())
     }
 
-    /// Writes a root anew that one more fault would take: one whose write was cut short after one of its two slots, and, where nobody can
-    /// look past the page cache, one that may be there only: after a sync that failed the next one says yes and writes nothing.
+    /// Writes a root anew that one more fault would take: one whose write was cut short after one of its two slots, and one of an opening
+    /// that was not closed: it, or its name, may be in the page cache only, and after a sync that failed the next one says yes and
+    /// writes nothing.
     fn renew_root(&self, dir: &dyn Dir, root: &mut Root) -> Result<()> {
         let mut writer = self.root.lock();
         writer.generation = root.generation;
         let renewed = match writer.replace(dir, root, Some(&*self.host)) {
-            Err(e) if Cause::of_errno(errno_of(&e)) == Cause::NoSpace => writer.overwrite(dir, root, &*self.host),
+            // Behind the rename it was a sync that failed: another one that says yes would prove nothing.
+            Err(e) if !writer.renamed && Cause::of_errno(errno_of(&e)) == Cause::NoSpace => {
+                writer.overwrite(dir, root, &*self.host)
+            }
             other => other,
         };
         renewed.map_err(|e| self.io_error(Op::Open, &e, "writing the root anew", ROOT_NAME))

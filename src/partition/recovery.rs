@@ -47,6 +47,8 @@ pub(super) struct Recovery<'a> {
     pub root: &'a Root,
     /// Reads of the unclean end: past the page cache.
     pub access: Access,
+    /// Reads of the begin records below it, one of each segment.
+    pub begins: Access,
     pub known_index: u64,
 }
 

@@ -26,6 +26,8 @@ pub(super) struct RootWriter {
     pub broken: bool,
     /// The file's name is known to be durable. What an open finds may have been put in place by a rename that nobody has synced.
     named: bool,
+    /// `replace` got as far as the rename.
+    pub renamed: bool,
     buf: AlignedBuf,
 }
 
@@ -58,7 +60,7 @@ impl RootWriter {
 
     /// A new file takes the place of the old one. On a full disk it comes out of the host's reserve.
     pub fn replace(&mut self, dir: &dyn Dir, root: &mut Root, host: Option<&dyn Host>) -> io::Result<()> {
-        self.broken = true;
+        (self.broken, self.renamed) = (true, false);
         // Both pairs of a new file are written: one of them as the generation before.
         self.generation += 1;
         root.generation = self.generation;
@@ -77,6 +79,7 @@ impl RootWriter {
         }
         self.named = false;
         dir.rename(NEW_ROOT_NAME, ROOT_NAME)?;
+        self.renamed = true;
         self.sync_name(dir)
     }
 

@@ -81,7 +81,7 @@ impl Survey {
             return Err(Error::new(Status::NotFound, Op::Status, "the directory holds no log"));
         };
         // Usually through the page cache: what a direct read asks for is first written back, and this disturbs nobody.
-        let found = Recovery { dir: &**dir, root: &root, access, known_index: 0 }.run();
+        let found = Recovery { dir: &**dir, root: &root, access, begins: access, known_index: 0 }.run();
         Ok(Survey { dir: dir.clone(), root, parts: live_parts(&found), found })
     }
 

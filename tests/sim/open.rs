@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
-use bulkhead::{Mode, State, Status};
+use bulkhead::{Engine, HardState, Mode, State, Status};
 
 #[test]
 fn f26_a_second_open_is_refused_and_the_first_goes_on() {
@@ -123,6 +123,52 @@ fn f20_a_directory_that_a_crash_left_without_a_durable_name_gets_one() {
         let p = reopen(&engine, "/p1", 1, Mode::Sync);
         assert_same(&read_all(&p).unwrap(), &entries(1, 3, 1, 100), "after the power cut");
         assert_eq!(p.hard_state().unwrap(), hard(2, 1, 3));
+    }
+}
+
+fn stepped(disk: &SimDisk) -> Engine {
+    Engine::stepped(config(), disk, disk.ops() + 1).expect("an engine")
+}
+
+/// A root whose rename was never synced: its name is made durable before anyone relies on what it says.
+#[test]
+fn f20_a_root_that_was_replaced_has_a_durable_name_before_it_is_shown() {
+    for seed in 1..40 {
+        let config = SimConfig { journalled: false, failed_dir_syncs_forget: true, ..SimConfig::default() };
+        let disk = SimDisk::with_config(seed, config);
+        let first = stepped(&disk);
+        let p = open(&first, "/p1", 1, Mode::Sync);
+        append(&p, &entries(1, 3, 1, 100)).unwrap();
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/p1/root").once());
+        assert!(p.set_hard_state(HardState { term: 2, vote: 2, commit: 1 }).is_err());
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::SyncDir).path("/p1").skip(1).once());
+        assert!(p.recover().is_err(), "the new root's name is not durable");
+        let again = disk.crash(Crash::Process);
+        let second = stepped(&again);
+        let p = open(&second, "/p1", 1, Mode::Sync);
+        assert_eq!(state(&p), State::ReadWrite, "{:?}", p.last_fault());
+        let shown = p.hard_state().unwrap();
+        let vote = HardState { term: 3, vote: 1, commit: 1 };
+        let voted = seed % 2 == 0;
+        if voted {
+            p.set_hard_state(vote).unwrap();
+            append(&p, &entries(4, 6, 3, 100)).unwrap();
+        }
+        let cut = again.crash(Crash::PowerRandom);
+        let third = stepped(&cut);
+        let p = open(&third, "/p1", 1, Mode::Sync);
+        assert_eq!(state(&p), State::ReadWrite, "seed {seed}: {:?}", p.last_fault());
+        if p.bounds().unwrap().1 == 3 && voted {
+            println!(
+                "first\n{}\nsecond\n{}\nthird\n{}\n{:?}",
+                tail_of_log(&disk),
+                tail_of_log(&again),
+                tail_of_log(&cut),
+                p.status()
+            );
+        }
+        assert_eq!(p.hard_state().unwrap(), if voted { vote } else { shown }, "seed {seed}");
+        assert_eq!(p.bounds().unwrap().1, if voted { 6 } else { 3 }, "seed {seed}");
     }
 }
 

@@ -280,7 +280,15 @@ impl State {
                 chosen[i] = (wanted || needed) && !self.pending[i].forgotten;
             }
         }
-        let ops = std::mem::take(&mut self.pending);
+        let mut ops = std::mem::take(&mut self.pending);
+        // What becomes durable of a name ends what was forgotten of it earlier.
+        for i in 0..ops.len() {
+            let later: Vec<(u64, String)> = (i + 1..ops.len())
+                .filter(|later| ops[i].forgotten && chosen[*later])
+                .flat_map(|later| ops[later].changes.iter().map(|c| (c.0, c.1.clone())))
+                .collect();
+            ops[i].changes.retain(|c| !later.contains(&(c.0, c.1.clone())));
+        }
         let mut removed = false;
         for (op, commit) in ops.into_iter().zip(chosen) {
             if commit {

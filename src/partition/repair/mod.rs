@@ -103,7 +103,9 @@ impl Repair {
             _ => Error::io(Op::Recover, &e, "locking the directory").at(path),
         })?;
         let base = Base::of(&*dir).map_err(at)?;
-        let mut found = Recovery { dir: &*dir, root: &base.root, access: Access::ReadDirect, known_index: 0 }.run();
+        let mut found =
+            Recovery { dir: &*dir, root: &base.root, access: Access::ReadDirect, begins: Access::Read, known_index: 0 }
+                .run();
         if let (Some(_), (first @ 1.., last)) = (&base.lost, found.maybe_acknowledged) {
             // Whether that was a last flush, or whether the log had been closed behind it, only the root knew.
             let message = format!(
@@ -160,7 +162,7 @@ fn damage(base: &Base, found: &Found, pieces: &Pieces) -> Vec<Error> {
 
 /// What an open would find under a root, or why it would not serve it: every entry is read.
 fn check(dir: &dyn Dir, root: &Root) -> Result<Found> {
-    let mut found = Recovery { dir, root, access: Access::ReadDirect, known_index: 0 }.run();
+    let mut found = Recovery { dir, root, access: Access::ReadDirect, begins: Access::Read, known_index: 0 }.run();
     if let Some(fault) = found.fault.take() {
         return Err(fault);
     }

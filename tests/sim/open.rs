@@ -154,19 +154,9 @@ fn f20_a_root_that_was_replaced_has_a_durable_name_before_it_is_shown() {
             p.set_hard_state(vote).unwrap();
             append(&p, &entries(4, 6, 3, 100)).unwrap();
         }
-        let cut = again.crash(Crash::PowerRandom);
-        let third = stepped(&cut);
+        let third = stepped(&again.crash(Crash::PowerRandom));
         let p = open(&third, "/p1", 1, Mode::Sync);
         assert_eq!(state(&p), State::ReadWrite, "seed {seed}: {:?}", p.last_fault());
-        if p.bounds().unwrap().1 == 3 && voted {
-            println!(
-                "first\n{}\nsecond\n{}\nthird\n{}\n{:?}",
-                tail_of_log(&disk),
-                tail_of_log(&again),
-                tail_of_log(&cut),
-                p.status()
-            );
-        }
         assert_eq!(p.hard_state().unwrap(), if voted { vote } else { shown }, "seed {seed}");
         assert_eq!(p.bounds().unwrap().1, if voted { 6 } else { 3 }, "seed {seed}");
     }

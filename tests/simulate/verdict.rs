@@ -142,7 +142,15 @@ impl World {
     pub fn mend(&self) -> Verdict {
         self.disk().clear_faults();
         self.disk().set_capacity(u64::MAX);
-        self.pass_time(Duration::from_secs(120));
+        let well =
+            |n: usize| self.parts[n].borrow().handle.as_ref().map_or(true, |h| h.status().state == State::ReadWrite);
+        // A call in the middle of an operation can take all of it, if its stall limit is minutes.
+        for _ in 0..2 {
+            self.pass_time(Duration::from_secs(120));
+            if (0..self.parts.len()).all(well) {
+                break;
+            }
+        }
         for n in 0..self.parts.len() {
             self.settle(n)?;
             let probes = self.limit(n, Limit::ProbeMs) != 0;

@@ -81,6 +81,8 @@ bench-quick: tools
 	tests/bench/run quick
 
 SEEDS ?= 10000
+# `test` is what `make test-rust` has built already: slower, and it looks for overflows.
+PROFILE ?= simulate
 ifdef SEED
 simulate: export BULKHEAD_SEED = $(SEED)
 else ifdef TIME
@@ -89,7 +91,7 @@ else
 simulate: export BULKHEAD_SEEDS = $(SEEDS)
 endif
 simulate: tools
-	RUST_BACKTRACE=0 $(CARGO) test --profile simulate --features testing --test simulate f25_random_histories -- --nocapture
+	RUST_BACKTRACE=0 $(CARGO) test --profile $(PROFILE) --features testing --test simulate f25_random_histories -- --nocapture
 
 mutants: tools
 	tests/mutants/run.sh $(NAMES)

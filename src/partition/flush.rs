@@ -54,7 +54,7 @@ impl Partition {
             // One after the other: votes that never pause do not hold up the entries.
             match self.flush_next(&mut log) {
                 Some(flushed) => (flushes, bytes) = (flushes.saturating_sub(1), bytes.saturating_sub(flushed)),
-                None if root_waits => heals = false,
+                None if root_waits => heals = log.trouble.is_none(),
                 None => break,
             }
         }

@@ -112,13 +112,14 @@ pub unsafe extern "C" fn bulkhead_engine_open(
 /// Closes an engine and all its partitions, and joins its threads.
 ///
 /// The handles of the engine and of its partitions are closed when this returns, whatever it returns (unless the log
-/// hook calls it). Calls that
-/// are inside a partition meanwhile end with their result or with BULKHEAD_CLOSED. Events and completions that were
-/// not fetched are gone, and the event and completion descriptors are closed: stop polling them first. To have
-/// every completion, close the partitions and fetch before closing the engine. The log hook has had its last call.
+/// hook calls it). Calls that are inside a partition meanwhile end with their result or with BULKHEAD_CLOSED. Events and
+/// completions that were not fetched are gone, and the event and completion descriptors are closed: stop polling them
+/// first. To have every completion, close the partitions and fetch before closing the engine. The log hook has had its
+/// last call.
 ///
 /// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (an operation still hangs in the kernel: its
-/// partition's directory is not free yet; or, with nothing closed, called by the engine's own log hook), the first error of a partition whose last flush failed, BULKHEAD_PANIC.
+/// partition's directory is not free yet; or, with nothing closed, called by the engine's own log hook), the first error
+/// of a partition whose last flush failed, BULKHEAD_PANIC.
 /// Thread safety: any thread; of several that close the same engine, one does it and the others get
 /// BULKHEAD_CLOSED.
 #[no_mangle]

@@ -14,6 +14,16 @@ fn ctrl_c_ends_bench_in_order() {
     assert_eq!(world.names("."), Vec::<String>::new(), "bench leaves something behind");
 }
 
+/// A dozen logs, what was there before anyone read them, and how long one reader takes for all of them.
+fn verified() -> (World, Vec<String>, Duration) {
+    let world = World::new();
+    logs(&world, 12, 1000);
+    let files = world.names(".");
+    let begun = Instant::now();
+    world.run("verify . --jobs 1").code(0);
+    (world, files, begun.elapsed())
+}
+
 /// Interrupts at different times until one is in the middle; false if none was.
 fn in_the_middle(whole: Duration, mut interrupted: impl FnMut(Duration) -> bool) -> bool {
     (1..=30u32).any(|i| interrupted(whole * i / 20))
@@ -21,12 +31,7 @@ fn in_the_middle(whole: Duration, mut interrupted: impl FnMut(Duration) -> bool)
 
 #[test]
 fn an_interrupted_verify_says_how_it_goes_on_and_does() {
-    let world = World::new();
-    logs(&world, 12, 1000);
-    let files = world.names(".");
-    let begun = Instant::now();
-    world.run("verify . --jobs 1").code(0);
-    let whole = begun.elapsed();
+    let (world, files, whole) = verified();
     let found = in_the_middle(whole, |after| {
         let (code, stderr) = world.interrupt("verify . --jobs 1 --state state", after);
         if code != Some(130) {
@@ -44,12 +49,7 @@ fn an_interrupted_verify_says_how_it_goes_on_and_does() {
 
 #[test]
 fn an_interrupted_verify_without_a_state_file_names_it() {
-    let world = World::new();
-    logs(&world, 12, 1000);
-    let files = world.names(".");
-    let begun = Instant::now();
-    world.run("verify . --jobs 1").code(0);
-    let whole = begun.elapsed();
+    let (world, files, whole) = verified();
     let found = in_the_middle(whole, |after| {
         let (code, stderr) = world.interrupt("verify . --jobs 1", after);
         if code == Some(130) {

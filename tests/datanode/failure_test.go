@@ -141,15 +141,7 @@ func removedWhileDown(t *testing.T) {
 func TestByCall(t *testing.T) { inEachMode(t, factory.Policy{BringBack: "by call"}, byCall) }
 
 func byCall(t *testing.T) {
-	p := newPartition(t)
-	p.write(5)
-	p.writeBack()
-	if err := p.fs.Shutdown(); err != nil {
-		t.Fatal(err)
-	}
-	p.fail()
-	p.told(supervisor.Stopped)
-	p.replaceDisk()
+	p := stoppedPartition(t)
 	time.Sleep(2 * time.Second)
 	if p.registered() {
 		t.Fatal("the partition came back by itself")

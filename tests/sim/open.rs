@@ -162,6 +162,22 @@ fn f20_a_root_that_was_replaced_has_a_durable_name_before_it_is_shown() {
     }
 }
 
+/// A directory sync that fails for want of space is a failed sync: one that says yes afterwards proves nothing.
+#[test]
+fn f20_a_directory_sync_without_space_is_not_made_good_by_the_next_one() {
+    let disk = SimDisk::with_config(1, SimConfig { failed_dir_syncs_forget: true, ..SimConfig::default() });
+    let first = stepped(&disk);
+    append(&open(&first, "/p1", 1, Mode::Sync), &entries(1, 3, 1, 100)).unwrap();
+    let left = disk.crash(Crash::Process);
+    left.inject(Rule::errno(libc::ENOSPC).on(OpKind::SyncDir).path("/p1").once());
+    let engine = stepped(&left);
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    assert_ne!(state(&p), State::ReadWrite, "the new root's name is not durable");
+    assert_eq!(read_all(&p).unwrap(), entries(1, 3, 1, 100), "what is there can be read");
+    p.recover().unwrap();
+    assert_eq!(state(&p), State::ReadWrite);
+}
+
 /// Found by the simulation: a first root whose directory sync had failed was served without a durable name. A segment got one, and after a power
 /// cut the root was missing.
 #[test]

@@ -72,6 +72,8 @@ impl Partition {
         let first = first_index(entries);
         loop {
             self.wait_written(&mut log, Op::Append)?;
+            // One that takes no appends says why, whatever a read for the term would meet.
+            self.check_writable(&log, Op::Append)?;
             self.know_term(&mut log, first.saturating_sub(1))?;
             if log.writing {
                 continue;

@@ -72,6 +72,24 @@ fn f08_a_full_disk_is_read_only_readable_and_retryable() {
     }
 }
 
+/// What would replace a suffix needs the term before it, which nobody has read since the open: the reason comes first.
+#[test]
+fn f08_an_append_to_a_full_disk_is_told_so_without_a_read() {
+    for mode in [Mode::None, Mode::Sync] {
+        let disk = SimDisk::new(7);
+        let engine = engine(&disk);
+        let p = open(&engine, "/p1", 1, mode);
+        append_each(&p, 1, 10, 1, 2000);
+        p.close().unwrap();
+        let p = reopen(&engine, "/p1", 1, mode);
+        let last = fill(&p, &disk, 10);
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Open).on(OpKind::Read).path("/seg-"));
+        let refused = append(&p, &entries(5, 5, 1, 2000)).expect_err("still full");
+        assert_eq!(refused.status, Status::NoSpace, "{mode:?}: {refused}");
+        assert_eq!((state(&p), p.bounds().unwrap()), (State::ReadOnly, (1, last)));
+    }
+}
+
 #[test]
 fn f08_a_partial_append_never_precedes_good_entries() {
     // The write that fails has left bytes behind: of one record, of several, of none.

@@ -184,6 +184,7 @@ func TestUncleanShadowIsNotPromoted(t *testing.T) {
 	s := openGroup(t, dir, 31)
 	grow(t, s, 1, 10)
 	s.Close()
+	shadowsGone(t) // it makes its root when it comes to it
 	root := filepath.Join(parent, shadowDirectory)
 	mark := filepath.Join(root, "31.not_clean")
 	if err := os.WriteFile(mark, []byte("a change was dropped\n"), 0o600); err != nil {

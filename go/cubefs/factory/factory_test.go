@@ -143,6 +143,12 @@ func TestChoice(t *testing.T) {
 	expect(6, "cubefs with a shadow")
 	set(t, Policy{Shadow: Share{Percent: 100}})
 	expect(6, "cubefs")
+	shadowsGone(t)
+}
+
+// shadowsGone waits for the shadows of logs that are closed.
+func shadowsGone(t *testing.T) {
+	t.Helper()
 	eventually(t, func() bool { reports, _ := shadow.Reports(); return len(reports) == 0 })
 }
 

@@ -34,6 +34,8 @@ func blemish(root string, id uint64, why string) {
 	}
 	// Nobody waits for it: it counts in memory already.
 	go func() {
+		// It may come before the shadow's own opening, which makes the root.
+		_ = os.MkdirAll(root, 0o700)
 		if f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
 			_, _ = f.WriteString(why + "\n")
 			_ = f.Sync()

@@ -33,6 +33,7 @@ impl SimDisk {
         next.crash_at = None;
         next.paused = false;
         next.rules.clear();
+        next.fired_before = 0;
         next.hung = 0;
         next.crashes += 1;
         let key = mix(&[next.seed, next.crashes, 0xC4A5]);
@@ -48,6 +49,7 @@ impl SimDisk {
     pub fn fork(&self) -> SimDisk {
         let mut next = self.shared.state.lock().clone();
         next.rules.clear();
+        next.fired_before = 0;
         next.crash_at = None;
         next.paused = false;
         next.dead = false;

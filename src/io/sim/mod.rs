@@ -119,7 +119,8 @@ impl SimDisk {
 
     /// Forgets all rules; operations that hang go on hanging.
     pub fn clear_faults(&self) {
-        self.shared.state.lock().rules.clear();
+        let mut state = self.shared.state.lock();
+        state.fired_before += state.rules.drain(..).map(|r| r.fired).sum::<u64>();
     }
 
     /// While true no rule applies and no planned crash happens: for looking at the log through its own calls.
@@ -127,9 +128,10 @@ impl SimDisk {
         self.shared.state.lock().paused = pause;
     }
 
-    /// How often the rules have hit so far.
+    /// How often rules have hit so far, those that are forgotten included.
     pub fn faults_fired(&self) -> u64 {
-        self.shared.state.lock().rules.iter().map(|r| r.fired).sum()
+        let state = self.shared.state.lock();
+        state.fired_before + state.rules.iter().map(|r| r.fired).sum::<u64>()
     }
 
     /// Lets the operations that hang now go through.

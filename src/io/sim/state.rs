@@ -70,6 +70,8 @@ pub struct State {
     pub counts: [u64; OpKind::ALL.len()],
     per_path: BTreeMap<u64, u64>,
     pub rules: Vec<Rule>,
+    /// How often those have hit that are forgotten.
+    pub fired_before: u64,
     /// Lies that were told.
     pub lies: u64,
     /// Reads that a rule met.
@@ -105,6 +107,7 @@ impl State {
             counts: Default::default(),
             per_path: BTreeMap::new(),
             rules: Vec::new(),
+            fired_before: 0,
             lies: 0,
             failed_reads: 0,
             seen: Seen::new(),

@@ -18,8 +18,10 @@ fn rules_choose_by_kind_path_and_count() {
     assert_eq!(b.write_at(&[IoSlice::new(b"abcd")], 0).unwrap(), 2);
     disk.inject(Rule::new(Fault::Panic).on(OpKind::Sync));
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| b.sync())).is_err());
+    assert_eq!(disk.faults_fired(), 4);
     disk.clear_faults();
     b.sync().unwrap();
+    assert_eq!(disk.faults_fired(), 4, "what is forgotten has hit all the same");
 }
 
 #[test]

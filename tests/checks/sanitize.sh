@@ -44,7 +44,8 @@ else
     grep -nE -A12 'ERROR: |WARNING: |panicked at|FAILED|^error' "$log" | head -60 || true
 fi
 
-cargo rustc --quiet --lib --crate-type staticlib --target "$host"
+# The tests' own, which is built already.
+cargo build --quiet --lib --features testing --target "$host"
 library=$CARGO_TARGET_DIR/$host/debug/libbulkhead.a
 tests/checks/c_programs.sh "$sanitizer" "$library" || fail=1
 

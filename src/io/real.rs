@@ -1,6 +1,8 @@
 //! The real disk: one system call per method, everything relative to an open directory, no symbolic link followed.
 
-use super::sys::{check, cstring, device_info, fstat, off, open_at, read_names, set_nocow, size, sync_fd};
+use super::sys::{
+    check, cstring, device_info, fstat, ignores_direct_io, off, open_at, read_names, set_nocow, size, sync_fd,
+};
 use super::{Access, DeviceInfo, Dir, File, Filesystem, Storage};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -72,13 +74,16 @@ impl RealDir {
             Access::Durable => (libc::O_RDWR | libc::O_DIRECT | libc::O_DSYNC, true),
         };
         let opened = open_at(fd, &name, flags | create | FILE_FLAGS, 0o600);
-        let (fd, direct) = match opened {
+        let has_none = match &opened {
             // The kernel says EINVAL where a filesystem has no O_DIRECT; it may have created the file all the same.
-            Err(e) if direct && e.raw_os_error() == Some(libc::EINVAL) => {
-                let flags = (flags & !(libc::O_DIRECT | libc::O_DSYNC)) | (create & !libc::O_EXCL);
-                (open_at(fd, &name, flags | FILE_FLAGS, 0o600)?, false)
-            }
-            other => (other?, direct),
+            Err(e) => e.raw_os_error() == Some(libc::EINVAL),
+            Ok(fd) => direct && ignores_direct_io(fd.as_raw_fd()),
+        };
+        let (fd, direct) = if direct && has_none {
+            let flags = (flags & !(libc::O_DIRECT | libc::O_DSYNC)) | (create & !libc::O_EXCL);
+            (open_at(fd, &name, flags | FILE_FLAGS, 0o600)?, false)
+        } else {
+            (opened?, direct)
         };
         let stat = fstat(fd.as_raw_fd())?;
         if stat.st_mode & libc::S_IFMT != libc::S_IFREG {

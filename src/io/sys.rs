@@ -17,6 +17,19 @@ pub(super) fn set_nocow(fd: RawFd) {
     }
 }
 
+/// True if reads and writes of a file that was opened with O_DIRECT go through the page cache all the same, as on ext4 with data=journal. Kernels
+/// before 6.1, and some filesystems, do not say it.
+pub(super) fn ignores_direct_io(fd: RawFd) -> bool {
+    let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    let (empty, flags, mask) = (c"".as_ptr(), libc::AT_EMPTY_PATH, libc::STATX_DIOALIGN);
+    // By number: glibc has a function for it since 2.28 only.
+    // SAFETY: the path is NUL-terminated, and the kernel writes one statx.
+    let done = unsafe { libc::syscall(libc::SYS_statx, fd, empty, flags, mask, found.as_mut_ptr()) } == 0;
+    // SAFETY: all of it was zeroed, which every field may be.
+    let found = unsafe { found.assume_init() };
+    done && found.stx_mask & libc::STATX_DIOALIGN != 0 && found.stx_dio_mem_align == 0
+}
+
 /// Blocks SIGXFSZ on this thread: a write beyond RLIMIT_FSIZE is then EFBIG and not the end of the process.
 pub fn block_file_size_signal() {
     // SAFETY: the set is initialised by sigemptyset before it is used; the mask is this thread's own.

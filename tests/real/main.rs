@@ -4,5 +4,6 @@
 mod support;
 
 mod calls;
+mod direct;
 mod filesystems;
 mod paths;

@@ -1295,8 +1295,8 @@ bulkhead_status bulkhead_set_hard_state(bulkhead_partition partition,
 /// Tells the stored term, vote and commit; all 0 in a new log.
 ///
 /// Errors: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_DAMAGED (the newest hard
-/// state may be lost: an older one is never given for it), the partition's fault if it could not be read at open,
-/// BULKHEAD_PANIC.
+/// state may be lost: an older one is never given for it), the partition's fault if it could not be read at open or
+/// a power cut may still take it back, BULKHEAD_PANIC.
 /// Thread safety: any thread.
 bulkhead_status bulkhead_get_hard_state(bulkhead_partition partition,
                                         struct bulkhead_hard_state *out,

@@ -34,8 +34,8 @@ pub unsafe extern "C" fn bulkhead_set_hard_state(
 /// Tells the stored term, vote and commit; all 0 in a new log.
 ///
 /// Errors: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_DAMAGED (the newest hard
-/// state may be lost: an older one is never given for it), the partition's fault if it could not be read at open,
-/// BULKHEAD_PANIC.
+/// state may be lost: an older one is never given for it), the partition's fault if it could not be read at open or
+/// a power cut may still take it back, BULKHEAD_PANIC.
 /// Thread safety: any thread.
 #[no_mangle]
 pub unsafe extern "C" fn bulkhead_get_hard_state(

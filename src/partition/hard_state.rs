@@ -62,10 +62,11 @@ impl Partition {
         stored
     }
 
-    /// The hard state as stored. Readable in every state in which the log is known.
+    /// The hard state as stored. Readable in every state in which the log is known, unless the open could not make sure of it: a vote
+    /// that a power cut can take back is not shown, or its owner would answer for it.
     pub fn hard_state(&self) -> Result<HardState> {
         let log = self.log.lock();
         self.check_readable(&log, Op::HardState)?;
-        Ok(log.hard_state())
+        log.hard_state().ok_or_else(|| self.fault_error(&log, Op::HardState))
     }
 }

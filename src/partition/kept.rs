@@ -11,6 +11,8 @@ use std::io;
 /// Most bytes in `kept/`; the rest of a larger cut stays in its segment until compaction removes that.
 const KEPT_MAX_BYTES: u64 = 64 << 20;
 const CHUNK_BYTES: usize = 1 << 20;
+/// Behind the name of a copy that is not whole: what a crash has left of one is removed and made again.
+const UNFINISHED: &str = ".new";
 
 impl Partition {
     /// Copies the records behind the log's end, if there are any. Returns the bytes in `kept/`.
@@ -37,18 +39,28 @@ impl Partition {
         let mut names = kept.list()?;
         names.sort();
         for name in &names {
-            total += kept.open(name, Access::Read)?.len()?;
+            match name.ends_with(UNFINISHED) {
+                true => kept.unlink(name)?,
+                false => total += kept.open(name, Access::Read)?.len()?,
+            }
         }
         let Cut { segment, from, to } = cut;
         let name = format!("cut-{:016x}-{from:016x}", segment.sequence());
         let length = to.saturating_sub(*from);
-        if names.contains(&name) || total + length > KEPT_MAX_BYTES {
+        if names.contains(&name) {
+            // It is whole. Whoever made it may not have come to make its name durable.
+            kept.sync()?;
+            return Ok(total);
+        }
+        if total + length > KEPT_MAX_BYTES {
             return Ok(total);
         }
         let source = dir.open(&segment.name(), Access::Read)?;
-        let copy = kept.create(&name, Access::Buffered)?;
+        let unfinished = format!("{name}{UNFINISHED}");
+        let copy = kept.create(&unfinished, Access::Buffered)?;
         copy_part(&mut segment.cursor(&*source, *to), &*copy, *from)?;
         copy.sync()?;
+        kept.rename(&unfinished, &name)?;
         kept.sync()?;
         Ok(total + length)
     }

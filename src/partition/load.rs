@@ -23,8 +23,7 @@ impl Partition {
     pub(super) fn load(&self, created: bool) -> Result<()> {
         let dir = self.dir(Op::Open)?;
         let StoredRoot { mut root, twice } = match if created { None } else { read_root(&*dir)? } {
-            // Nothing tells that the name of a first root is durable. No segment may get a durable name before it: the root would be missing.
-            Some(StoredRoot { root, twice }) => StoredRoot { root, twice: twice && root.last_segment > 0 },
+            Some(stored) => stored,
             None if self.must_exist => {
                 let message = "the directory holds no log; create it with another disposition if a new one is meant";
                 return Err(Error::new(Status::NotFound, Op::Open, message));
@@ -43,41 +42,45 @@ impl Partition {
                 "the root's counters are at the end of their range, which no log reaches; restore the replica";
             return Err(Error::new(Status::Damaged, Op::Open, message));
         }
-        if !twice {
-            self.renew_root(&*dir, &mut root)?;
+        let direct = self.has_direct_io(&*dir);
+        let mut found = self.recovery(&*dir, &root, Access::ReadDirect);
+        // Where the log is damaged an opening's root stays as it is.
+        let renews = !twice || (!root.clean && found.fault.is_none());
+        let renewed = if renews { self.renew_root(&*dir, &mut root) } else { Ok(()) };
+        let durable = renewed.is_ok() && (renews || root.clean);
+        // On a disk that takes no writes what is there can be read, but for the hard state if that may be in the page cache alone.
+        let fault = renewed.err().or(found.fault.take()).or(direct.clone().err());
+        if let Some(fault) = fault {
+            self.adopt(&*dir, root, found, false)?;
+            self.log.lock().root_durable = durable;
+            return Err(fault);
         }
-        let recovery = |access| self.recovery(&*dir, &root, access);
-        let direct = self.has_direct_io(&*dir)?;
-        let mut found = recovery(Access::ReadDirect);
-        if twice && !root.clean && found.fault.is_none() {
-            // On a disk that refuses it, what is there can be read; nothing is written before its root is durable.
-            found.fault = self.renew_root(&*dir, &mut root).err();
+        self.load_sound(&*dir, root, found, direct?)
+    }
+
+    /// What is durable is served as it is, the rest made durable first.
+    fn load_sound(&self, dir: &dyn Dir, root: Root, mut found: Found, direct: bool) -> Result<()> {
+        if root.clean {
+            self.adopt(dir, root, found, true)?;
+            return self.take_orphan_in(&root);
         }
-        let recovery = |access| self.recovery(&*dir, &root, access);
-        if !root.clean && found.fault.is_none() {
-            let unsynced = if direct { self.cached_only(&root, &found, recovery) } else { unsure(&mut found) };
-            if let Some((cached, durable, end)) = unsynced {
-                self.sync_found(&*dir, if direct { &found } else { &cached })?;
-                if let Err(error) = self.load_from_cache(&*dir, root, cached, durable, end) {
-                    if let Some(orphan) = self.host.orphan(&root.incarnation) {
-                        // It has to be looked at before the log is served: the next try begins at the beginning.
-                        self.host.keep_orphan(orphan);
-                        self.log.lock().sound = false;
-                    }
-                    return Err(error);
-                }
-                return self.take_orphan_in(&root);
+        let recovery = |access| self.recovery(dir, &root, access);
+        let unsynced = if direct { self.cached_only(&root, &found, recovery) } else { unsure(&mut found) };
+        let Some((cached, durable, end)) = unsynced else {
+            self.sync_found(dir, &found)?;
+            self.adopt(dir, root, found, true)?;
+            return self.take_orphan_in(&root);
+        };
+        self.sync_found(dir, if direct { &found } else { &cached })?;
+        if let Err(error) = self.load_from_cache(dir, root, cached, durable, end) {
+            if let Some(orphan) = self.host.orphan(&root.incarnation) {
+                // It has to be looked at before the log is served: the next try begins at the beginning.
+                self.host.keep_orphan(orphan);
+                self.log.lock().sound = false;
             }
+            return Err(error);
         }
-        let fault = found.fault.take();
-        if fault.is_none() && !root.clean {
-            self.sync_found(&*dir, &found)?;
-        }
-        self.adopt(&*dir, root, found, fault.is_none())?;
-        match fault {
-            Some(fault) => Err(fault),
-            None => self.take_orphan_in(&root),
-        }
+        self.take_orphan_in(&root)
     }
 
     /// Makes a fresh directory a partition. A crash on the way leaves one that is fresh still.
@@ -228,6 +231,7 @@ impl Partition {
         log.sweep_below = root.first_segment;
         log.loaded = true;
         log.sound = sound;
+        log.root_durable = sound;
         log.fault = None;
         // Whoever asked for it says when the log is served.
         log.state = State::Recovering;

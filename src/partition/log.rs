@@ -36,6 +36,8 @@ pub(super) struct Log {
     pub loaded: bool,
     /// False if open found damage that keeps the log from being written: recovery reads the directory anew then.
     pub sound: bool,
+    /// False if the root that was read may be in the page cache alone, or in one slot: the vote that it holds is not shown.
+    pub root_durable: bool,
     /// A reset or recovery is changing the log as a whole: appends wait for its end.
     pub exclusive: bool,
 
@@ -133,6 +135,7 @@ impl Log {
             ended: VecDeque::new(),
             loaded: false,
             sound: false,
+            root_durable: false,
             exclusive: false,
             released: 0,
             sweep_below: 0,
@@ -332,9 +335,10 @@ impl Log {
         !self.groups.is_empty() || self.in_flight.is_some()
     }
 
-    /// Hard state as the caller stored it last.
-    pub fn hard_state(&self) -> super::HardState {
-        super::HardState { term: self.stored.term, vote: self.stored.vote, commit: self.commit }
+    /// Hard state as the caller stored it last; none if a power cut may bring an older one back.
+    pub fn hard_state(&self) -> Option<super::HardState> {
+        let stored = super::HardState { term: self.stored.term, vote: self.stored.vote, commit: self.commit };
+        self.root_durable.then_some(stored)
     }
 }
 

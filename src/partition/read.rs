@@ -216,7 +216,7 @@ impl Partition {
             ReadError::Io(e) => {
                 Error::io(Op::Read, &e, "reading an entry").partition(self.id).at(&self.path).range(index, index)
             }
-            ReadError::Damaged { first, .. } => {
+            ReadError::Damaged { first } => {
                 note_damage(&mut log, (first, first));
                 self.disk_counts.checks_failed.fetch_add(1, Ordering::Relaxed);
                 self.damage_at(first)

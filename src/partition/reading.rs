@@ -111,5 +111,5 @@ pub(super) fn read_group(group: &Group, reading: &mut Reading<'_, '_>) -> std::r
 }
 
 pub(super) fn damage(index: u64) -> ReadError {
-    ReadError::Damaged { first: index, next: None }
+    ReadError::Damaged { first: index }
 }

@@ -4,7 +4,7 @@ use super::parts::Wish;
 use super::types::{Mode, State};
 use super::{Host, Log, Partition, Reserved};
 use crate::error::{errno_of, Cause, Error, Op, Result};
-use crate::format::Root;
+use crate::format::{Id, Root};
 use crate::io::{write_durable_at, Access, AlignedBuf, Dir};
 use crate::segment::{remove_if_there, Segment};
 use std::io;
@@ -12,6 +12,8 @@ use std::time::Duration;
 
 pub const ROOT_NAME: &str = "root";
 pub(super) const NEW_ROOT_NAME: &str = "root.new";
+/// No segment has it.
+const NO_EPOCH: Id = [0; 16];
 /// lsns that may be used until the root is written again: more than a segment holds records, and the root is written for each segment.
 const LSN_AHEAD: u64 = 1 << 32;
 
@@ -34,11 +36,15 @@ pub(super) struct RootWriter {
 impl RootWriter {
     /// Makes `root` durable.
     fn write(&mut self, dir: &dyn Dir, root: &mut Root, host: &dyn Host) -> io::Result<()> {
-        self.generation += 1;
-        root.generation = self.generation;
         if self.broken {
             return self.replace(dir, root, Some(host));
         }
+        self.write_in_place(dir, root)
+    }
+
+    fn write_in_place(&mut self, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
+        self.generation += 1;
+        root.generation = self.generation;
         // Broken until proven otherwise: a panic in here counts as a failure, too.
         self.broken = true;
         let (bytes, offset) = root.encode_pair();
@@ -58,8 +64,19 @@ impl RootWriter {
         Ok(())
     }
 
-    /// A new file takes the place of the old one. On a full disk it comes out of the host's reserve.
+    /// A new file takes the place of the old one. *Clean* is said in place only, once the file's name is durable: the next open believes a
+    /// clean root as it is, and must not meet one whose rename no sync has covered.
     pub fn replace(&mut self, dir: &dyn Dir, root: &mut Root, host: Option<&dyn Host>) -> io::Result<()> {
+        if !root.clean {
+            return self.replace_file(dir, root, host);
+        }
+        // Of an opening that has made no segment: the log ends where the root says.
+        self.replace_file(dir, &mut Root { clean: false, epoch: NO_EPOCH, ..*root }, host)?;
+        self.write_in_place(dir, root)
+    }
+
+    /// On a full disk the new file comes out of the host's reserve.
+    fn replace_file(&mut self, dir: &dyn Dir, root: &mut Root, host: Option<&dyn Host>) -> io::Result<()> {
         (self.broken, self.renamed) = (true, false);
         // Both pairs of a new file are written: one of them as the generation before.
         self.generation += 1;

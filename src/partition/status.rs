@@ -26,7 +26,7 @@ impl Partition {
             last_term: log.last.1,
             compaction_index: log.compaction.0,
             compaction_term: log.compaction.1,
-            hard_state: log.hard_state(),
+            hard_state: log.hard_state().unwrap_or_default(),
             durable_index: log.durable.index.min(log.last.0),
             segments: log.live.len() as u64,
             segment_bytes: log.live.iter().map(|l| l.segment.capacity).sum(),

@@ -6,7 +6,7 @@ use super::types::{State, VerifyReport};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::io::{Access, File};
-use crate::segment::{read_records, ReadError, Take};
+use crate::segment::{read_around, Take};
 use std::sync::atomic::Ordering;
 
 impl Partition {
@@ -61,29 +61,17 @@ impl Partition {
     }
 }
 
-/// Hands the entries of one part of the log from `next` on to `take`, until it returns false. Returns what does not read back: first and last
+/// Hands the entries of one part of the log from `first` on to `take`, until it returns false. Returns what does not read back: first and last
 /// of each range.
-pub(super) fn read_part(file: &dyn File, part: &Live, mut next: u64, take: &mut Take<'_>) -> Vec<(u64, u64)> {
+pub(super) fn read_part(file: &dyn File, part: &Live, first: u64, take: &mut Take<'_>) -> Vec<(u64, u64)> {
     let mut bad = Vec::new();
-    while next <= part.last {
-        let mut cursor = part.segment.cursor(file, part.end);
-        cursor.read_on();
-        let start = u64::from(part.segment.header.header_bytes);
-        let from = part.segment.index.lock().place(next).map_or(start, |p| p.1);
-        let result = read_records(&mut cursor, from, next, part.last, &mut |index, term, kind, data| {
-            next = index + 1;
-            take(index, term, kind, data)
-        });
-        let last_bad = match result {
-            Ok(_) => break,
-            Err(ReadError::Damaged { first, next: behind }) => {
-                next = first;
-                behind.map_or(part.last, |good| (good - 1).min(part.last))
-            }
-            Err(ReadError::Io(_)) => next,
-        };
-        bad.push((next, last_bad));
-        next = last_bad + 1;
-    }
+    let mut cursor = part.segment.cursor(file, part.end);
+    cursor.read_on();
+    let start = u64::from(part.segment.header.header_bytes);
+    let from = part.segment.index.lock().place(first).map_or(start, |p| p.1);
+    read_around(&mut cursor, from, first, part.last, take, &mut |range| {
+        bad.push((range.first, range.last));
+        true
+    });
     bad
 }

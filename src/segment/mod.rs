@@ -7,7 +7,7 @@ mod scan;
 
 pub use cursor::Cursor;
 pub use index::SegmentIndex;
-pub use read::{read_records, ReadError, Take};
+pub use read::{read_around, read_records, ReadError, Take};
 pub use scan::{scan, Run, Scan};
 
 use crate::format::{SegmentHeader, SegmentSalt, SEGMENT_HEADER_BYTES};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
-use bulkhead::{Cause, Engine, HardState, Mode, Op, Partition, State};
+use bulkhead::{Cause, Engine, EngineConfig, HardState, Mode, Op, Partition, State};
 
 const MODES: [Mode; 3] = [Mode::None, Mode::Sync, Mode::Interval];
 
@@ -236,4 +236,40 @@ fn f07_the_owner_hears_before_another_file_is_tried() {
         p.sync().unwrap();
         assert_whole(&disk, &p, mode, LAST);
     }
+}
+
+/// A flush may be the last one of its worker's turn. What fails in it is made good before others have theirs, or its time would run out in the line.
+#[test]
+fn f31_a_flush_that_fails_at_the_end_of_a_turn_does_not_wait_for_the_neighbours() {
+    let disk = SimDisk::new(1);
+    let config = EngineConfig {
+        flush_threads_per_disk: 1,
+        segment_min_bytes: 4 << 20,
+        segment_max_bytes: 4 << 20,
+        ..healing_config()
+    };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let parts: Vec<_> = (1..=3).map(|n| open(&engine, &format!("/p{n}"), n, Mode::Sync)).collect();
+    parts.iter().for_each(|p| append(p, &entries(1, 1, 1, 100)).unwrap());
+    wait_for_quiet(&disk);
+    // The first keeps the worker until the others are in line; the third would keep it for longer than a fault is healed.
+    disk.inject(Rule::new(Fault::Delay(Duration::from_millis(300))).on(OpKind::Write).path("/p1/").once());
+    disk.inject(Rule::new(Fault::Delay(Duration::from_millis(1500))).on(OpKind::Write).path("/p3/").once());
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/p2/seg-").once());
+    let took = std::thread::scope(|scope| {
+        let calls: Vec<_> = parts
+            .iter()
+            .map(|p| {
+                let began = Instant::now();
+                // Of the second: more than a turn's bytes.
+                let len = if p.status().partition_id == 2 { 300_000 } else { 100 };
+                let call = scope.spawn(move || append(p, &entries(2, 5, 1, len)).map(|()| began.elapsed()));
+                std::thread::sleep(Duration::from_millis(30));
+                call
+            })
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(disk.faults_fired(), 3);
+    assert!(took[1] < Duration::from_millis(1200) && took[2] > Duration::from_millis(1500), "{took:?}");
 }

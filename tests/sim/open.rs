@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
-use bulkhead::{Engine, HardState, Mode, State, Status};
+use bulkhead::{Cause, Engine, HardState, Mode, State, Status};
 
 #[test]
 fn f26_a_second_open_is_refused_and_the_first_goes_on() {
@@ -199,5 +199,71 @@ fn f20_a_first_root_has_a_durable_name_before_a_segment_does() {
         let second = engine(&disk.crash(Crash::PowerRandom));
         let p = open(&second, "/p1", 1, Mode::Sync);
         assert_eq!(state(&p), State::ReadWrite, "seed {seed}: {:?}", p.last_fault());
+    }
+}
+
+/// A close whose root got its place by a rename that no directory sync has covered is not taken for a good one: what the next opening
+/// acknowledges would be in a file whose name a power cut takes.
+#[test]
+fn f20_a_close_whose_directory_sync_failed_is_no_clean_one() {
+    for mode in [Mode::Sync, Mode::Interval, Mode::None] {
+        let disk = SimDisk::with_config(1, SimConfig { failed_dir_syncs_forget: true, ..SimConfig::default() });
+        let first = Engine::stepped(healing_config(), &disk, 1).expect("an engine");
+        let p = open(&first, "/p1", 1, mode);
+        append(&p, &entries(1, 3, 1, 100)).unwrap();
+        p.set_hard_state(hard(2, 2, 0)).unwrap();
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/p1/root").once());
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::SyncDir).path("/p1"));
+        p.close().expect_err("the root's name is not durable");
+        disk.clear_faults();
+        let left = disk.crash(Crash::Process);
+        let second = stepped(&left);
+        let p = reopen(&second, "/p1", 1, mode);
+        assert_eq!((state(&p), p.hard_state().unwrap()), (State::ReadWrite, hard(2, 2, 0)), "{mode:?}");
+        p.set_hard_state(hard(3, 1, 2)).unwrap();
+        append(&p, &entries(4, 6, 3, 100)).unwrap();
+        p.sync().unwrap();
+        let third = stepped(&left.crash(Crash::PowerNothing));
+        let p = reopen(&third, "/p1", 1, mode);
+        let found = p.hard_state().unwrap();
+        assert_eq!((state(&p), found.term, found.vote), (State::ReadWrite, 3, 1), "{mode:?}: {:?}", p.last_fault());
+        assert_same(&read_all(&p).unwrap(), &[entries(1, 3, 1, 100), entries(4, 6, 3, 100)].concat(), "all entries");
+    }
+}
+
+/// What the last opening left, on a disk that takes no writes any more: its entries can be read. Its vote is not shown, which a power cut may take
+/// back: raft would answer for it.
+#[test]
+fn f9_a_log_whose_root_cannot_be_renewed_can_be_read_and_shows_no_vote() {
+    for (mode, how) in
+        [Mode::Sync, Mode::Interval, Mode::None].into_iter().flat_map(|m| (0..3).map(move |how| (m, how)))
+    {
+        let disk = SimDisk::new(1);
+        let first = stepped(&disk);
+        let p = open(&first, "/p1", 1, mode);
+        if how != 2 {
+            append(&p, &entries(1, 9, 1, 300)).unwrap();
+        }
+        p.set_hard_state(hard(2, 3, 0)).unwrap();
+        p.sync().unwrap();
+        if how == 1 {
+            p.close().unwrap();
+        }
+        let left = disk.crash(Crash::PowerNothing);
+        if how == 1 {
+            // Closed, and one slot of each pair is lost.
+            [0, 3].iter().for_each(|slot| left.flip_bit("/p1/root", slot * 4096 + 70, 2));
+        }
+        left.inject(Rule::errno(libc::EROFS).on_changes());
+        let second = stepped(&left);
+        let p = reopen(&second, "/p1", 1, mode);
+        let what = format!("{mode:?}, way {how}: {:?}", p.last_fault());
+        assert_eq!((state(&p), p.status().cause), (State::Unavailable, Cause::ReadOnlyFilesystem), "{what}");
+        assert_same(&read_all(&p).unwrap(), &entries(1, if how == 2 { 0 } else { 9 }, 1, 300), &what);
+        let refused = p.hard_state().expect_err("a vote that a power cut may take back");
+        assert_eq!((refused.cause(), p.status().hard_state), (Cause::ReadOnlyFilesystem, hard(0, 0, 0)), "{what}");
+        left.clear_faults();
+        p.recover().unwrap();
+        assert_eq!((state(&p), p.hard_state().unwrap()), (State::ReadWrite, hard(2, 3, 0)), "{what}");
     }
 }

@@ -146,7 +146,8 @@ fn f17_a_vote_that_an_open_shows_survives_the_loss_of_a_copy() {
         let disk = SimDisk::new(seed);
         let first = engine(&disk);
         let p = open(&first, "/p1", 1, mode);
-        disk.make_unwritable("/p1/root", slot * SLOT_SPACING, 1);
+        // The third root of a log goes to the second pair.
+        disk.make_unwritable("/p1/root", (2 + slot) * SLOT_SPACING, 1);
         p.set_hard_state(hard(1, 2, 0)).unwrap_err();
         let disk = disk.crash(Crash::PowerRandom);
         let second = engine(&disk);

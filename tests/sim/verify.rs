@@ -1,0 +1,58 @@
+//! F16: what `verify` makes of a bad area, and what it costs.
+
+use crate::support::*;
+use bulkhead::io::sim::{OpKind, SimDisk};
+use bulkhead::{Engine, EngineConfig, Mode};
+use std::sync::Arc;
+
+/// One segment of 600 small entries.
+fn small_entries() -> (SimDisk, Engine) {
+    let disk = SimDisk::new(1);
+    let config = EngineConfig { segment_min_bytes: 256 << 10, read_cache_bytes: 0, ..config() };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append(&p, &entries(1, 600, 1, 200)).unwrap();
+    p.close().unwrap();
+    (disk, engine)
+}
+
+/// Reads that a verify makes, and the bad entries that it finds.
+fn verify(disk: &SimDisk, engine: &Engine) -> (usize, u64, (u64, u64)) {
+    let p = reopen(engine, "/p1", 1, Mode::Sync);
+    let reads = || disk.log().iter().filter(|op| op.kind == OpKind::Read).count();
+    let before = reads();
+    let report = p.verify().unwrap();
+    let made = reads() - before;
+    assert_eq!(report.entries + report.bad_records, 600);
+    assert_eq!(p.status().damaged.2, report.bad_records);
+    (made, report.bad_records, report.bad)
+}
+
+#[test]
+fn f16_verify_reads_a_bad_area_once_however_many_entries_are_bad() {
+    let segment = "/p1/seg-0000000000000001";
+    let (disk, engine) = small_entries();
+    let (sound, bad, _) = verify(&disk, &engine);
+    assert_eq!(bad, 0);
+    // Each with a flipped bit of its own: all headers are there.
+    let flipped = disk.fork();
+    let bytes = disk.durable_bytes(segment);
+    for index in 101..=500 {
+        let data = Payload::Random.bytes(index, 1, 200);
+        let at = bytes.windows(200).position(|w| w == data).expect("the entry is on the medium");
+        flipped.flip_bit(segment, at as u64 + 100, 0);
+    }
+    let config = EngineConfig { read_cache_bytes: 0, ..config() };
+    let engine = Engine::with_storage(config.clone(), Arc::new(flipped.clone())).unwrap();
+    let (reads, bad, range) = verify(&flipped, &engine);
+    assert_eq!((bad, range), (400, (101, 500)));
+    assert!(reads <= sound, "{reads} reads, {sound} without damage");
+    // Sectors that cannot be read: each block once more by itself.
+    let unreadable = disk.fork();
+    unreadable.make_unreadable(segment, 32 << 10, 64 << 10);
+    let engine = Engine::with_storage(config, Arc::new(unreadable.clone())).unwrap();
+    let (reads, bad, _) = verify(&unreadable, &engine);
+    assert!((200..300).contains(&bad), "{bad}");
+    let blocks = bytes.len() / 4096;
+    assert!(reads <= sound + 2 * blocks, "{reads} reads of a file of {blocks} blocks, {sound} without damage");
+}

@@ -1,0 +1,61 @@
+package supervisor
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft"
+)
+
+// blamedOwner says of its group that it is about to stop it for an earlier fault.
+type blamedOwner struct{}
+
+func (blamedOwner) Blamed() bool                          { return true }
+func (blamedOwner) Stop(cubefs.Fault, int)                {}
+func (blamedOwner) Gone() bool                            { return false }
+func (blamedOwner) Return(func() raft.StateMachine) error { return errors.New("not now") }
+
+// stoppedByOwner opens a group that stays unregistered, which is what its owner
+// leaves when it has stopped it, lets it run for a time, and closes its log.
+func stoppedByOwner(ran time.Duration, blamed, faulted bool) *Supervisor {
+	s := New(Options{ByCall: true})
+	group := Group{ID: 7, Owner: blamedOwner{}}
+	o := &opening{member: s.memberOf(group), group: group, opened: time.Now().Add(-ran), blamed: blamed}
+	o.member.replace(o)
+	if faulted {
+		o.faulted(cubefs.Fault{Partition: group.ID, Cause: bulkhead.CauseIOError, State: bulkhead.StateUnavailable, Time: time.Now()})
+	}
+	o.closed()
+	for busy := true; busy; time.Sleep(time.Millisecond) { // until it is down, or dropped
+		s.mu.Lock()
+		m := s.members[o.member.key]
+		busy = m != nil && m.latest != nil && !m.latest.down
+		s.mu.Unlock()
+	}
+	return s
+}
+
+// TestBlamedAndStoppedLater: an owner that loads a group and stops it for what an
+// earlier opening had blamed does that at once. A group that is stopped later has
+// run, and was stopped for another reason: it is not the supervisor's to bring back.
+func TestBlamedAndStoppedLater(t *testing.T) {
+	for ran, down := range map[time.Duration]bool{0: true, loadTakes - time.Second: true, loadTakes + time.Second: false} {
+		if err := stoppedByOwner(ran, true, false).BringBack(7); (err == nil) != down {
+			t.Errorf("stopped %v after its opening: %v", ran, err)
+		}
+	}
+}
+
+// TestBlamedLogFailsWhileLoaded: a group that its owner stops while it loads it, for
+// what an earlier opening had blamed, is brought back, also if its log met a fault of
+// its own before. One that was not blamed was stopped by an owner who knows.
+func TestBlamedLogFailsWhileLoaded(t *testing.T) {
+	for _, blamed := range []bool{true, false} {
+		if err := stoppedByOwner(0, blamed, true).BringBack(7); (err == nil) != blamed {
+			t.Errorf("blamed: %v: %v", blamed, err)
+		}
+	}
+}

@@ -46,8 +46,9 @@ type logWriter struct {
 // its own, and ends with the line. If write calls stop it has had its last line;
 // Close and LogTo called by it are ErrBusy, and do nothing. Of lines that repeat,
 // same partition, state, cause and operation, there are at most three in ten
-// seconds, and of those that wait for write at most 1,024; the next one says how
-// many were left out. The error is ErrClosed, or ErrResourceExhausted if no
+// seconds; when these are over, or at the end, a line says what the partition came
+// to last. At most 1,024 wait for write. The next line says how many were left
+// out. The error is ErrClosed, or ErrResourceExhausted if no
 // thread can be had.
 func (e *Engine) LogTo(write func(level LogLevel, line string)) (stop func(), err error) {
 	w := &logWriter{write: write}

@@ -108,7 +108,11 @@ func TestLogStops(t *testing.T) {
 			t.Errorf("%d lines of 20: %v", n, log.with(""))
 		}
 	}
-	written := len(second.with(""))
+	lines := second.with("")
+	if last := lines[len(lines)-1].text; !strings.Contains(last, "ReadWrite again") {
+		t.Errorf("the log ends with what is over: %q", last)
+	}
+	written := len(lines)
 	flap()
 	time.Sleep(20 * time.Millisecond)
 	if n := len(second.with("")); n != written {

@@ -18,7 +18,7 @@ var table = []row{
 	{"bulkhead_log_lines_total", counter, []string{},
 		"Lines given to the owner's log hook."},
 	{"bulkhead_log_lines_left_out_total", counter, []string{},
-		"Lines that the log hook was not given: three like it had gone out in ten seconds, or 1,024 waited for the hook to return."},
+		"Lines that the log hook was not given: three like it had gone out in ten seconds and a later one took its place, or 1,024 waited for the hook to return."},
 	{"bulkhead_partitions", gauge, []string{"disk", "device", "state", "cause"},
 		"Partitions by state and by what took them out of ReadWrite. Closed are those that were closed with a fault, until their directory is opened again, or has been missing for five minutes."},
 	{"bulkhead_partition_fault_timestamp_seconds", gauge, []string{"disk", "device", "partition", "state", "cause", "operation", "errno"},

@@ -23,8 +23,8 @@ pub struct bulkhead_log_line {
     pub partition_id: u64,
     /// Nanoseconds since 1970, UTC: when it happened.
     pub time_unix_ns: u64,
-    /// Lines that were left out before it: like it since the last such one, or any for lack of room. The message says
-    /// so, too.
+    /// Lines that were left out before it: of its partition since the last one, or any for lack of room. The message
+    /// says so, too.
     pub left_out: u64,
     /// The partition's directory: bytes as the system has them, NUL-terminated, never NULL.
     pub path: *const c_char,
@@ -47,12 +47,13 @@ pub type bulkhead_log_hook = Option<unsafe extern "C" fn(user: *mut c_void, line
 /// change of limits. NULL takes it away. Nothing is fetched: bulkhead_engine_events gives the same events as well.
 ///
 /// hook: called by a thread of the engine's, one line at a time, without any lock of the library. It may take its time:
-/// no partition waits for it, and no call but this one and the engine's close; of lines that wait for it beyond 1024,
-/// and of those that repeat (same partition, state, cause and operation, but no settings of limits) beyond three in ten
-/// seconds, a later one says how many were left out, and bulkhead_log_lines_left_out_total counts them. It may call
-/// every function of this header but this one and bulkhead_engine_close for the same engine: those return BULKHEAD_BUSY
-/// then, and do nothing. It must return, and not by an exception or longjmp. Its thread has the signal mask of the one
-/// that set it, and SIGXFSZ blocked.
+/// no partition waits for it, and no call but this one and the engine's close. Of lines that repeat (same partition,
+/// state, cause and operation, but no settings of limits) there are at most three in ten seconds; when these are over,
+/// or the hook is taken away, a line says what the partition came to last. At most 1024 lines wait for the hook. The
+/// next line says how many were left out, and bulkhead_log_lines_left_out_total counts them. The hook may call every
+/// function of this header but this one and bulkhead_engine_close for the same engine: those return BULKHEAD_BUSY then,
+/// and do nothing. It must return, and not by an exception or longjmp. Its thread has the signal mask of the one that
+/// set it, and SIGXFSZ blocked.
 /// user: handed to it as it is.
 ///
 /// A hook that was set before is not running when this returns, and will not run again: what user points to may be

@@ -99,7 +99,7 @@ pub unsafe extern "C" fn bulkhead_recover(partition: bulkhead_partition, err: *m
 /// probe nor bulkhead_recover brings it back. A partition that has a fault already keeps it, and is fenced when that is
 /// healed. Closing the partition ends the fence.
 /// state: BULKHEAD_STATE_READ_ONLY (appends are refused, votes and compaction work) or BULKHEAD_STATE_UNAVAILABLE.
-/// reason: UTF-8, reason_length bytes, may be NULL if that is 0; borrowed for the call.
+/// reason: UTF-8, reason_length bytes, of which 400 are kept; may be NULL if that is 0; borrowed for the call.
 ///
 /// Errors: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (an operation is still in
 /// the kernel; try later), BULKHEAD_FENCED (it is fenced as Unavailable already: release it first), BULKHEAD_PANIC.

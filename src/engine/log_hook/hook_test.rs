@@ -96,6 +96,33 @@ fn a_slow_hook_keeps_nobody_waiting_and_what_it_misses_is_counted() {
     assert_eq!(engine.shared.events.log.counts(), (1 + WAITING_MAX as u64, WAITING_MAX as u64), "and is the end");
 }
 
+/// Down and up again and again, then nothing: without a later event the log would end with a state that is over.
+#[test]
+fn the_last_change_of_a_partition_that_flaps_is_a_line_in_the_end() {
+    let engine = engine();
+    let (hook, calls, open) = gated();
+    drop(open);
+    engine.set_log_hook(Some(hook)).unwrap();
+    let back = Event { from: State::Unavailable, to: State::ReadWrite, cause: Cause::None, ..event(1) };
+    let flap = || {
+        for event in std::iter::repeat([event(1), back.clone()]).take(5).flatten() {
+            engine.shared.events.push(event, Arc::default());
+        }
+    };
+    let begun = std::time::Instant::now();
+    flap();
+    let lines: Vec<LogLine> = std::iter::from_fn(|| calls.recv_timeout(SOON).ok()).take(7).collect();
+    assert!(begun.elapsed() >= limit::WINDOW, "it came before its time: {lines:?}");
+    assert!(lines.iter().take(6).all(|line| line.left_out == 0), "{lines:?}");
+    assert!(lines[6].text.contains("ReadWrite again") && lines[6].left_out == 3, "{lines:?}");
+    // The close of an engine does not wait for that time.
+    flap();
+    engine.close().unwrap();
+    let rest: Vec<LogLine> = calls.iter().collect();
+    let told = rest.len() as u64 + rest.iter().map(|line| line.left_out).sum::<u64>();
+    assert!(rest.last().is_some_and(|line| line.text.contains("ReadWrite again")) && told == 10, "{rest:?}");
+}
+
 #[test]
 fn a_hook_that_was_taken_away_has_ended() {
     let engine = engine();

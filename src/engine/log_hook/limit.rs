@@ -1,58 +1,104 @@
-//! Lines that repeat: at most so many of a kind in a time.
+//! Lines that repeat: at most so many of a kind in a time. What a partition came to last is said all the same, when that time is over.
 
 use crate::error::{Cause, Op};
 use crate::partition::{Event, State};
-use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
 /// Lines of one kind in a window.
 const BURST: u32 = 3;
 /// After which there may be as many again.
-const WINDOW: Duration = Duration::from_secs(10);
+pub const WINDOW: Duration = Duration::from_secs(10);
 /// Kinds remembered at a time.
 const KINDS_MAX: usize = 1 << 16;
+/// Events held back at a time.
+const HELD_MAX: usize = 4096;
 
+/// A partition: its id and directory, hashed. One directory's lines are not another's repetitions.
+type Who = u64;
 /// What lines that repeat have in common: partition, the state it comes to, cause and operation.
-type Kind = (u64, State, Cause, Op);
+type Kind = (Who, State, Cause, Op);
 
 #[derive(Default)]
 pub struct Limit {
-    kinds: HashMap<Kind, Count>,
+    hasher: RandomState,
+    kinds: HashMap<Kind, Window>,
+    /// By partition: the last event that had no line, until its kind may have one again.
+    held: HashMap<Who, Held>,
+    /// When those are due.
+    due: BTreeSet<(Instant, Who)>,
     /// Events that found no room since the last line was taken.
     crowded: u64,
-}
-
-struct Count {
-    since: Instant,
-    given: u32,
+    /// All that had no line and will have none.
     left_out: u64,
 }
 
+struct Window {
+    since: Instant,
+    given: u32,
+}
+
+struct Held {
+    event: Event,
+    due: Instant,
+    /// Of the partition, since its last line.
+    left_out: u64,
+}
+
+/// Such a one makes what was said of the partition before it old.
+fn changes_state(event: &Event) -> bool {
+    event.from != event.to
+}
+
 impl Limit {
-    /// Whether an event may have a line, and then how many of its kind had none since the last one. Without `room` none has. Each setting
-    /// of limits is another: they are not counted as repetitions.
+    /// Whether an event may have a line now, and then how many of its partition had none since the last one. Without `room` none has. Each
+    /// setting of limits is another: they are not counted as repetitions.
     pub fn admit(&mut self, event: &Event, room: bool, now: Instant) -> Option<u64> {
         if !room {
-            self.crowded += 1;
+            self.find_no_room();
             return None;
         }
+        let who = self.who(event);
         if event.op == Op::SetLimits {
-            return Some(0);
+            return Some(self.told(who, event));
         }
-        let kind = (event.partition_id, event.to, event.cause, event.op);
+        let kind = (who, event.to, event.cause, event.op);
         if self.kinds.len() >= KINDS_MAX && !self.kinds.contains_key(&kind) {
             self.forget(now);
         }
-        let count = self.kinds.entry(kind).or_insert(Count { since: now, given: 0, left_out: 0 });
-        if now.saturating_duration_since(count.since) >= WINDOW {
-            (count.since, count.given) = (now, 0);
+        let window = self.kinds.entry(kind).or_insert(Window { since: now, given: 0 });
+        if now.saturating_duration_since(window.since) >= WINDOW {
+            *window = Window { since: now, given: 0 };
         }
-        if count.given >= BURST {
-            count.left_out += 1;
+        if window.given < BURST {
+            window.given += 1;
+            return Some(self.told(who, event));
+        }
+        let due = window.since + WINDOW;
+        self.hold(who, event, due);
+        None
+    }
+
+    /// The next event that was held back long enough, or `at_once` whatever its time, and how many of its partition had no line before it.
+    pub fn take_due(&mut self, now: Instant, at_once: bool) -> Option<(Event, u64)> {
+        let (due, who) = *self.due.first()?;
+        if due > now && !at_once {
             return None;
         }
-        count.given += 1;
-        Some(std::mem::take(&mut count.left_out))
+        self.due.remove(&(due, who));
+        let held = self.held.remove(&who)?;
+        let kind = (who, held.event.to, held.event.cause, held.event.op);
+        if let Some(window) = self.kinds.get_mut(&kind) {
+            *window = Window { since: now, given: 1 };
+        }
+        Some((held.event, held.left_out))
+    }
+
+    /// When the next one is due.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.due.first().map(|(due, _)| *due)
     }
 
     /// How many found no room: the line that is taken next tells of them.
@@ -60,9 +106,60 @@ impl Limit {
         std::mem::take(&mut self.crowded)
     }
 
+    /// How many there ever were that had no line, those that are held back left out.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// For the next hook: begins anew, only what is counted stays.
+    pub fn begin(&mut self) {
+        *self = Limit { left_out: self.left_out, ..Limit::default() };
+    }
+
+    fn who(&self, event: &Event) -> Who {
+        self.hasher.hash_one((event.partition_id, &event.path))
+    }
+
+    fn find_no_room(&mut self) {
+        self.crowded += 1;
+        self.left_out += 1;
+    }
+
+    /// The event has a line. One that is held back says nothing any more if this is the partition's state since.
+    fn told(&mut self, who: Who, event: &Event) -> u64 {
+        let Some(held) = self.held.get_mut(&who) else { return 0 };
+        if changes_state(&held.event) && !changes_state(event) {
+            return std::mem::take(&mut held.left_out);
+        }
+        let left_out = held.left_out + 1;
+        self.due.remove(&(held.due, who));
+        self.held.remove(&who);
+        self.left_out += 1;
+        left_out
+    }
+
+    /// The event has no line yet, and takes the place of the one before it; but what a partition has met does not hide what it came to.
+    fn hold(&mut self, who: Who, event: &Event, due: Instant) {
+        let Some(held) = self.held.get_mut(&who) else {
+            if self.held.len() >= HELD_MAX {
+                return self.find_no_room();
+            }
+            self.held.insert(who, Held { event: event.clone(), due, left_out: 0 });
+            self.due.insert((due, who));
+            return;
+        };
+        held.left_out += 1;
+        self.left_out += 1;
+        if changes_state(event) || !changes_state(&held.event) {
+            self.due.remove(&(held.due, who));
+            self.due.insert((due, who));
+            (held.event, held.due) = (event.clone(), due);
+        }
+    }
+
     /// Drops the kinds whose window is over; all of them if that is none.
     fn forget(&mut self, now: Instant) {
-        self.kinds.retain(|_, count| now.saturating_duration_since(count.since) < WINDOW);
+        self.kinds.retain(|_, window| now.saturating_duration_since(window.since) < WINDOW);
         if self.kinds.len() >= KINDS_MAX {
             self.kinds.clear();
         }
@@ -70,26 +167,5 @@ impl Limit {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::event;
-    use super::*;
-
-    /// A partition that flaps must not fill the owner's log, and what is left out is counted.
-    #[test]
-    fn repeated_lines_are_bounded() {
-        let (mut limit, now) = (Limit::default(), Instant::now());
-        let given = (0..1000).filter(|_| limit.admit(&event(1), true, now).is_some()).count();
-        assert_eq!(given, BURST as usize);
-        assert_eq!(limit.admit(&event(2), true, now), Some(0), "another partition is no repetition");
-        assert_eq!(limit.admit(&event(1), true, now + WINDOW), Some(1000 - u64::from(BURST)));
-        assert_eq!(limit.admit(&event(3), false, now), None);
-        assert_eq!(limit.take_crowded(), 1, "what found no room is counted, whatever it was");
-        assert_eq!(limit.admit(&event(3), true, now), Some(0));
-        let set = crate::partition::Event { op: Op::SetLimits, ..event(0) };
-        assert!((0..100).all(|_| limit.admit(&set, true, now) == Some(0)), "no two settings of limits are the same");
-        for id in 0..3 * KINDS_MAX as u64 {
-            limit.admit(&event(id), true, now);
-        }
-        assert!(limit.kinds.len() <= KINDS_MAX, "{} kinds in memory", limit.kinds.len());
-    }
-}
+#[path = "limit_test.rs"]
+mod tests;

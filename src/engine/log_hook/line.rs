@@ -27,7 +27,7 @@ pub struct LogLine {
     /// The partition's directory; empty if it is about none.
     pub path: PathBuf,
     pub time_unix_ns: u64,
-    /// Lines that were left out before it: like it since the last such one, or any for lack of room. The text says so, too.
+    /// Lines that were left out before it: of its partition since the last one, or any for lack of room. The text says so, too.
     pub left_out: u64,
     /// One line without its end: what happened to whom, with all the fields above but level and time.
     pub text: String,

@@ -34,15 +34,14 @@ pub struct HookedLog {
     wake: Condvar,
     /// Held while a hook is put in another's place.
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Lines handed out, and lines left out.
+    /// Lines handed out.
     lines: AtomicU64,
-    left_out: AtomicU64,
 }
 
 #[derive(Default)]
 struct Waiting {
     limit: Limit,
-    /// With how many like it were left out before it.
+    /// With how many of their partition were left out before them.
     lines: VecDeque<(Event, u64)>,
     stop: bool,
     /// Who calls the hook.
@@ -57,19 +56,20 @@ impl HookedLog {
         }
         let mut waiting = self.waiting.lock();
         let room = waiting.lines.len() < WAITING_MAX;
-        match waiting.limit.admit(event, room, Instant::now()) {
-            Some(left_out) => {
-                waiting.lines.push_back((event.clone(), left_out));
-                drop(waiting);
-                self.wake.notify_one();
-            }
-            None => drop(self.left_out.fetch_add(1, Ordering::Relaxed)),
+        let due = waiting.limit.next_due();
+        let line = waiting.limit.admit(event, room, Instant::now());
+        if let Some(left_out) = line {
+            waiting.lines.push_back((event.clone(), left_out));
+        }
+        if line.is_some() || waiting.limit.next_due() != due {
+            drop(waiting);
+            self.wake.notify_one();
         }
     }
 
     /// Lines handed out and left out, since the engine was opened.
     pub fn counts(&self) -> (u64, u64) {
-        (self.lines.load(Ordering::Relaxed), self.left_out.load(Ordering::Relaxed))
+        (self.lines.load(Ordering::Relaxed), self.waiting.lock().limit.left_out())
     }
 
     /// True inside a call of the hook.
@@ -88,7 +88,8 @@ impl HookedLog {
         let mut waiting = self.waiting.lock();
         waiting.stop = false;
         if !on {
-            *waiting = Waiting::default();
+            (waiting.caller, waiting.lines) = (None, VecDeque::new());
+            waiting.limit.begin();
         }
     }
 
@@ -109,13 +110,34 @@ impl HookedLog {
         let mut waiting = self.waiting.lock();
         loop {
             // The next hook gets what is left, if there is one.
-            if waiting.stop && (waiting.lines.is_empty() || self.on.load(Ordering::Acquire)) {
+            let replaced = waiting.stop && self.on.load(Ordering::Acquire);
+            if replaced {
                 return None;
             }
+            waiting.queue_due();
             if let Some((event, left_out)) = waiting.lines.pop_front() {
                 return Some((event, left_out + waiting.limit.take_crowded()));
             }
-            self.wake.wait(&mut waiting);
+            if waiting.stop {
+                return None;
+            }
+            match waiting.limit.next_due() {
+                Some(due) => drop(self.wake.wait_until(&mut waiting, due)),
+                None => self.wake.wait(&mut waiting),
+            }
+        }
+    }
+}
+
+impl Waiting {
+    /// What was held back long enough stands behind what came before it; all of it in the end.
+    fn queue_due(&mut self) {
+        let now = Instant::now();
+        while self.stop || self.lines.len() < WAITING_MAX {
+            match self.limit.take_due(now, self.stop) {
+                Some(line) => self.lines.push_back(line),
+                None => return,
+            }
         }
     }
 }
@@ -126,7 +148,7 @@ impl Engine {
     ///
     /// A thread of the engine's calls the hook, one line at a time, without any lock: it may call everything but this and the close of the same
     /// engine. A panic in it is caught. Of lines that repeat (same partition, state, cause and operation; not settings of limits) there are at
-    /// most three in ten seconds; the next one says how many were left out.
+    /// most three in ten seconds; what the partition came to last is told when they are over, and each line says how many were left out.
     ///
     /// Errors: `Closed`, `Busy` when called by the hook, `ResourceExhausted` (no thread; there is no hook then).
     pub fn set_log_hook(&self, hook: Option<LogHook>) -> Result<()> {

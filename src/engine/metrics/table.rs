@@ -51,7 +51,7 @@ metrics! {
     LogLines Counter "bulkhead_log_lines_total" []
         "Lines given to the owner's log hook."
     LogLinesLeftOut Counter "bulkhead_log_lines_left_out_total" []
-        "Lines that the log hook was not given: three like it had gone out in ten seconds, or 1,024 waited for the hook to return."
+        "Lines that the log hook was not given: three like it had gone out in ten seconds and a later one took its place, or 1,024 waited for the hook to return."
 
     Partitions Gauge "bulkhead_partitions" ["disk" "device" "state" "cause"]
         "Partitions by state and by what took them out of ReadWrite. Closed are those that were closed with a fault, until their directory is opened again, or has been missing for five minutes."

@@ -27,17 +27,33 @@ type Subscription struct {
 	latest  map[eventKey]int // each partition's latest event, as taken + its place in pending
 	ended   bool
 	wake    chan struct{} // capacity 1
+	channel chan Event    // nil until somebody wants it
+	closed  chan struct{} // closed by Close
 }
 
-// eventKey tells partitions apart; those that are closed have no pointer.
+// eventKey tells apart what is merged: partitions, of which those that are closed
+// have no pointer, and limits that were set from everything else.
 type eventKey struct {
 	partition *Partition
 	id        uint64
+	limits    Scope // 0 if it sets none
+	device    uint64
+}
+
+func keyOf(event *Event) eventKey {
+	key := eventKey{partition: event.Partition, id: event.PartitionID}
+	if event.Op == OpSetLimits {
+		key.limits = ScopeOpen // none of these: what it set was not to be had
+	}
+	if len(event.Limits) > 0 {
+		key.limits, key.device = event.Limits[0].ChangedFor, event.Limits[0].Device
+	}
+	return key
 }
 
 // Subscribe returns a new receiver of events. It must be closed, or the engine.
 func (e *Engine) Subscribe() *Subscription {
-	s := &Subscription{engine: e, latest: make(map[eventKey]int), wake: make(chan struct{}, 1)}
+	s := &Subscription{engine: e, latest: make(map[eventKey]int), wake: make(chan struct{}, 1), closed: make(chan struct{})}
 	e.mu.Lock()
 	if e.subs == nil {
 		s.ended = true
@@ -72,6 +88,34 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	}
 }
 
+// Events returns the events as a channel, for a select; take them from it or from
+// Next, not from both. It is closed after Close of the engine, once what was
+// pending has been received, and after Close of the subscription.
+func (s *Subscription) Events() <-chan Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.channel == nil {
+		s.channel = make(chan Event)
+		go s.send(s.channel)
+	}
+	return s.channel
+}
+
+func (s *Subscription) send(channel chan<- Event) {
+	defer close(channel)
+	for {
+		event, err := s.Next(context.Background())
+		if err != nil {
+			return
+		}
+		select {
+		case channel <- event:
+		case <-s.closed:
+			return
+		}
+	}
+}
+
 // take removes the oldest pending event.
 func (s *Subscription) take() Event {
 	event := s.pending[0]
@@ -83,12 +127,19 @@ func (s *Subscription) take() Event {
 	return event
 }
 
-// Close ends the subscription.
+// Close ends the subscription. Closing it again is nothing.
 func (s *Subscription) Close() {
 	s.engine.mu.Lock()
 	delete(s.engine.subs, s)
 	s.engine.mu.Unlock()
 	s.end()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.closed:
+	default:
+		close(s.closed)
+	}
 }
 
 func (s *Subscription) end() {
@@ -106,12 +157,13 @@ func (s *Subscription) signal() {
 }
 
 func (s *Subscription) add(event Event) {
-	key := eventKey{event.Partition, event.PartitionID}
+	key := keyOf(&event)
 	s.mu.Lock()
 	if at, ok := s.latest[key]; ok && at >= s.taken && len(s.pending) >= pendingEvents {
 		earlier := &s.pending[at-s.taken]
 		event.From = earlier.From
 		event.Merged += earlier.Merged + 1
+		event.Limits = joinLimits(earlier.Limits, event.Limits)
 		*earlier = event
 	} else {
 		s.latest[key] = s.taken + len(s.pending)

@@ -3,6 +3,7 @@ package bulkhead
 import (
 	"context"
 	"errors"
+	"reflect"
 	"syscall"
 	"testing"
 	"time"
@@ -167,6 +168,83 @@ func TestSlowReaderSeesLatestState(t *testing.T) {
 	if last[3].To != StateClosed {
 		t.Errorf("partition 3 ends in %v", last[3].To)
 	}
+}
+
+// An audit of limits must not miss one that another followed, and a fault must not
+// become a setting of limits.
+func TestLimitsAreMergedFromTheFirstToTheLast(t *testing.T) {
+	s := &Subscription{latest: make(map[eventKey]int), wake: make(chan struct{}, 1)}
+	for id := uint64(1); id <= pendingEvents; id++ {
+		s.add(Event{PartitionID: 100 + id, To: StateUnavailable})
+	}
+	set := func(limit Limit, before, after uint64, scope Scope) {
+		s.add(Event{PartitionID: 1, Op: OpSetLimits, Limits: []LimitChanged{{limit, scope, 0, before, after, scope}}})
+	}
+	s.add(Event{PartitionID: 1, To: StateUnavailable, Cause: CauseIOError})
+	set(LimitProbeMs, 250, 70, ScopePartition)
+	set(LimitHealLimitMs, 300, 400, ScopePartition)
+	set(LimitProbeMs, 70, 90, ScopePartition)
+	set(LimitProbeMs, 250, 60, ScopeDisk)
+	got := s.pending[pendingEvents:]
+	if len(got) != 3 || got[0].Cause != CauseIOError || got[1].Merged != 2 || len(got[2].Limits) != 1 || !reflect.DeepEqual(got[1].Limits, []LimitChanged{
+		{LimitProbeMs, ScopePartition, 0, 250, 90, ScopePartition}, {LimitHealLimitMs, ScopePartition, 0, 300, 400, ScopePartition},
+	}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A datanode's own loop selects over several channels.
+func TestEventsAsAChannel(t *testing.T) {
+	e := openEngine(t, EngineConfig{})
+	sub, other, left := e.Subscribe(), e.Subscribe(), e.Subscribe()
+	events := sub.Events()
+	if sub.Events() != events {
+		t.Error("a second channel")
+	}
+	left.Events() // nobody receives from it
+	set := func(value uint64) {
+		t.Helper()
+		if err := e.SetLimits(LimitChange{LimitProbeMs, value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receive := func(events <-chan Event) (Event, bool) {
+		t.Helper()
+		select {
+		case event, ok := <-events:
+			return event, ok
+		case <-time.After(10 * time.Second):
+			t.Fatal("nothing comes")
+		}
+		return Event{}, false
+	}
+	set(70)
+	if event, ok := receive(events); !ok || event.Op != OpSetLimits || event.Limits[0].After != 70 {
+		t.Errorf("%+v, %v", event, ok)
+	}
+	set(80) // one waits to be received
+	sub.Close()
+	sub.Close()
+	for { // what was on its way may come
+		if _, ok := receive(events); !ok {
+			break
+		}
+	}
+	for _, want := range []uint64{70, 80} {
+		if event, ok := receive(other.Events()); !ok || event.Limits[0].After != want {
+			t.Errorf("%+v, %v", event, ok)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := receive(other.Events()); ok {
+		t.Error("an event after the engine's Close")
+	}
+	if event, ok := receive(left.Events()); !ok || event.Limits[0].After != 70 {
+		t.Errorf("what was pending: %+v, %v", event, ok)
+	}
+	left.Close()
 }
 
 // The event to merge into may have been read already.

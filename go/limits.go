@@ -206,6 +206,23 @@ func (e *Engine) eventLimits(sequence uint64) []LimitChanged {
 	return out
 }
 
+// joinLimits makes one of two changes: from what was before the first.
+func joinLimits(first, second []LimitChanged) []LimitChanged {
+	out := append([]LimitChanged(nil), first...)
+next:
+	for _, change := range second {
+		for i := range out {
+			if out[i].Limit == change.Limit {
+				change.Before = out[i].Before
+				out[i] = change
+				continue next
+			}
+		}
+		out = append(out, change)
+	}
+	return out
+}
+
 func limitsToC(changes []LimitChange) []C.bulkhead_limit {
 	out := make([]C.bulkhead_limit, len(changes))
 	for i, change := range changes {

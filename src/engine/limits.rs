@@ -85,7 +85,7 @@ impl EngineLimits {
 }
 
 impl Levels {
-    fn of_disk(&self, device: u64) -> Arc<Limits> {
+    pub fn of_disk(&self, device: u64) -> Arc<Limits> {
         self.disks.get(&device).map_or(&self.engine, |disk| disk).in_force.clone()
     }
 
@@ -137,7 +137,7 @@ impl Engine {
             Some(device) => levels.change_disk(device, changes)?,
         };
         self.spread(&levels, device);
-        self.shared.limits_set(changed, device);
+        self.shared.limits_set(changed);
         Ok(())
     }
 
@@ -167,11 +167,8 @@ impl Engine {
 
     /// For one that was opened while a change was made, which may not have found it.
     pub(super) fn inherit(&self, partition: &Partition, device: u64) {
-        let levels = self.shared.limits.lock();
+        let levels = self.shared.limits.lock(); // no other change comes in between
         partition.inherit_limits(levels.of_disk(device));
-        if let Some(disk) = self.state.lock().disks.get(&device) {
-            disk.take_limits(&levels.of_disk(device));
-        }
     }
 
     /// The disks that this engine has or had partitions on.
@@ -187,8 +184,7 @@ impl Engine {
 }
 
 impl Shared {
-    fn limits_set(&self, changed: Vec<LimitChanged>, device: Option<u64>) {
-        let what = device.map_or("the engine".into(), |d| format!("disk {}:{}", libc::major(d), libc::minor(d)));
+    fn limits_set(&self, changed: Vec<LimitChanged>) {
         let event = Event {
             sequence: 0,
             partition_id: 0,
@@ -202,7 +198,7 @@ impl Shared {
             range: (0, 0),
             tag: 0,
             path: PathBuf::new(),
-            note: format!("{what}: {}", in_words(&changed)),
+            note: in_words(&changed),
             limits: changed,
         };
         self.events.push(event, self.limits.tag.clone());

@@ -213,7 +213,8 @@ impl Engine {
     fn disk(&self, device: &DeviceInfo, path: &Path) -> Result<Arc<Disk>> {
         let known = self.state.lock().disks.contains_key(&device.id);
         let mount = if known { PathBuf::new() } else { self.storage.mount_point(path) };
-        let limits = self.shared.limits.of_disk(device.id);
+        // Under this lock no change is made that would miss the new disk.
+        let levels = self.shared.limits.lock();
         let mut state = self.state.lock();
         if state.closed {
             return Err(closed());
@@ -227,7 +228,9 @@ impl Engine {
             let watchdog = crate::sync::thread::Builder::new().name("bulkhead-watch".into());
             state.watchdog = Some(watchdog.spawn(move || shared.watchdog.run()).map_err(fail)?);
         }
-        let disk = Disk::start(self.shared.clone(), self.storage.clone(), device.id, &mount, &limits).map_err(fail)?;
+        let disk =
+            Disk::start(self.shared.clone(), self.storage.clone(), device.id, &mount, &levels.of_disk(device.id))
+                .map_err(fail)?;
         state.disks.insert(device.id, disk.clone());
         Ok(disk)
     }

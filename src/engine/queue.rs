@@ -2,14 +2,14 @@
 
 use super::log_hook::HookedLog;
 use crate::io::EventFd;
-use crate::partition::{Completion, Event};
+use crate::partition::{in_words, joined, Completion, Event, LimitScope};
 use crate::sync::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Events kept for a slow reader; beyond that, changes of one partition are merged into its latest.
+/// Events kept for a slow reader; beyond that, changes of one partition are merged into its latest, settings of limits into the latest of those.
 const EVENTS_MAX: usize = 1024;
 
 pub struct EventQueue {
@@ -36,10 +36,9 @@ impl EventQueue {
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
         self.log.offer(&event);
         if queue.len() >= EVENTS_MAX {
-            let same = queue.iter().position(|(_, t)| Arc::ptr_eq(t, &tag));
+            let same = queue.iter().position(|(e, t)| Arc::ptr_eq(t, &tag) && limits_of(e) == limits_of(&event));
             if let Some((older, _)) = same.and_then(|i| queue.remove(i)) {
-                event.from = older.from;
-                event.merged = older.merged.saturating_add(1);
+                merge(&older, &mut event);
             }
         }
         queue.push_back((event, tag));
@@ -61,6 +60,21 @@ impl EventQueue {
             self.fd.clear();
         }
         events
+    }
+}
+
+/// Whose limits an event sets; none if it is about something else.
+fn limits_of(event: &Event) -> Option<(LimitScope, u64)> {
+    event.limits.first().map(|limit| (limit.changed_for, limit.device))
+}
+
+/// Makes one event of two: from what was before the first to what is after the second.
+fn merge(older: &Event, event: &mut Event) {
+    event.from = older.from;
+    event.merged = older.merged.saturating_add(1);
+    if !event.limits.is_empty() {
+        event.limits = joined(&older.limits, &event.limits);
+        event.note = in_words(&event.limits);
     }
 }
 
@@ -98,7 +112,7 @@ impl CompletionQueue {
 mod tests {
     use super::*;
     use crate::error::{Cause, Op};
-    use crate::partition::State;
+    use crate::partition::{Limit, LimitChanged, State};
     use std::path::PathBuf;
 
     fn event(partition_id: u64) -> Event {
@@ -133,5 +147,36 @@ mod tests {
         assert_eq!(events.len(), EVENTS_MAX, "memory is bounded by partitions, and none is missing");
         assert!(events.iter().all(|e| e.merged == 2 && e.tag == e.partition_id), "what was merged is counted");
         assert!(queue.drain(1).is_empty());
+    }
+
+    fn limits(limit: Limit, (before, after): (u64, u64), changed_for: LimitScope) -> Event {
+        let one = LimitChanged { limit, changed_for, device: 0, before, after, set_for: changed_for };
+        Event { from: State::Unavailable, cause: Cause::None, op: Op::SetLimits, limits: vec![one], ..event(1) }
+    }
+
+    /// An audit of limits must not miss one that another followed, and a fault must not become a setting of limits.
+    #[test]
+    fn settings_of_limits_are_merged_from_the_first_to_the_last() {
+        let queue = EventQueue::new().unwrap();
+        (0..EVENTS_MAX as u64).for_each(|id| queue.push(event(100 + id), Arc::default()));
+        let (partition, engine): (Tag, Tag) = (Arc::default(), Arc::default());
+        let of = LimitScope::Partition;
+        queue.push(event(1), partition.clone());
+        queue.push(limits(Limit::ProbeMs, (250, 70), of), partition.clone());
+        queue.push(limits(Limit::HealLimitMs, (300, 0), of), partition.clone());
+        queue.push(limits(Limit::ProbeMs, (70, 90), of), partition.clone());
+        for (before, after) in [(250, 60), (60, 50)] {
+            queue.push(limits(Limit::ProbeMs, (before, after), LimitScope::Engine), engine.clone());
+            queue.push(limits(Limit::ProbeMs, (before, after), LimitScope::Disk), engine.clone());
+        }
+        let events = queue.drain(usize::MAX).split_off(EVENTS_MAX);
+        assert_eq!(events.len(), 4, "the fault, and limits of partition, engine and disk: {events:?}");
+        assert_eq!((events[0].cause, events[0].merged), (Cause::IoError, 0));
+        assert_eq!((events[1].op, events[1].merged), (Op::SetLimits, 2));
+        let told: Vec<_> = events[1].limits.iter().map(|l| (l.limit, l.before, l.after)).collect();
+        assert_eq!(told, [(Limit::ProbeMs, 250, 90), (Limit::HealLimitMs, 300, 0)]);
+        assert_eq!(events[1].note, "probe_ms 250 to 90, heal_limit_ms 300 to never");
+        assert_eq!(events[2].note, "the engine: probe_ms 250 to 50");
+        assert_eq!(events[3].note, "disk 0:0: probe_ms 250 to 50");
     }
 }

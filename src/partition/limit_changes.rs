@@ -37,9 +37,27 @@ pub(crate) fn changed(
     changes.iter().map(one).collect()
 }
 
-/// As the log says it: `heal_limit_ms 300 to 500, probe_ms 250 to never`.
+/// Two such changes as one.
+pub(crate) fn joined(first: &[LimitChanged], second: &[LimitChanged]) -> Vec<LimitChanged> {
+    let mut out = first.to_vec();
+    for change in second {
+        match out.iter_mut().find(|c| c.limit == change.limit) {
+            Some(earlier) => *earlier = LimitChanged { before: earlier.before, ..*change },
+            None => out.push(*change),
+        }
+    }
+    out
+}
+
+/// As the log says it: `heal_limit_ms 300 to 500, probe_ms 250 to never`; of an engine or a disk with its name before it.
 pub(crate) fn in_words(changed: &[LimitChanged]) -> String {
-    let mut out = String::new();
+    let mut out = match changed.first() {
+        Some(one) if one.changed_for == LimitScope::Engine => "the engine: ".to_string(),
+        Some(one) if one.changed_for == LimitScope::Disk => {
+            format!("disk {}:{}: ", libc::major(one.device), libc::minor(one.device))
+        }
+        _ => String::new(),
+    };
     for (i, one) in changed.iter().enumerate() {
         let info = one.limit.info();
         let word = |value: u64| if info.never && value == 0 { "never".to_string() } else { value.to_string() };

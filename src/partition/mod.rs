@@ -46,7 +46,7 @@ pub use counts::{Count, Health, Level, PartitionCounts, COUNTS, LEVELS};
 pub use directory::CUBEFS_IMPORT;
 pub use disk_counts::{DiskCounts, HealedBy, SegmentFrom};
 pub use limit_changes::LimitChanged;
-pub(crate) use limit_changes::{changed, in_words};
+pub(crate) use limit_changes::{changed, in_words, joined};
 pub(crate) use limits::OwnLimits;
 pub use limits::{Limit, LimitChange, LimitInfo, LimitScope, Limits, LIMITS};
 pub use open::{open_dir, path_error};

@@ -240,6 +240,29 @@ static void test_event_limits(bulkhead_engine e, bulkhead_partition p, uint64_t 
   STATUS(BULKHEAD_OK, bulkhead_engine_set_limits(e, set, 2, &err));
 }
 
+/* A script sets limits one after the other: each event, fetched in one batch, still tells what it changed. */
+static void test_many_event_limits(bulkhead_engine e) {
+  enum { MANY = 200 };
+  static bulkhead_event events[MANY + 1];
+  bulkhead_limit set;
+  bulkhead_limit_changed changed;
+  size_t count = 0, one = 0, i;
+  memset(&set, 0, sizeof set);
+  set.limit = BULKHEAD_LIMIT_PROBE_MS;
+  for (i = 0; i < MANY; i++) {
+    set.value = 1000 + i;
+    STATUS(BULKHEAD_OK, bulkhead_engine_set_limits(e, &set, 1, &err));
+  }
+  STATUS(BULKHEAD_OK, bulkhead_engine_events(e, events, MANY + 1, &count, &err));
+  CHECK(count == MANY);
+  for (i = 0; i < count; i++) {
+    STATUS(BULKHEAD_OK, bulkhead_event_limits(e, events[i].sequence, &changed, 1, &one, &err));
+    CHECK(one == 1 && changed.after == 1000 + i && (i == 0 || changed.before == 999 + i));
+  }
+  set.value = BULKHEAD_INHERIT;
+  STATUS(BULKHEAD_OK, bulkhead_engine_set_limits(e, &set, 1, &err));
+}
+
 /* A partition's own limit comes before its disk's and the engine's; a bad one changes nothing. */
 static void test_limits(bulkhead_engine e, bulkhead_partition p) {
   bulkhead_limit set[2], limits[64];
@@ -285,6 +308,8 @@ static void test_limits(bulkhead_engine e, bulkhead_partition p) {
   SIZED(status);
   STATUS(BULKHEAD_OK, bulkhead_get_status(p, &status, &err));
   test_event_limits(e, p, status.partition_id, disks[0].device);
+  while (bulkhead_engine_events(e, &event, 1, &count, &err) == BULKHEAD_OK && count == 1) continue;
+  test_many_event_limits(e);
 }
 
 int main(int argc, char **argv) {

@@ -219,30 +219,57 @@ fn a_shorter_interval_is_that_of_the_next_flush() {
     wait_for("the flush", Duration::from_secs(5), || p.status().durable_index == 1);
 }
 
+/// Wherever they are set. The watchdog has seen the call and would look again in a minute.
 #[test]
 fn a_call_under_way_is_measured_by_the_new_limits() {
+    for scope in [LimitScope::Partition, LimitScope::Disk, LimitScope::Engine] {
+        let disk = SimDisk::new(1);
+        let limits = EngineConfig { stall_limit_ms: 60_000, slow_disk_ms: 60_000, ..config() };
+        let engine = Engine::with_storage(limits, Arc::new(disk.clone())).unwrap();
+        let (a, b) = (open(&engine, "/p1", 1, Mode::Sync), open(&engine, "/p2", 2, Mode::Sync));
+        append_each(&a, 1, 5, 1, 100);
+        append_each(&b, 1, 5, 1, 100);
+        disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path(TAIL).once());
+        let hanging = a.clone();
+        let call = std::thread::spawn(move || append(&hanging, &entries(6, 6, 1, 100)));
+        assert!(disk.wait_hung(1, Duration::from_secs(5)));
+        engine.events(100);
+        std::thread::sleep(Duration::from_millis(100));
+        let (changed, new) = (Instant::now(), [set(Limit::SlowDiskMs, 100), set(Limit::StallLimitMs, 300)]);
+        match scope {
+            LimitScope::Partition => a.set_limits(&new),
+            LimitScope::Disk => engine.set_disk_limits(device(&engine), &new),
+            _ => engine.set_limits(&new),
+        }
+        .unwrap();
+        wait_for("the stall", Duration::from_secs(5), || state(&a) == State::Unavailable);
+        assert!(changed.elapsed() < Duration::from_secs(2), "{scope:?}: {:?}", changed.elapsed());
+        let told = engine.events(100);
+        let slow = told.iter().any(|e| e.cause == Cause::Stalled && e.to == State::ReadWrite);
+        assert!(slow, "{scope:?}: slow first: {told:?}");
+        append(&b, &entries(6, 6, 1, 100)).expect("another partition goes on");
+        disk.release();
+        assert_eq!(call.join().unwrap().map_err(|e| e.status), Err(Status::Stalled));
+    }
+}
+
+/// An open reads the limits when it begins, and is found by a change only when it is through.
+#[test]
+fn a_change_beside_an_open_is_not_missed() {
     let disk = SimDisk::new(1);
-    let limits = EngineConfig { stall_limit_ms: 60_000, slow_disk_ms: 60_000, ..config() };
-    let engine = Engine::with_storage(limits, Arc::new(disk.clone())).unwrap();
-    let (a, b) = (open(&engine, "/p1", 1, Mode::Sync), open(&engine, "/p2", 2, Mode::Sync));
-    append_each(&a, 1, 5, 1, 100);
-    append_each(&b, 1, 5, 1, 100);
-    disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path(TAIL).once());
-    let hanging = a.clone();
-    let call = std::thread::spawn(move || append(&hanging, &entries(6, 6, 1, 100)));
-    assert!(disk.wait_hung(1, Duration::from_secs(5)));
-    engine.events(100);
-    // The watchdog has seen it and would look again in a minute.
-    std::thread::sleep(Duration::from_millis(100));
-    let changed = Instant::now();
-    a.set_limits(&[set(Limit::SlowDiskMs, 100), set(Limit::StallLimitMs, 300)]).unwrap();
-    wait_for("the stall", Duration::from_secs(5), || state(&a) == State::Unavailable);
-    assert!(changed.elapsed() < Duration::from_secs(2), "{:?}", changed.elapsed());
-    let told = engine.events(100);
-    assert!(told.iter().any(|e| e.cause == Cause::Stalled && e.to == State::ReadWrite), "slow first: {told:?}");
-    append(&b, &entries(6, 6, 1, 100)).expect("another partition keeps its limits");
-    disk.release();
-    assert_eq!(call.join().unwrap().map_err(|e| e.status), Err(Status::Stalled));
+    let (engine, p) = start(&disk, Mode::Sync);
+    p.close().unwrap();
+    disk.inject(Rule::new(Fault::Hang).on(OpKind::Read).path("/p1/root").once());
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| open(&engine, "/p1", 1, Mode::Sync));
+        assert!(disk.wait_hung(1, Duration::from_secs(5)));
+        engine.set_limits(&[set(Limit::IntervalMs, 77)]).unwrap();
+        engine.set_disk_limits(device(&engine), &[set(Limit::ProbeMs, 88)]).unwrap();
+        disk.release();
+        let p = opening.join().unwrap();
+        assert_eq!(in_force(&p, Limit::IntervalMs), (77, LimitScope::Engine));
+        assert_eq!(in_force(&p, Limit::ProbeMs), (88, LimitScope::Disk));
+    });
 }
 
 #[test]

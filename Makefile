@@ -40,8 +40,10 @@ help:
 tools:
 	@sh tests/tools.sh
 
+# A program that is linked with the library beside it looks for it by its name.
 lib: tools
 	$(CARGO) build --release
+	ln -sf libbulkhead.so target/release/libbulkhead.so.$(shell sed -n 's/^.define BULKHEAD_ABI_VERSION //p' include/bulkhead.h)
 
 command: tools
 	$(CARGO) build --release -p bulkhead-command

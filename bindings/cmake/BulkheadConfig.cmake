@@ -7,7 +7,7 @@ if(NOT TARGET bulkhead::bulkhead)
   add_library(bulkhead::bulkhead SHARED IMPORTED)
   set_target_properties(bulkhead::bulkhead PROPERTIES
     IMPORTED_LOCATION "${_bulkhead_prefix}/lib/libbulkhead.so"
-    IMPORTED_NO_SONAME TRUE
+    IMPORTED_SONAME libbulkhead.so.@ABI@
     INTERFACE_INCLUDE_DIRECTORIES "${_bulkhead_prefix}/include")
 
   add_library(bulkhead::static STATIC IMPORTED)

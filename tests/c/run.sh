@@ -85,7 +85,11 @@ headers() {
 # Each test in both languages' standards, once with the static and once with the shared library.
 programs() {
   static="$libraries/libbulkhead.a -lpthread -ldl -lm"
-  shared="-L$libraries -lbulkhead -Wl,-rpath,$libraries"
+  # As installed: by its soname.
+  mkdir "$work/shared"
+  ln -s "$libraries/libbulkhead.so" "$work/shared/libbulkhead.so"
+  ln -s "$libraries/libbulkhead.so" "$work/shared/$soname"
+  shared="-L$work/shared -lbulkhead -Wl,-rpath,$work/shared"
   for std in c99 c11; do
     if [ $std = c99 ]; then link=$static; else link=$shared; fi
     for test in functions input fault log; do
@@ -158,7 +162,7 @@ staged() {
   fi
   check "make install" make -C "$root" install-files "DESTDIR=$stage" PREFIX=/usr "LIBRARIES=$libraries" "built=$built"
   share=$stage/usr/share
-  for file in usr/bin/bulkhead usr/include/bulkhead.h usr/include/bulkhead.hpp usr/lib/libbulkhead.so usr/lib/libbulkhead.a \
+  for file in usr/bin/bulkhead usr/include/bulkhead.h usr/include/bulkhead.hpp usr/lib/libbulkhead.so usr/lib/$soname usr/lib/libbulkhead.a \
     usr/lib/pkgconfig/bulkhead.pc usr/lib/cmake/Bulkhead/BulkheadConfig.cmake usr/share/man/man1/bulkhead.1 usr/share/man/man1/bulkhead-verify.1 \
     usr/share/bash-completion/completions/bulkhead usr/share/zsh/site-functions/_bulkhead usr/share/fish/vendor_completions.d/bulkhead.fish; do
     check "installed $file" test -s "$stage/$file"
@@ -172,7 +176,26 @@ staged() {
   case $flags in *"-I$stage/usr/include"*) ;; *) check "pkg-config says where: $flags" false ;; esac
   check "compile a C program with the installed pkg-config" $CC -std=c99 "$here/test_functions.c" -o "$work/staged" $flags "-Wl,-rpath,$stage/usr/lib"
   mkdir "$work/staged.d"
-  [ -x "$work/staged" ] && counted "the C program with what is installed" "$work/staged" "$work/staged.d"
+  [ -x "$work/staged" ] || return
+  counted "the C program with what is installed" "$work/staged" "$work/staged.d"
+  # Another ABI version has another name: this one must not be what a program finds that was built with the other.
+  check "the program needs $soname" sh -c 'readelf -d "$1" | grep -q "NEEDED.*\[$2\]"' sh "$work/staged" "$soname"
+  check "the library is $soname" sh -c 'readelf -d "$1" | grep -q "SONAME.*\[$2\]"' sh "$stage/usr/lib/libbulkhead.so" "$soname"
+  installed_over
+}
+
+# A new version over one that is in use: what runs goes on with the old one, what starts meanwhile finds one that is whole.
+installed_over() {
+  before=$(stat -Lc %i "$stage/usr/lib/$soname")
+  sh -c 'for i in 1 2 3 4 5 6; do mkdir "$1.$i" && "$0" "$1.$i" || exit 1; done' "$work/staged" "$work/over" >"$work/over.log" 2>&1 &
+  running=$!
+  installs=0
+  while kill -0 $running 2>/dev/null; do
+    "$root/bindings/install.sh" "$stage/usr" "$libraries" >"$work/over.install" 2>&1 || break
+    installs=$((installs + 1))
+  done
+  check "programs run while the library is installed over ($installs times)" wait $running
+  check "it is a new file" test "$(stat -Lc %i "$stage/usr/lib/$soname")" != "$before"
 }
 
 need "$CC" "apt-get install gcc"
@@ -185,6 +208,7 @@ if [ -z "$libraries" ] || [ ! -f "$libraries/libbulkhead.a" ] || [ ! -f "$librar
   echo "no libbulkhead.a and libbulkhead.so in ${BULKHEAD_LIB_DIR:-$root/target/release}: run 'cargo build --release' or set BULKHEAD_LIB_DIR" >&2
   exit 1
 fi
+soname=libbulkhead.so.$(sed -n 's/^#define BULKHEAD_ABI_VERSION //p' "$root/include/bulkhead.h")
 headers
 programs
 documented

@@ -3,7 +3,8 @@
 use crate::user::logs;
 use crate::world::*;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -85,11 +86,60 @@ fn a_watch_shows_changes_until_ctrl_c() {
     assert!(first.contains("wal_1") && !first.contains('\x1b'), "no terminal: {first:?}");
     logs(&world, 2, 5); // wal_1 as it was, and another one
     read_until(&mut out, "wal_2", 1);
-    let begun = Instant::now();
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
+    let (took, output) = ended_by("-INT", child);
     assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(130), ""));
-    assert!(begun.elapsed() < Duration::from_secs(5), "it slept on");
+    assert!(took < Duration::from_millis(900), "it slept on: {took:?}");
+}
+
+/// Sends a signal; how long the end took.
+fn ended_by(signal: &str, child: Child) -> (Duration, Output) {
+    let pid = child.id().to_string();
+    let begun = Instant::now();
+    assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    (begun.elapsed(), output)
+}
+
+/// A process that hangs is what one looks at: Ctrl-C must not wait for its answer.
+#[test]
+fn ctrl_c_does_not_wait_for_a_server_that_hangs() {
+    let world = World::new();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/bulkhead", server.local_addr().unwrap());
+    for args in ["status --watch", "status", "ctl show 7"] {
+        for signal in ["-INT", "-TERM"] {
+            // The machine may be busy: the best of a few is what the command takes.
+            let best = (0..20).map(|_| {
+                let (command, rest) = args.split_once(' ').unwrap_or((args, ""));
+                let child = spawn(world.command(format!("{command} --url {url} {rest}").trim_end()));
+                let (mut connection, _) = server.accept().unwrap();
+                let mut request = [0; 4];
+                connection.read_exact(&mut request).unwrap(); // it waits for the answer from now on
+                let (took, output) = ended_by(signal, child);
+                assert_eq!(output.status.code(), Some(130), "{args}, {signal}");
+                assert_eq!((output.stdout, output.stderr), (vec![], vec![]), "{args}, {signal}");
+                took
+            });
+            let best = best.inspect(|took| assert!(*took < Duration::from_secs(5), "{args}: {took:?}"));
+            let limit = Duration::from_millis(100);
+            assert!(best.into_iter().any(|took| took < limit), "{args}, {signal}: never within {limit:?}");
+        }
+    }
+}
+
+fn on_a_terminal(world: &World, args: &str) -> Command {
+    // What the terminal was set to before and after is shown, too.
+    let line = format!("trap : INT; stty -g; {} {args}; code=$?; stty -g; exit $code", env!("CARGO_BIN_EXE_bulkhead"));
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]).current_dir(world.path("."));
+    command
+}
+
+/// The terminal is set as before, and has its cursor and its screen.
+fn assert_restored(shown: &str) {
+    let settings: Vec<&str> = shown.lines().filter(|l| l.matches(':').count() > 20).map(str::trim).collect();
+    assert!(settings.len() == 2 && settings[0].ends_with(settings[1].trim_start_matches("^C")), "{shown:?}");
+    assert!(!shown.contains("\x1b[?"), "{shown:?}");
 }
 
 /// On a terminal it draws over itself, and Ctrl-C is a key.
@@ -97,10 +147,7 @@ fn a_watch_shows_changes_until_ctrl_c() {
 fn a_watch_on_a_terminal_draws_in_one_place() {
     let world = World::new();
     logs(&world, 1, 5);
-    let status = format!("{} status . --watch 1", env!("CARGO_BIN_EXE_bulkhead"));
-    let mut command = Command::new("script");
-    command.args(["--quiet", "--return", "--flush", "--command", &status, "/dev/null"]).current_dir(world.path("."));
-    let mut child = spawn(command);
+    let mut child = spawn(on_a_terminal(&world, "status . --watch 1"));
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let seen = read_until(&mut out, "wal_1", 2);
     assert_eq!(seen.matches("\x1b[H\x1b[2J").count(), 2, "{seen:?}");
@@ -110,4 +157,33 @@ fn a_watch_on_a_terminal_draws_in_one_place() {
     out.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
     assert!(!rest.contains("panicked"), "{rest:?}");
+    assert_restored(&(seen + &rest));
+}
+
+/// What was shown last stays until there is something newer: a server that hangs must not leave an empty screen, nor keep Ctrl-C waiting.
+#[test]
+fn a_watch_on_a_terminal_ends_in_the_middle_of_a_request() {
+    let world = World::new();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/bulkhead", server.local_addr().unwrap());
+    let mut child = spawn(on_a_terminal(&world, &format!("status --watch 1 --url {url}")));
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let (mut first, _) = server.accept().unwrap();
+    let mut head = [0; 1024];
+    first.read_exact(&mut head[..4]).unwrap();
+    let body = "[{\"id\": 7, \"state\": \"ReadWrite\"}]";
+    write!(first, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    drop(first);
+    let seen = read_until(&mut out, "ReadWrite", 1);
+    let (mut second, _) = server.accept().unwrap();
+    second.read_exact(&mut head[..4]).unwrap();
+    child.stdin.take().unwrap().write_all(b"\x03").unwrap();
+    let begun = Instant::now();
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "it waited for the answer: {:?}", begun.elapsed());
+    let shown = seen + &rest;
+    assert_eq!(shown.matches("\x1b[2J").count(), 1, "cleared before there was anything to show: {shown:?}");
+    assert_restored(&shown);
 }

@@ -78,6 +78,36 @@ fn a_closed_pipe_is_no_error() {
     }
 }
 
+/// `bulkhead dump wal_1 >file` on a disk that fills up: a file that ends early must not look like the whole log.
+#[test]
+fn what_cannot_be_written_to_stdout_is_said() {
+    let world = World::new();
+    logs(&world, 1, 200);
+    let before = world.tree("wal_1");
+    for args in [
+        "dump wal_1",
+        "dump wal_1 --json",
+        "status .",
+        "stat wal_1 --json",
+        "verify .",
+        "repair wal_1",
+        "status --json nowhere",
+        "completions zsh",
+        "bench . --seconds 0.02 --mode none --partitions 1 --json",
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output =
+            world.command(args).stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{args}: {stderr}");
+        let says =
+            stderr.matches("standard output could not be written, what is there is not all: No space left").count();
+        assert_eq!(says, 1, "{args}: {stderr}");
+    }
+    assert_eq!(world.tree("wal_1"), before);
+    assert_eq!(world.names("."), ["wal_1"], "something is left behind");
+}
+
 #[test]
 fn bench_measures_and_leaves_nothing() {
     let world = World::new();

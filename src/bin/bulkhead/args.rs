@@ -1,7 +1,7 @@
 //! What can be asked on the command line.
 
 use bulkhead::{Mode, RepairWay};
-use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 const AFTER: &str = "\
@@ -77,6 +77,11 @@ pub enum Command {
     /// Write the manual pages of this command into a directory
     #[command(after_help = "Example:\n  bulkhead man /usr/local/share/man/man1")]
     Man { directory: PathBuf },
+}
+
+/// Ends as any other mistake on the command line does.
+pub fn refuse(message: &str) -> ! {
+    Args::command().error(clap::error::ErrorKind::ValueValidation, message).exit()
 }
 
 const STATUS_EXAMPLES: &str = "\

@@ -1,6 +1,6 @@
 //! `bulkhead ctl`: a client of the handler of `go/admin`.
 
-use crate::args::{Ctl, CtlCommand};
+use crate::args::{self, Ctl, CtlCommand};
 use crate::exit::Exit;
 use crate::{http, live, show};
 use bulkhead::Result;
@@ -36,6 +36,9 @@ pub fn ctl(args: &Ctl, json: bool) -> Result<Exit> {
                 (_, Some(id)) => format!("/partitions/{id}"),
                 _ => String::new(),
             };
+            if let Some(twice) = given_twice(changes) {
+                args::refuse(&format!("{twice} is given twice; give it once"));
+            }
             let url = format!("{base}{of}/limits");
             let asked = match changes.as_slice() {
                 [] => http::json(Method::Get, &url, None),
@@ -48,6 +51,12 @@ pub fn ctl(args: &Ctl, json: bool) -> Result<Exit> {
         show::error(&error.path.clone(), &error, json);
         Exit::of(&error)
     }))
+}
+
+/// An object has one member of each name: one of two would be left out.
+fn given_twice(changes: &[(String, Value)]) -> Option<&str> {
+    let before = |i: usize, name: &str| changes.iter().take(i).any(|(earlier, _)| earlier == name);
+    changes.iter().enumerate().find(|(i, (name, _))| before(*i, name)).map(|(_, (name, _))| name.as_str())
 }
 
 fn show_one(one: &Value, json: bool) -> Exit {

@@ -1,22 +1,34 @@
-//! Ctrl-C and SIGTERM: the first one is a wish to end, the second one ends.
+//! Ctrl-C and SIGTERM end the command at once, whatever it waits for. Where something is to be put in order first, the first one is a wish
+//! to end, and the second one ends.
 
+use crate::exit::Exit;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 
-static WISHED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+const SIGNALS: [i32; 2] = [SIGINT, SIGTERM];
 
-/// From now on `is_set` tells. Where it cannot be arranged a signal ends the command, as without it.
+/// The next signal ends the command.
+static ENDS: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool::new(true)));
+static ORDERLY: AtomicBool = AtomicBool::new(false);
+
+/// From now on a signal ends the command with the exit code for that. Where it cannot be arranged it ends it as without.
+pub fn end_at_once() {
+    for signal in SIGNALS {
+        let _ = flag::register_conditional_shutdown(signal, Exit::Interrupted as i32, ENDS.clone());
+    }
+}
+
+/// From now on the first signal is what `is_set` tells.
 pub fn watch() {
-    let wished = WISHED.get_or_init(Arc::default);
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the second signal finds what the first has set.
-        let _ = flag::register_conditional_default(signal, wished.clone());
-        let _ = flag::register(signal, wished.clone());
+    ORDERLY.store(true, Ordering::Relaxed);
+    ENDS.store(false, Ordering::Relaxed);
+    for signal in SIGNALS {
+        let _ = flag::register(signal, ENDS.clone()); // behind what ends it: that finds what an earlier signal has set
     }
 }
 
 pub fn is_set() -> bool {
-    WISHED.get().is_some_and(|wished| wished.load(Ordering::Relaxed))
+    ORDERLY.load(Ordering::Relaxed) && ENDS.load(Ordering::Relaxed)
 }

@@ -1,37 +1,26 @@
 //! `bulkhead status --url`: a running process, from the handler of `go/admin`, or from its metrics.
 
 use crate::exit::Exit;
-use crate::{http, interrupt, show};
+use crate::{http, show};
 use bulkhead::Result;
 use minreq::Method;
 use serde_json::{json, Value};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// A wish to end is seen within this time.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// Once, or every `watch` seconds until Ctrl-C or until nobody reads it any more; on a terminal in the same place.
+/// Once, or every `watch` seconds until Ctrl-C ends it or nobody reads it any more; on a terminal in the same place.
 pub fn repeat(watch: Option<u64>, json: bool, once: impl Fn() -> Result<Exit>) -> Result<Exit> {
     let Some(seconds) = watch else { return once() };
-    interrupt::watch();
     loop {
         if !json && std::io::stdout().is_terminal() {
-            // To the top left, and everything behind it away.
-            show::line("\x1b[H\x1b[2J");
+            show::in_place_of_the_last();
         }
         let exit = once()?;
         if show::is_closed() {
             return Ok(exit);
         }
-        let next = Instant::now() + Duration::from_secs(seconds.max(1));
-        while Instant::now() < next && !interrupt::is_set() {
-            std::thread::sleep(LOOK);
-        }
-        if interrupt::is_set() {
-            return Ok(exit.and(Exit::Interrupted));
-        }
+        std::thread::sleep(Duration::from_secs(seconds.max(1)));
     }
 }
 

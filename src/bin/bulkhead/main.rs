@@ -25,6 +25,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    interrupt::end_at_once();
     let json = args.json;
     let exit = match &args.command {
         Command::Status(status) => status::status(status, json),
@@ -40,8 +41,10 @@ fn main() -> ExitCode {
         Command::Completions { shell } => Ok(shell::completions(*shell)),
         Command::Man { directory } => Ok(shell::man(directory)),
     };
-    ExitCode::from(exit.unwrap_or_else(|error| {
+    let exit = exit.unwrap_or_else(|error| {
         show::error(&error.path.clone(), &error, json);
         Exit::of(&error)
-    }) as u8)
+    });
+    let shown = if show::has_failed() { Exit::System } else { Exit::Fine };
+    ExitCode::from(exit.and(shown) as u8)
 }

@@ -2,6 +2,7 @@
 
 use crate::args::Args;
 use crate::exit::Exit;
+use crate::show;
 use clap::CommandFactory;
 use clap_complete::Shell;
 use std::io::{self, Write};
@@ -10,8 +11,7 @@ use std::path::Path;
 pub fn completions(shell: Shell) -> Exit {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "bulkhead", &mut text);
-    // Who has closed the pipe has seen enough.
-    let _ = io::stdout().lock().write_all(&text);
+    show::written(io::stdout().lock().write_all(&text));
     Exit::Fine
 }
 

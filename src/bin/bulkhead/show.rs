@@ -9,12 +9,45 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
+static FAILED: AtomicBool = AtomicBool::new(false);
+static CLEAR: AtomicBool = AtomicBool::new(false);
 
-/// A line on stdout. A reader that has seen enough closes the pipe: then there is nobody to tell, and the command goes on.
-pub fn line(text: &str) {
-    if !is_closed() && writeln!(std::io::stdout().lock(), "{text}").is_err() {
-        CLOSED.store(true, Ordering::Relaxed);
+/// The next line stands at the top of an empty terminal; until it comes, what was shown last stays.
+pub fn in_place_of_the_last() {
+    CLEAR.store(true, Ordering::Relaxed);
+}
+
+/// To the top left, and everything behind it away.
+fn clear() -> &'static str {
+    if CLEAR.swap(false, Ordering::Relaxed) {
+        "\x1b[H\x1b[2J"
+    } else {
+        ""
     }
+}
+
+/// A line on stdout.
+pub fn line(text: &str) {
+    if !is_closed() {
+        written(writeln!(std::io::stdout().lock(), "{}{text}", clear()));
+    }
+}
+
+/// What became of writing to stdout; false if it was the last time. A reader that has seen enough closes the pipe: then there is nobody to
+/// tell. Anything else, such as a full disk, is a failure of the command, which goes on with what it does.
+pub fn written(done: std::io::Result<()>) -> bool {
+    let Err(e) = done else { return true };
+    CLOSED.store(true, Ordering::Relaxed);
+    if e.kind() != std::io::ErrorKind::BrokenPipe {
+        FAILED.store(true, Ordering::Relaxed);
+        eprintln!("bulkhead: standard output could not be written, what is there is not all: {e}");
+    }
+    false
+}
+
+/// Somebody would have read more than there is.
+pub fn has_failed() -> bool {
+    FAILED.load(Ordering::Relaxed)
 }
 
 /// Nobody reads what is printed.
@@ -119,7 +152,7 @@ pub fn error(path: &Path, error: &Error, json: bool) {
         );
         return;
     }
-    eprintln!("{}: {}{}", path.display(), error.message, system(error));
+    eprintln!("{}{}: {}{}", clear(), path.display(), error.message, system(error));
 }
 
 /// The system's words for an error's errno, to be put behind its message.

@@ -25,6 +25,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"sort"
 	"strconv"
@@ -138,7 +139,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case len(parts) == 1 && parts[0] == "partitions":
 		if allow(w, r, http.MethodGet) {
-			answer(w, http.StatusOK, h.list(r.URL.Query().Get("state") == "faulted"))
+			switch state := r.URL.Query().Get("state"); state {
+			case "", "faulted":
+				answer(w, http.StatusOK, h.list(state == "faulted"))
+			default:
+				answer(w, http.StatusBadRequest, failure{Error: "state is " + strconv.Quote(state) + "; use faulted, or leave it out for all"})
+			}
 		}
 	case len(parts) == 2 && parts[0] == "partitions":
 		if p := h.find(w, parts[1]); p != nil && allow(w, r, http.MethodGet) {
@@ -221,9 +227,7 @@ func (h *Handler) act(w http.ResponseWriter, r *http.Request, p *bulkhead.Partit
 	switch action {
 	case "fence":
 		var order struct{ State, Reason string }
-		decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, bodyMaxBytes))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&order); err != nil {
+		if err := readBody(w, r, &order); err != nil {
 			answer(w, http.StatusBadRequest, failure{Error: `the body is {"state": "ReadOnly" or "Unavailable", "reason": "..."}: ` + err.Error()})
 			return
 		}
@@ -251,6 +255,20 @@ func (h *Handler) act(w http.ResponseWriter, r *http.Request, p *bulkhead.Partit
 		return
 	}
 	h.describe(w, p)
+}
+
+// readBody reads one JSON object, and nothing behind it.
+func readBody(w http.ResponseWriter, r *http.Request, into interface{}) error {
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, bodyMaxBytes))
+	decoder.DisallowUnknownFields()
+	decoder.UseNumber()
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return errors.New("there is something behind the object")
+	}
+	return nil
 }
 
 // allow answers for a method that is not one of these: nothing is changed by a GET.

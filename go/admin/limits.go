@@ -136,9 +136,7 @@ const changesBody = `the body is {"heal_limit_ms": 500, "probe_ms": "never", "in
 // readChanges returns what is wrong with the body, or its changes, by name.
 func readChanges(w http.ResponseWriter, r *http.Request) ([]bulkhead.LimitChange, string) {
 	var body map[string]interface{}
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, bodyMaxBytes))
-	decoder.UseNumber()
-	if err := decoder.Decode(&body); err != nil {
+	if err := readBody(w, r, &body); err != nil {
 		return nil, changesBody + err.Error()
 	}
 	names := make([]string, 0, len(body))

@@ -16,6 +16,14 @@ static bulkhead_partition p;
     CHECK(memchr(err.message, 0, sizeof err.message) != NULL); \
   } while (0)
 
+static bulkhead_limit a_limit(uint32_t name, uint64_t value) {
+  bulkhead_limit limit;
+  memset(&limit, 0, sizeof limit);
+  limit.limit = name;
+  limit.value = value;
+  return limit;
+}
+
 /* Each function that takes a partition gets this handle and refuses it with this status. */
 static void try_partition(bulkhead_partition handle, bulkhead_status want) {
   bulkhead_entry entry = check_entry(1, 1, "x");
@@ -24,7 +32,9 @@ static void try_partition(bulkhead_partition handle, bulkhead_status want) {
   bulkhead_hard_state state = {1, 1, 0};
   bulkhead_verify_report report;
   bulkhead_partition_status status;
+  bulkhead_limit limit = a_limit(BULKHEAD_LIMIT_PROBE_MS, 77);
   uint64_t a = 7, b = 7;
+  size_t count = 7;
   uint8_t byte = 0;
 
   SIZED(result);
@@ -45,23 +55,48 @@ static void try_partition(bulkhead_partition handle, bulkhead_status want) {
   REFUSED(want, bulkhead_verify(handle, &report, &err));
   REFUSED(want, bulkhead_get_status(handle, &status, &err));
   REFUSED(want, bulkhead_last_fault(handle, &err));
+  REFUSED(want, bulkhead_fence(handle, BULKHEAD_STATE_READ_ONLY, "x", 1, &err));
+  REFUSED(want, bulkhead_release(handle, &err));
+  REFUSED(want, bulkhead_set_limits(handle, &limit, 1, &err));
+  REFUSED(want, bulkhead_get_limits(handle, &limit, 1, &count, &err));
+  CHECK(count == 7 && limit.value == 77);
   CHECK(a == 7 && b == 7 && result.count == 0 && report.segments == 0 && status.state == 0);
 }
 
 static void try_engine(bulkhead_engine handle, bulkhead_status want) {
   bulkhead_partition_config config = check_config("/nonexistent/partition", 1, 0);
+  bulkhead_limit limit = a_limit(BULKHEAD_LIMIT_PROBE_MS, 77);
+  bulkhead_limit_changed changed;
+  bulkhead_cubefs_report report;
   bulkhead_completion completion;
   bulkhead_event event;
+  bulkhead_disk disk;
   bulkhead_partition out = 7;
+  char text[8] = {7};
   size_t count = 7;
   int32_t fd = 7;
+
+  SIZED(report);
 
   REFUSED(want, bulkhead_engine_event_fd(handle, &fd, &err));
   REFUSED(want, bulkhead_engine_completion_fd(handle, &fd, &err));
   REFUSED(want, bulkhead_engine_events(handle, &event, 1, &count, &err));
   REFUSED(want, bulkhead_engine_completions(handle, &completion, 1, &count, &err));
   REFUSED(want, bulkhead_partition_open(handle, &config, &out, &err));
-  CHECK(fd == 7 && count == 7 && out == 7);
+  REFUSED(want, bulkhead_engine_set_log_hook(handle, NULL, NULL, &err));
+  REFUSED(want, bulkhead_metrics_text(handle, text, sizeof text, &count, &err));
+  REFUSED(want, bulkhead_engine_set_limits(handle, &limit, 1, &err));
+  REFUSED(want, bulkhead_engine_get_limits(handle, &limit, 1, &count, &err));
+  REFUSED(want, bulkhead_disk_set_limits(handle, 1, &limit, 1, &err));
+  REFUSED(want, bulkhead_disk_get_limits(handle, 1, &limit, 1, &count, &err));
+  REFUSED(want, bulkhead_engine_disks(handle, &disk, 1, &count, &err));
+  REFUSED(want, bulkhead_event_limits(handle, 1, &changed, 1, &count, &err));
+  REFUSED(want, bulkhead_cubefs_inspect(handle, &config, &report, NULL, 0, &err));
+  REFUSED(want, bulkhead_cubefs_import(handle, &config, NULL, NULL, &err));
+  REFUSED(want, bulkhead_cubefs_undo_import(handle, &config, &err));
+  REFUSED(want, bulkhead_cubefs_discard_original(handle, &config, &err));
+  REFUSED(want, bulkhead_cubefs_export(handle, &config, NULL, 0, NULL, NULL, &err));
+  CHECK(fd == 7 && count == 7 && out == 7 && limit.value == 77 && text[0] == 7);
 }
 
 static void test_handles(void) {
@@ -103,6 +138,79 @@ static void test_pointers(void) {
   /* A null error struct is always fine. */
   STATUS(BULKHEAD_INVALID_ARGUMENT, bulkhead_append(p, NULL, 1, NULL));
   STATUS(BULKHEAD_INVALID_HANDLE, bulkhead_sync(0, NULL));
+}
+
+/* What an operator's program can get wrong: nothing of it is done in part. */
+static void test_control(void) {
+  const uint64_t wrong[] = {0, 60001, UINT64_C(1) << 32, UINT64_C(1) << 63, UINT64_MAX - 1, (uint64_t)-250};
+  bulkhead_limit good = a_limit(BULKHEAD_LIMIT_INTERVAL_MS, 33), set[2], got[64];
+  bulkhead_limit_changed changed;
+  bulkhead_partition_status status;
+  bulkhead_disk disk;
+  size_t count = 7, i;
+  char byte = 0;
+
+  set[0] = good;
+  for (i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    set[1] = a_limit(BULKHEAD_LIMIT_PROBE_MS, wrong[i]);
+    REFUSED(BULKHEAD_INVALID_CONFIG, bulkhead_engine_set_limits(e, set, 2, &err));
+    CHECK(strstr(err.message, "probe_ms") != NULL);
+    CHECK(wrong[i] == 0 || strstr(err.message, "between 1 and 60000, or never") != NULL); /* 0 is told what never is */
+    REFUSED(BULKHEAD_INVALID_CONFIG, bulkhead_disk_set_limits(e, 1, set, 2, &err));
+    REFUSED(BULKHEAD_INVALID_CONFIG, bulkhead_set_limits(p, set, 2, &err));
+  }
+  set[1] = a_limit(0, 5);
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_set_limits(p, set, 2, &err));
+  set[1] = a_limit(UINT32_MAX, 5);
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_engine_set_limits(e, set, 2, &err));
+  set[1] = good;
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_set_limits(p, set, 2, &err));
+  set[1] = a_limit(BULKHEAD_LIMIT_READ_CACHE_BYTES, 5);
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_set_limits(p, set, 2, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_set_limits(p, set, 0, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_set_limits(p, NULL, 1, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_set_limits(p, set, SIZE_MAX, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_engine_set_limits(e, NULL, 1, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_get_limits(p, NULL, 1, &count, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_get_limits(p, got, 64, NULL, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_engine_disks(e, NULL, 1, &count, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_engine_disks(e, &disk, 1, NULL, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_event_limits(e, 1, NULL, 1, &count, &err));
+  REFUSED(BULKHEAD_NOT_FOUND, bulkhead_event_limits(e, UINT64_MAX, &changed, 1, &count, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_fence(p, BULKHEAD_STATE_READ_WRITE, "x", 1, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_fence(p, UINT32_MAX, "x", 1, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_fence(p, BULKHEAD_STATE_READ_ONLY, NULL, 1, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_metrics_text(e, &byte, 1, NULL, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_metrics_text(e, NULL, 1, &count, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_engine_events(e, NULL, 0, &count, &err));
+  CHECK(count == 7);
+  STATUS(BULKHEAD_OK, bulkhead_get_limits(p, got, 64, &count, &err));
+  for (i = 0; i < count; i++) CHECK(got[i].set_for == BULKHEAD_SCOPE_OPEN);
+  SIZED(status);
+  STATUS(BULKHEAD_OK, bulkhead_get_status(p, &status, &err));
+  CHECK(status.state == BULKHEAD_STATE_READ_WRITE);
+}
+
+/* Conversions of what is not there, or not named. */
+static void test_conversions(const char *directory) {
+  bulkhead_partition_config config = check_config(check_path(directory, "nowhere"), 1, 0), unset = config;
+  bulkhead_cubefs_report report;
+
+  SIZED(report);
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_cubefs_import(e, NULL, NULL, NULL, &err));
+  REFUSED(BULKHEAD_NOT_FOUND, bulkhead_cubefs_import(e, &config, NULL, NULL, &err));
+  REFUSED(BULKHEAD_NOT_FOUND, bulkhead_cubefs_inspect(e, &config, &report, NULL, 0, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_cubefs_inspect(e, &config, NULL, NULL, 0, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_cubefs_inspect(e, &config, &report, NULL, 1, &err));
+  REFUSED(BULKHEAD_NOT_FOUND, bulkhead_cubefs_undo_import(e, &config, &err));
+  REFUSED(BULKHEAD_NOT_FOUND, bulkhead_cubefs_discard_original(e, &config, &err));
+  REFUSED(BULKHEAD_NOT_FOUND, bulkhead_cubefs_export(e, &config, NULL, 0, NULL, NULL, &err));
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_cubefs_export(e, &config, NULL, 1, NULL, NULL, &err));
+  unset.struct_size = 0;
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_cubefs_import(e, &unset, NULL, NULL, &err));
+  unset = config;
+  unset.path_length = 0;
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_cubefs_import(e, &unset, NULL, NULL, &err));
 }
 
 /* A program that forgot to set struct_size. */
@@ -157,6 +265,8 @@ int main(int argc, char **argv) {
   NEED(bulkhead_partition_open(e, &config, &p, &err));
   test_handles();
   test_pointers();
+  test_control();
+  test_conversions(argv[1]);
   test_forgotten_sizes();
   test_closed_handles();
   test_engine_closes_partitions(argv[1]);

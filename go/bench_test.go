@@ -2,8 +2,10 @@ package bulkhead
 
 import (
 	"fmt"
+	"sort"
 	"sync"
 	"testing"
+	"time"
 )
 
 // renumber gives a batch the next indexes.
@@ -134,5 +136,77 @@ func BenchmarkCall(b *testing.B) {
 		if _, _, err := p.Bounds(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkMetricsOf10000: reading the text of all metrics while 10,000
+// partitions are open, one in 20 with entries, and what it does to the appends
+// of one that is busy meanwhile: its longest append with and without.
+//
+//	go test -run NONE -bench MetricsOf10000 -benchtime 101x .
+func BenchmarkMetricsOf10000(b *testing.B) {
+	const partitions, appends = 10000, 200
+	e := openEngine(b, EngineConfig{})
+	dir := b.TempDir()
+	var opening sync.WaitGroup
+	for k := 0; k < 32; k++ {
+		opening.Add(1)
+		go func(k int) {
+			defer opening.Done()
+			for id := k + 1; id <= partitions; id += 32 {
+				p, err := e.OpenPartition(PartitionConfig{Path: fmt.Sprintf("%s/wal_%d", dir, id), ID: uint64(id), Mode: ModeNone})
+				if err == nil && id%20 == 0 {
+					err = p.Append(makeEntries(1, 4, 1, 100))
+				}
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		}(k)
+	}
+	opening.Wait()
+	busy := openPartition(b, e, ModeNone)
+	next, entry := uint64(1), makeEntries(1, 2, 1, 128)
+	longest := func() (most time.Duration) {
+		for i := 0; i < appends; i++ {
+			begun := time.Now()
+			renumber(entry, &next)
+			if err := busy.Append(entry); err != nil {
+				b.Fatal(err)
+			}
+			if took := time.Since(begun); took > most {
+				most = took
+			}
+		}
+		return most
+	}
+	flush := make([]byte, 64<<20) // the caches have something else in them between two scrapes
+	var times, with, without []float64
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		without = append(without, longest().Seconds()*1e3)
+		for k := range flush {
+			flush[k]++
+		}
+		scraped := make(chan float64)
+		go func() {
+			begun := time.Now()
+			if _, err := e.MetricsText(); err != nil {
+				b.Error(err)
+			}
+			scraped <- time.Since(begun).Seconds() * 1e3
+		}()
+		with = append(with, longest().Seconds()*1e3)
+		times = append(times, <-scraped)
+	}
+	b.StopTimer()
+	for _, of := range []struct {
+		name   string
+		values []float64
+	}{{"scrape", times}, {"append-beside", with}, {"append-alone", without}} {
+		sort.Float64s(of.values)
+		b.ReportMetric(of.values[len(of.values)/2], of.name+"-median-ms")
+		b.ReportMetric(of.values[len(of.values)*99/100], of.name+"-p99-ms")
 	}
 }

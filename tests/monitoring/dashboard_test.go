@@ -24,6 +24,45 @@ type panel struct {
 	Targets     []struct{ Expr, LegendFormat string }
 }
 
+// An alert at night is worth what its runbook says.
+func TestEveryAlertHasARunbookEntry(t *testing.T) {
+	rules, err := os.ReadFile("../../monitoring/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	guide, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := map[string]string{}
+	for _, part := range strings.Split(string(guide), "\n### ")[1:] {
+		name, text, _ := strings.Cut(part, "\n")
+		text, _, _ = strings.Cut(text, "\n## ")
+		if strings.HasPrefix(name, "Bulkhead") {
+			entries[name] = text
+		}
+	}
+	alerts := strings.Split(string(rules), "- alert: ")[1:]
+	for _, alert := range alerts {
+		name, text, _ := strings.Cut(alert, "\n")
+		if !strings.Contains(text, "runbook_url: docs/operations.md#"+strings.ToLower(name)+"\n") {
+			t.Errorf("%s does not name its entry", name)
+		}
+		for _, part := range []string{"Means: ", "Look at: ", "Do: "} {
+			if entry := entries[name]; !strings.Contains(entry, part) && !(part == "Do: " && strings.Contains(entry, "| do |")) {
+				t.Errorf("%s: no %q in its entry", name, part)
+			}
+		}
+		delete(entries, name)
+	}
+	for name := range entries {
+		t.Errorf("%s is no alert", name)
+	}
+	if len(alerts) < 10 {
+		t.Errorf("%d alerts", len(alerts))
+	}
+}
+
 const picture = "../../docs/pictures/dashboard.svg"
 
 func TestAlertsAndDashboard(t *testing.T) {

@@ -50,6 +50,9 @@ func startPlant(t *testing.T) *plant {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.end)
+	if _, err := p.engine.LogTo(func(level bulkhead.LogLevel, line string) { t.Logf("%d %s", level, line) }); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range diskNames {
 		p.mount(name)
 		p.fill(name)

@@ -35,6 +35,11 @@ pub struct Backup {
     pub closed: bool,
 }
 
+impl Backup {
+    /// The directory in the target in which a copy is made until it is whole: no partition, and what is left of one that was cut short.
+    pub const UNFINISHED: &'static str = UNFINISHED;
+}
+
 fn fail(what: &'static str) -> impl Fn(io::Error) -> Error {
     move |e| Error::io(Op::Export, &e, what)
 }

@@ -73,7 +73,7 @@ fn no_root(dir: &dyn Dir) -> Result<Option<StoredRoot>> {
         Some(name) => Err(Error::new(
             Status::Foreign,
             Op::Open,
-            format!("the directory holds `{name}` and no Bulkhead root; give an empty directory"),
+            format!("the directory holds `{name}` and no Bulkhead root; give a partition's directory, or an empty one for a new partition"),
         )),
         None => Ok(None),
     }

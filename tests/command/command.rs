@@ -6,6 +6,7 @@ mod interrupt;
 mod live;
 mod repair;
 mod user;
+mod walk;
 mod world;
 
 use bulkhead::cubefs::{Conversion, Shape};

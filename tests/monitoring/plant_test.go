@@ -125,8 +125,8 @@ func (p *plant) write(partition *bulkhead.Partition) {
 		if n%5 == 0 {
 			_, _ = partition.Read(last+1, last+2, 1<<20) // what it says is in the metrics
 		}
-		if last-first > 2000 {
-			_ = partition.Compact(last - 500)
+		if last-first > 1000 { // before the disk is full of it
+			_ = partition.Compact(last - 250)
 		}
 	}
 }

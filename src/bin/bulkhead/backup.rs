@@ -13,7 +13,8 @@ pub fn backup(args: &args::Backup, json: bool) -> Result<Exit> {
     let bar = show::bar(&args.directory.display().to_string());
     let tell = |done_bytes, total_bytes| show::tick(&bar, Progress { done_bytes, total_bytes });
     let begun = Instant::now();
-    let done = engine.backup(&args.directory, &args.target, &tell);
+    let possible = find::look(&args.directory).and_then(|()| find::check_target(&args.directory, &args.target));
+    let done = possible.and_then(|()| engine.backup(&args.directory, &args.target, &tell));
     bar.finish_and_clear();
     let backup = match done {
         Ok(backup) => backup,

@@ -33,6 +33,11 @@ pub fn bench(args: &args::Bench, json: bool) -> Result<Exit> {
             std::io::ErrorKind::NotFound => {
                 Error::new(Status::NotFound, Op::Open, "the directory does not exist; give one on the disk to measure")
             }
+            std::io::ErrorKind::NotADirectory => Error::new(
+                Status::NotADirectory,
+                Op::Open,
+                "the path is not a directory; give one on the disk to measure",
+            ),
             std::io::ErrorKind::PermissionDenied => Error {
                 errno: e.raw_os_error().unwrap_or(0),
                 ..Error::new(Status::PermissionDenied, Op::Open, "creating a subdirectory")

@@ -28,6 +28,8 @@ fn import_one(engine: &Engine, args: &args::Import, path: &Path, json: bool) -> 
     let bar = show::bar(&name.to_string());
     let tell = |now| show::tick(&bar, now);
     let begun = Instant::now();
+    find::look(path)?;
+    let before = Conversion::new(engine, path, 0).shape()?;
     // A directory that is Bulkhead's already says itself whose it is.
     let id = args.id.map_or_else(
         || Survey::of(&RealStorage, path).map(|s| s.partition_id()).or_else(|_| find::id_of_name(path)),
@@ -53,15 +55,14 @@ fn import_one(engine: &Engine, args: &args::Import, path: &Path, json: bool) -> 
         bar.finish_and_clear();
         return Ok(checked(path, &found?, json));
     }
-    let before = conversion.shape();
     let found = conversion.import();
     bar.finish_and_clear();
     let found = found?;
     if json {
         say!("{}", inspection_json(path, &found, "imported"));
-    } else if before == Ok(Shape::Bulkhead) {
+    } else if before == Shape::Bulkhead {
         say!("{name}: is a Bulkhead directory already");
-    } else if before != Ok(Shape::Cubefs) {
+    } else if before != Shape::Cubefs {
         say!("{name}: an import or export that was cut short is settled; the directory is Bulkhead's");
     } else {
         let report = &found.report;
@@ -86,7 +87,11 @@ fn contents(report: &Report) -> String {
 /// What `--check` and `status` say of a CubeFS log.
 pub fn checked(path: &Path, found: &Inspection, json: bool) -> Exit {
     let report = &found.report;
-    let exit = if report.damage().is_some() { Exit::Damage } else { Exit::Fine };
+    let exit = match found.shape {
+        _ if report.damage().is_some() => Exit::Damage,
+        Shape::Empty | Shape::Unknown => Exit::Unfit,
+        _ => Exit::Fine,
+    };
     if json {
         say!("{}", inspection_json(path, found, "checked"));
         return exit;
@@ -134,7 +139,11 @@ pub fn export(args: &args::Export, json: bool) -> Result<Exit> {
     let engine = find::engine()?;
     let path = &args.directory;
     // An interrupted export has no root in its place; import settles that.
-    let id = Survey::of(&RealStorage, path).map(|s| s.partition_id());
+    let possible = find::look(path).and_then(|()| match &args.target {
+        Some(target) => find::check_target(path, target),
+        None => Ok(()),
+    });
+    let id = possible.and_then(|()| Survey::of(&RealStorage, path)).map(|s| s.partition_id());
     let bar = show::bar(&path.display().to_string());
     let tell = |now| show::tick(&bar, now);
     let begun = Instant::now();
@@ -149,7 +158,8 @@ pub fn export(args: &args::Export, json: bool) -> Result<Exit> {
     let exported = match result {
         Ok(exported) => exported,
         Err(error) => {
-            show::error(path, &error, json);
+            let target = args.target.as_ref().filter(|target| error.path == **target);
+            show::error(target.unwrap_or(path), &error, json);
             return Ok(Exit::of(&error));
         }
     };

@@ -2,7 +2,7 @@
 
 use crate::args;
 use crate::exit::Exit;
-use crate::show;
+use crate::{find, show};
 use bulkhead::io::real::RealStorage;
 use bulkhead::{Result, Survey};
 use serde_json::json;
@@ -12,7 +12,7 @@ pub fn dump(args: &args::Dump, json: bool) -> Result<Exit> {
     if args.from > args.to {
         args::refuse(&format!("--from {} is behind --to {}", args.from, args.to));
     }
-    let survey = match Survey::of(&RealStorage, &args.directory) {
+    let survey = match find::look(&args.directory).and_then(|()| Survey::of(&RealStorage, &args.directory)) {
         Ok(survey) => survey,
         Err(error) => {
             show::error(&args.directory, &error, json);
@@ -42,7 +42,10 @@ pub fn dump(args: &args::Dump, json: bool) -> Result<Exit> {
     }
     let name = args.directory.display();
     for range in &bad {
-        eprintln!("{name}: entries {} do not read back", show::range(*range));
+        match range {
+            (first, last) if first == last => eprintln!("{name}: entry {} does not read back", show::number(*first)),
+            _ => eprintln!("{name}: entries {} do not read back", show::range(*range)),
+        }
     }
     if let Some(fault) = survey.fault() {
         eprintln!("{name}: {}{}; what can be read was shown", fault.message, show::system(fault));

@@ -1,7 +1,8 @@
 //! Which directories are meant.
 
 use bulkhead::cubefs::{Conversion, Shape};
-use bulkhead::{Engine, EngineConfig, Error, Op, Result, Status};
+use bulkhead::{Backup, Engine, EngineConfig, Error, Op, Result, Status};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// CubeFS puts its logs two levels below a disk.
@@ -10,6 +11,38 @@ const DEPTH_MAX: usize = 4;
 /// An engine with nothing open: no thread runs and nothing is touched before it is asked to.
 pub fn engine() -> Result<Engine> {
     Engine::open(EngineConfig::default())
+}
+
+/// That a directory can be looked at. What it is otherwise that is no directory the library says.
+pub fn look(path: &Path) -> Result<()> {
+    let (status, message, errno) = match std::fs::read_dir(path) {
+        Ok(_) if path.file_name().is_some_and(|name| name == Backup::UNFINISHED) => {
+            let message = "a backup that was cut short, and no partition; remove it, and make the backup anew";
+            (Status::Foreign, message, None)
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => (Status::NotFound, "there is no such directory", e.raw_os_error()),
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+            let message = "no permission to read the directory; run the command as its owner, or as root";
+            (Status::PermissionDenied, message, e.raw_os_error())
+        }
+        _ => return Ok(()),
+    };
+    Err(Error { errno: errno.unwrap_or(0), ..Error::new(status, Op::Status, message) }.at(path))
+}
+
+/// That a copy can be made there: in a directory that there is, and that is none of the log's own.
+pub fn check_target(source: &Path, target: &Path) -> Result<()> {
+    let refuse = |status, message: &str| Err(Error::new(status, Op::Status, message).at(target));
+    let absolute = std::path::absolute(target).unwrap_or_else(|_| target.to_path_buf());
+    match absolute.parent().map(std::fs::canonicalize) {
+        Some(Err(e)) if e.kind() == ErrorKind::NotFound => {
+            refuse(Status::NotFound, "the directory in which it is to be made does not exist")
+        }
+        Some(Ok(parent)) if std::fs::canonicalize(source).is_ok_and(|source| parent.starts_with(source)) => {
+            refuse(Status::InvalidArgument, "it is inside the directory that is to be copied; give one elsewhere")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The log directories among `paths` and below them, each path's in order.
@@ -27,7 +60,7 @@ pub fn logs(engine: &Engine, paths: &[PathBuf]) -> Vec<(PathBuf, Result<Shape>)>
 }
 
 fn visit(engine: &Engine, path: &Path, depth: usize, found: &mut Vec<(PathBuf, Result<Shape>)>) {
-    match Conversion::new(engine, path, 0).shape() {
+    match look(path).and_then(|()| Conversion::new(engine, path, 0).shape()) {
         Ok(Shape::Empty) => {}
         Err(e) if depth < DEPTH_MAX && matches!(e.status, Status::NotADirectory | Status::Symlink) => return,
         shape => return found.push((path.to_path_buf(), shape)),

@@ -2,7 +2,7 @@
 
 use crate::args;
 use crate::exit::Exit;
-use crate::{say, show};
+use crate::{find, say, show};
 use bulkhead::io::real::RealStorage;
 use bulkhead::{Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay, Result};
 use serde_json::json;
@@ -22,6 +22,7 @@ pub fn repair(args: &args::Repair, json: bool) -> Result<Exit> {
 fn run(args: &args::Repair, json: bool) -> Result<Exit> {
     let path = &args.directory;
     let facts = RepairFacts { applied: args.applied, term: args.term };
+    find::look(path)?;
     let repair = Repair::plan(&RealStorage, path, facts)?;
     let mut kept = Vec::new();
     if let Some(way) = args.apply.filter(|_| !repair.damage().is_empty()) {

@@ -48,7 +48,12 @@ impl StateFile {
                 return Err(Error::new(Status::Foreign, Op::Verify, message).at(path));
             }
         };
-        file.write_all(begin.as_bytes()).map_err(fail("writing the state file"))?;
+        if let Err(e) = file.write_all(begin.as_bytes()) {
+            if text.is_empty() {
+                let _ = std::fs::remove_file(path); // it is ours, and says nothing
+            }
+            return Err(fail("writing the state file")(e));
+        }
         Ok(StateFile { path: path.to_path_buf(), file: Mutex::new(file), sound: lines.filter_map(line).collect() })
     }
 

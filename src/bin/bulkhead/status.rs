@@ -37,7 +37,9 @@ fn directories(paths: &[PathBuf], json: bool) -> Result<Exit> {
 }
 
 fn one(engine: &Engine, path: &Path, shape: Shape, json: bool, rows: &mut Vec<Vec<String>>) -> Result<Exit> {
-    if shape != Shape::Bulkhead {
+    // One of parts that do not fit together may be a log without its root.
+    let damaged_log = shape == Shape::Unknown && Survey::of(&RealStorage, path).is_err();
+    if shape != Shape::Bulkhead && !damaged_log {
         return Ok(convert::checked(path, &Conversion::new(engine, path, 0).inspect()?, json));
     }
     let survey = Survey::of(&RealStorage, path)?;

@@ -46,7 +46,7 @@ func startPlant(t *testing.T) *plant {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(p.dir) })
-	if p.engine, err = bulkhead.Open(bulkhead.EngineConfig{StallLimit: time.Second, SlowDisk: 300 * time.Millisecond}); err != nil {
+	if p.engine, err = bulkhead.Open(bulkhead.EngineConfig{StallLimit: time.Second, SlowDisk: 300 * time.Millisecond, SegmentMaxBytes: 1 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.end)

@@ -668,7 +668,8 @@ typedef struct bulkhead_cubefs_finding {
   char cubefs[128];
 } bulkhead_cubefs_finding;
 
-/// How far a long call is; written while it runs. Read it from another thread by atomic loads.
+/// How far a long call is; written while it runs. Read it from another thread by atomic loads. An import counts what
+/// it reads back as well: its total is twice the log's bytes.
 typedef struct bulkhead_progress {
   uint64_t done_bytes;
   uint64_t total_bytes;

@@ -1,14 +1,10 @@
-//! What a log holds, as one number: a conversion compares what it read with what the disk gives back.
+//! What a log or a file holds, as a number: a conversion compares what it wrote with what the disk gives back.
 
-use super::report::Report;
-use super::scan::{Limits, Scan};
 use super::source::Source;
-use super::switch;
-use super::{Conversion, FindingKind};
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
-use crate::io::{Access, Dir};
-use crate::partition::Survey;
+use crate::io::{read_full_at, Access, AlignedBuf, Dir};
+use std::io;
 
 /// Entries with their indexes, in any order.
 #[derive(Default, PartialEq, Eq)]
@@ -26,90 +22,34 @@ impl Content {
         self.sum = self.sum.wrapping_add(u64::from(crc));
         self.entries += 1;
     }
+
+    pub fn add_all(&mut self, other: &Content) {
+        self.sum = self.sum.wrapping_add(other.sum);
+        self.entries += other.entries;
+    }
 }
 
-/// Readers of one log: they wait for the disk, not for a processor.
-const READERS: u64 = 4;
-/// Entries that are worth a reader.
-const READER_ENTRIES: u64 = 256;
+/// Read at a time.
+const PIECE_BYTES: usize = 1 << 20;
 
-impl Conversion<'_> {
-    /// The medium has every entry as it was read from CubeFS's log: once the group runs on it, there is no way back to that.
-    pub(super) fn read_back(&self, report: &Report, read: &Content) -> Result<()> {
-        let survey = Survey::of_medium(self.engine.storage(), &self.path.join(switch::IMPORT));
-        let survey = survey.map_err(|e| if e.status == Status::Damaged { lost(Op::Import, &e.message) } else { e })?;
-        let (first, last) = (report.first_index, report.last_index);
-        let readers = if self.engine.has_threads() { (report.entries / READER_ENTRIES).clamp(1, READERS) } else { 1 };
-        let share = report.entries.div_ceil(readers).max(1);
-        let ranges = (0..readers).map(|i| (first + i * share, (first + (i + 1) * share - 1).min(last)));
-        let parts: Vec<Result<Content>> = std::thread::scope(|scope| {
-            let (mine, others): (Vec<_>, Vec<_>) = ranges.partition(|range| range.0 == first);
-            let survey = &survey;
-            // A reader that the system has no thread for reads here.
-            let others: Vec<_> = others
-                .into_iter()
-                .map(|range| {
-                    let begun = std::thread::Builder::new()
-                        .name("bulkhead-import".into())
-                        .spawn_scoped(scope, move || content_of(survey, range));
-                    (range, begun)
-                })
-                .collect();
-            let mut parts: Vec<_> = mine.into_iter().map(|range| content_of(survey, range)).collect();
-            parts.extend(others.into_iter().map(|(range, begun)| match begun {
-                Ok(reader) => reader.join().unwrap_or_else(|_| Err(panicked())),
-                Err(_) => content_of(survey, range),
-            }));
-            parts
-        });
-        let mut found = Content::default();
-        for part in parts {
-            let part = part?;
-            found.sum = found.sum.wrapping_add(part.sum);
-            found.entries += part.entries;
+/// The file that was written has these bytes on the medium, by length and CRC-32C.
+pub fn read_back_file(dir: &dyn Dir, name: &str, bytes: u64, sum: u32) -> Result<()> {
+    let fail = |e: io::Error| Error::io(Op::Export, &e, &format!("reading {name} back"));
+    let file = dir.open(name, Access::ReadDirect).map_err(fail)?;
+    let mut buf = AlignedBuf::zeroed(PIECE_BYTES);
+    let (mut at, mut found) = (0, 0);
+    while at < bytes {
+        let read = read_full_at(&*file, &mut buf, at).map_err(fail)?;
+        found = crc32c::crc32c_append(found, buf.get(..read).unwrap_or(&[]));
+        at += read as u64;
+        if read < PIECE_BYTES {
+            break;
         }
-        if found == *read && survey.hard_state() == report.hard_state {
-            return Ok(());
-        }
-        Err(lost(Op::Import, "entries are not what was written"))
     }
-}
-
-fn panicked() -> Error {
-    Error::new(Status::Panic, Op::Import, "a thread that reads back panicked; this is a bug of the library")
-}
-
-fn content_of(survey: &Survey, range: (u64, u64)) -> Result<Content> {
-    let mut found = Content::default();
-    let bad = survey.read(range.0, range.1, &mut |index, term, kind, data| {
-        found.add(index, term, kind, data);
-        true
-    })?;
-    match bad.first().zip(bad.last()) {
-        None => Ok(found),
-        Some((first, last)) => Err(lost(Op::Import, "entries cannot be read").range(first.0, last.1)),
+    if (at, found) == (bytes, sum) {
+        return Ok(());
     }
-}
-
-/// The same of an export, whose files are synced: their pages are let go, so that the disk is asked.
-pub fn read_back_export(dir: &dyn Dir, meta: &[u8], written: &Content) -> Result<()> {
-    drop_caches(dir)?;
-    let source = Source::list(dir)?;
-    let mut found = Content::default();
-    let mut take = |entries: &[crate::EntryRef<'_>]| {
-        entries.iter().for_each(|e| found.add(e.index, e.term, e.kind, e.data));
-        Ok(())
-    };
-    let limits = Limits { max_entry_bytes: u32::MAX, known_index: 0 };
-    let report = Scan::run(dir, limits, &mut take, &mut |_| ())?;
-    let bad = [FindingKind::TornTail, FindingKind::BadRecord, FindingKind::BadIndex];
-    let bad = report.findings.into_iter().find(|f| bad.contains(&f.kind));
-    let same = found == *written && source.meta.is_some_and(|(bytes, _)| bytes == meta);
-    match bad {
-        None if same => Ok(()),
-        None => Err(lost(Op::Export, "META or entries are not what was written")),
-        Some(bad) => Err(lost(Op::Export, &format!("{} at byte {}: {}", bad.file, bad.offset, bad.message))),
-    }
+    Err(lost(Op::Export, &format!("{name} is not what was written")))
 }
 
 /// What is read next of a CubeFS log comes from the disk.
@@ -121,12 +61,12 @@ pub fn drop_caches(dir: &dyn Dir) -> Result<()> {
             file.drop_cache();
             Ok(())
         }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(Error::io(Op::Import, &e, &format!("opening {name}"))),
     })
 }
 
-fn lost(op: Op, what: &str) -> Error {
+pub fn lost(op: Op, what: &str) -> Error {
     let message = format!("what was written does not read back from the disk ({what}); the log is as it was");
     Error::new(Status::Damaged, op, message)
 }

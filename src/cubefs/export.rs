@@ -1,8 +1,7 @@
 //! Export: the log in CubeFS's format, in a new directory or in place of Bulkhead's own.
 
-use super::content::{read_back_export, Content};
+use super::content::read_back_file;
 use super::import::read_root_named;
-use super::output::Output;
 use super::report::Progress;
 use super::switch::{self, Shape};
 use super::writer::LogWriter;
@@ -12,6 +11,7 @@ use crate::format::cubefs::{Entry, Meta, META_NAME};
 use crate::io::{write_all_at, Access, Dir};
 use crate::partition::{Partition, PartitionStatus, State, ROOT_NAME};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Payload bytes between two calls of the owner's progress.
 const PROGRESS_BYTES: u64 = 1 << 20;
@@ -29,8 +29,8 @@ pub struct Exported {
 impl Conversion<'_> {
     /// Writes the log, in CubeFS's format, to a directory that does not exist yet. Until it is whole a CubeFS binary refuses it.
     ///
-    /// Errors: `AlreadyExists` (the target), `NotFound`, `AlreadyOpen`, `Locked` (the log is open: close it first), `Damaged` and the
-    /// other causes of a log that is not whole, `NoSpace`, `IoError` and the like.
+    /// Errors: `AlreadyExists` (the target), `NotFound`, `AlreadyOpen`, `Locked` (the log is open: close it first), `Damaged` (also: what was
+    /// written does not read back from the disk) and the other causes of a log that is not whole, `NoSpace`, `IoError` and the like.
     pub fn export(&self, target: &Path) -> Result<Exported> {
         self.named(|| {
             self.settle_bulkhead()?;
@@ -48,7 +48,7 @@ impl Conversion<'_> {
             // A directory of this name: a CubeFS binary refuses what is not whole yet.
             switch::make_dir(&*dir, META_NAME)?;
             dir.sync().map_err(fail("syncing the target"))?;
-            let exported = self.write_out(&partition, &*dir, NEW_META);
+            let exported = self.write_out(&partition, &dir, NEW_META);
             let closed = partition.close();
             let exported = exported?;
             closed?;
@@ -72,7 +72,7 @@ impl Conversion<'_> {
             let export = switch::make_dir(&*dir, switch::EXPORT)?;
             drop(dir);
             let partition = self.open_existing()?;
-            let exported = self.write_out(&partition, &*export, META_NAME);
+            let exported = self.write_out(&partition, &export, META_NAME);
             let status = partition.status();
             let closed = partition.close();
             let exported = exported?;
@@ -85,7 +85,7 @@ impl Conversion<'_> {
         })
     }
 
-    fn settle_bulkhead(&self) -> Result<std::sync::Arc<dyn Dir>> {
+    fn settle_bulkhead(&self) -> Result<Arc<dyn Dir>> {
         let dir = self.lock()?;
         match switch::settle(&*dir)? {
             Shape::Bulkhead => Ok(dir),
@@ -113,21 +113,18 @@ impl Conversion<'_> {
         Err(Error::new(Status::Busy, Op::Export, "somebody opened the log while it was exported; try again"))
     }
 
-    fn write_out(&self, partition: &Partition, dir: &dyn Dir, meta_name: &str) -> Result<Exported> {
+    fn write_out(&self, partition: &Partition, dir: &Arc<dyn Dir>, meta_name: &str) -> Result<Exported> {
         let status = partition.status();
         let (first, last) = (status.first_index, status.last_index);
         let total_bytes = status.segment_bytes.max(1);
         let first_named = if first <= last { first } else { 1 };
-        let output = Output::new(self.engine.has_threads());
-        let mut writer = LogWriter::create(dir, first_named, output)?;
+        let mut writer = LogWriter::create(dir, first_named, self.engine.has_threads())?;
         let mut progress = Progress { done_bytes: 0, total_bytes };
         let mut untold = 0;
         let mut written = Ok(());
-        let mut content = Content::default();
         if first <= last {
             // In one read: a segment that is wanted whole is not indexed first.
             partition.read_into(first, last + 1, u64::MAX, &mut |index, term, kind, data| {
-                content.add(index, term, kind, data);
                 written = writer.push(&Entry { kind, term, index, data });
                 untold += data.len() as u64;
                 if untold >= PROGRESS_BYTES {
@@ -151,17 +148,15 @@ impl Conversion<'_> {
         let meta = meta.encode();
         let file = dir.create(meta_name, Access::Buffered).map_err(fail("creating META"))?;
         write_all_at(&*file, &[&meta], 0).and_then(|()| file.sync()).map_err(fail("writing META"))?;
+        read_back_file(&**dir, meta_name, meta.len() as u64, crc32c::crc32c(&meta))?;
         dir.sync().map_err(fail("syncing the new files"))?;
-        if meta_name == META_NAME {
-            read_back_export(dir, &meta, &content)?;
-        }
         (self.progress)(Progress { done_bytes: total_bytes, total_bytes });
         let entries = (last + 1).saturating_sub(first);
         Ok(Exported { files, file_bytes, entries, first_index: first, last_index: last })
     }
 
     /// Opens the log that is there, whole and writable.
-    pub(super) fn open_existing(&self) -> Result<std::sync::Arc<Partition>> {
+    pub(super) fn open_existing(&self) -> Result<Arc<Partition>> {
         let config = crate::PartitionConfig {
             disposition: crate::Disposition::OpenExisting,
             known_index: self.known_index,

@@ -1,8 +1,9 @@
 //! Import in place: Bulkhead's files are made in a subdirectory, checked, and exchanged for CubeFS's, which are kept.
 
-use super::content::Content;
-use super::report::{Progress, Report};
-use super::scan::{Limits, Meter, Scan};
+use super::content::{lost, Content};
+use super::read_back::ReadBack;
+use super::report::Report;
+use super::scan::{Limits, Meter, Scan, Take};
 use super::source::Source;
 use super::switch::{self, Shape};
 use super::{Conversion, Inspection};
@@ -10,7 +11,7 @@ use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
 use crate::format::{Root, ROOT_BYTES};
 use crate::io::{read_full_at, write_durable_at, Access, AlignedBuf, Dir};
-use crate::partition::{Disposition, Limit, Mode, Partition, PartitionConfig, State, ROOT_NAME};
+use crate::partition::{Disposition, EntryRef, Limit, Mode, Partition, PartitionConfig, State, Survey, ROOT_NAME};
 use std::io;
 use std::sync::Arc;
 
@@ -41,19 +42,22 @@ impl Conversion<'_> {
         })
     }
 
-    /// Reads the whole log.
-    pub(super) fn scan(&self, dir: &dyn Dir, take: &mut super::scan::Take<'_>) -> Result<Report> {
-        let progress = Progress { done_bytes: 0, total_bytes: Source::list(dir)?.bytes(dir)? };
-        let mut meter = Meter { progress, tell: self.progress };
+    /// Reads the whole log, and judges it.
+    pub(super) fn check(&self, dir: &dyn Dir) -> Result<Report> {
+        let meter = Meter::new(Source::list(dir)?.bytes(dir)?, self.progress);
+        self.scan(dir, &mut |_| Ok(()), &meter)
+    }
+
+    fn scan(&self, dir: &dyn Dir, take: &mut Take<'_>, meter: &Meter<'_>) -> Result<Report> {
         let most = self.engine.disk_limits(dir.device().id).get_u32(Limit::MaxEntryBytes);
         let limits = Limits { max_entry_bytes: most, known_index: self.known_index };
-        Scan::run(dir, limits, take, &mut |n| meter.add(n))
+        Scan::run(dir, limits, take, meter)
     }
 
     /// Everything up to the exchange. Nothing of CubeFS's is touched.
     fn build(&self, dir: &dyn Dir) -> Result<Report> {
         let import = switch::make_dir(dir, switch::IMPORT)?;
-        let report = self.write(dir)?;
+        let report = self.write(dir, &import)?;
         let root = read_root_named(&*import, ROOT_NAME)?.0;
         let original = switch::make_dir(dir, switch::CUBEFS_ORIGINAL)?;
         switch::make_dir(&*original, META_NAME)?;
@@ -75,8 +79,9 @@ impl Conversion<'_> {
         Ok(report)
     }
 
-    /// Reads and judges the log, and writes it, in the same pass, through a partition as any other: without syncs first, then durable.
-    fn write(&self, dir: &dyn Dir) -> Result<Report> {
+    /// Reads and judges the log, and writes it, in the same pass, through a partition as any other: without syncs first, then durable. What
+    /// is durable is read back meanwhile.
+    fn write(&self, dir: &dyn Dir, import: &Arc<dyn Dir>) -> Result<Report> {
         let source = Source::list(dir)?;
         let before = source.bytes(dir)?;
         let partition = self.open_new(Mode::None)?;
@@ -85,14 +90,18 @@ impl Conversion<'_> {
             (index, term) => partition.reset(index, term),
         };
         let mut read = Content::default();
-        let scanned = self.scan(dir, &mut |entries| {
+        let meter = Meter::new(2 * before, self.progress);
+        let mut read_back = ReadBack::new(import.clone(), self.engine.has_threads(), &meter);
+        let mut take = |entries: &[EntryRef<'_>]| {
             // The whole log is judged, whatever becomes of it.
             if written.is_ok() {
                 entries.iter().for_each(|e| read.add(e.index, e.term, e.kind, e.data));
-                written = append(&partition, entries);
+                written = append(&partition, entries)
+                    .and_then(|()| read_back.offer(partition.durable_parts(read_back.last())));
             }
             Ok(())
-        });
+        };
+        let scanned = self.scan(dir, &mut take, &meter);
         // In any case: housekeeping may be at work in the directory.
         let closed = partition.close();
         let report = scanned?;
@@ -111,8 +120,21 @@ impl Conversion<'_> {
         };
         let checked = stored.and_then(|()| check(&partition, &report));
         checked.and(partition.close())?;
-        self.read_back(&report, &read)?;
+        if self.read_back(read_back, &report)? != read {
+            return Err(lost(Op::Import, "entries are not what was written"));
+        }
+        meter.finish();
         Ok(report)
+    }
+
+    /// What the medium has, as an open after a power cut would find it: once the group runs on it, there is no way back to CubeFS's log.
+    fn read_back(&self, begun: ReadBack<'_>, report: &Report) -> Result<Content> {
+        let survey = Survey::of_medium(self.engine.storage(), &self.path.join(switch::IMPORT));
+        let survey = survey.map_err(|e| if e.status == Status::Damaged { lost(Op::Import, &e.message) } else { e })?;
+        if survey.hard_state() != report.hard_state {
+            return Err(lost(Op::Import, "the hard state is not what was written"));
+        }
+        begun.finish(&survey.parts())
     }
 
     fn open_new(&self, mode: Mode) -> Result<Arc<Partition>> {
@@ -142,7 +164,7 @@ fn check(partition: &Partition, report: &Report) -> Result<()> {
     Err(Error::new(Status::Panic, Op::Import, message))
 }
 
-fn append(partition: &Partition, entries: &[crate::EntryRef<'_>]) -> Result<()> {
+fn append(partition: &Partition, entries: &[EntryRef<'_>]) -> Result<()> {
     // A piece of the file is about as large as a batch may be; a single entry always fits.
     for batch in entries.chunks(4096) {
         partition.append(batch)?;

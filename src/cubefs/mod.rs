@@ -4,7 +4,7 @@
 //! |---|---|
 //! | source, reader, scan, verdict, report | reads a CubeFS log and judges it |
 //! | writer, output | writes one |
-//! | content | whether the disk gives back what a conversion wrote |
+//! | content, read_back, readers | whether the disk gives back what a conversion wrote |
 //! | switch | how a directory changes hands, safe against being cut short |
 //! | import, undo, export | the operations |
 
@@ -12,7 +12,9 @@ mod content;
 mod export;
 mod import;
 mod output;
+mod read_back;
 mod reader;
+mod readers;
 mod report;
 mod scan;
 mod source;
@@ -78,7 +80,8 @@ impl<'a> Conversion<'a> {
         self
     }
 
-    /// Called on the caller's thread, about once a megabyte.
+    /// Called on the caller's thread, about once a megabyte. What an import reads back counts as well: its total is
+    /// twice the log's bytes.
     pub fn progress(mut self, tell: &'a dyn Fn(Progress)) -> Conversion<'a> {
         self.progress = tell;
         self
@@ -92,7 +95,7 @@ impl<'a> Conversion<'a> {
             if found.shape != Shape::Cubefs {
                 return Ok(found);
             }
-            Ok(Inspection { report: self.scan(&*dir, &mut |_| Ok(()))?, ..found })
+            Ok(Inspection { report: self.check(&*dir)?, ..found })
         })
     }
 

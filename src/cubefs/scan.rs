@@ -10,6 +10,7 @@ use crate::format::cubefs::{footer_target, index_items, record_at, Entry, Found,
 use crate::format::MAX_COUNTER;
 use crate::io::{Access, Dir};
 use crate::partition::EntryRef;
+use std::cell::Cell;
 
 /// Findings that are kept; a log that has more has been told enough of.
 const FINDINGS_MAX: usize = 100;
@@ -45,7 +46,7 @@ pub struct Scan<'a> {
     /// Index, term and offset of the file's entries, as a hash and their number: what its index record should say.
     hash: (u64, u64),
     take: &'a mut Take<'a>,
-    meter: &'a mut dyn FnMut(u64),
+    meter: &'a Meter<'a>,
 }
 
 /// Why a run of entries ended.
@@ -57,12 +58,7 @@ enum Stop {
 
 impl<'a> Scan<'a> {
     /// `meter` is told of bytes that were read.
-    pub fn run(
-        dir: &'a dyn Dir,
-        limits: Limits,
-        take: &'a mut Take<'a>,
-        meter: &'a mut dyn FnMut(u64),
-    ) -> Result<Report> {
+    pub fn run(dir: &'a dyn Dir, limits: Limits, take: &'a mut Take<'a>, meter: &'a Meter<'a>) -> Result<Report> {
         let source = Source::list(dir)?;
         let meta = source.meta.as_ref().map_or(Some(Meta::default()), |(bytes, _)| Meta::decode(bytes));
         let mut scan = Scan {
@@ -160,11 +156,11 @@ impl<'a> Scan<'a> {
             };
             match next {
                 Some(next) => {
-                    (self.meter)(next - at);
+                    self.meter.add(next - at);
                     at = next;
                 }
                 None => {
-                    (self.meter)(reader.len.saturating_sub(at));
+                    self.meter.add(reader.len.saturating_sub(at));
                     return Ok(());
                 }
             }
@@ -209,7 +205,7 @@ impl<'a> Scan<'a> {
             if !entries.is_empty() {
                 (self.take)(&entries)?;
             }
-            (self.meter)(pos as u64);
+            self.meter.add(pos as u64);
             at += pos as u64;
             if let Some(stop) = stop {
                 return Ok((at, stop));
@@ -337,13 +333,24 @@ pub(super) const SEALED: &str = "opens the directory; the first read that needs 
 
 /// Counts bytes and tells how far it is.
 pub struct Meter<'a> {
-    pub progress: Progress,
-    pub tell: &'a dyn Fn(Progress),
+    progress: Cell<Progress>,
+    tell: &'a dyn Fn(Progress),
 }
 
-impl Meter<'_> {
-    pub fn add(&mut self, bytes: u64) {
-        self.progress.done_bytes = (self.progress.done_bytes + bytes).min(self.progress.total_bytes);
-        (self.tell)(self.progress);
+impl<'a> Meter<'a> {
+    pub fn new(total_bytes: u64, tell: &'a dyn Fn(Progress)) -> Meter<'a> {
+        Meter { progress: Cell::new(Progress { done_bytes: 0, total_bytes }), tell }
+    }
+
+    pub fn add(&self, bytes: u64) {
+        let Progress { done_bytes, total_bytes } = self.progress.get();
+        let now = Progress { done_bytes: (done_bytes + bytes).min(total_bytes), total_bytes };
+        self.progress.set(now);
+        (self.tell)(now);
+    }
+
+    /// There is nothing left to do.
+    pub fn finish(&self) {
+        self.add(self.progress.get().total_bytes);
     }
 }

@@ -60,7 +60,7 @@ impl Conversion<'_> {
             }
             let dir = if shape == Shape::Cubefs {
                 super::content::drop_caches(&*dir)?;
-                super::import::refuse_damage(&self.scan(&*dir, &mut |_| Ok(()))?)?;
+                super::import::refuse_damage(&self.check(&*dir)?)?;
                 dir
             } else {
                 drop(dir); // and with it the lock, which the log takes

@@ -1,9 +1,9 @@
 //! Writes log files as CubeFS's own WAL does: in files of 32 MiB, each but the last sealed by an index record and a footer.
 
-use super::output::{Output, Step};
+use super::output::{Output, Step, Written};
 use crate::error::{Error, Op, Result};
 use crate::format::cubefs::{encode_seal, Entry, IndexItem, LogName};
-use crate::io::{Access, Dir, File};
+use crate::io::{Access, Dir};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -14,29 +14,26 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// Files that are written and wait to be synced: the kernel writes them back meanwhile.
 const UNSYNCED_MAX: usize = 8;
 
-pub struct LogWriter<'a> {
-    dir: &'a dyn Dir,
+pub struct LogWriter {
+    dir: Arc<dyn Dir>,
     output: Output,
-    file: Arc<dyn File>,
     sequence: u64,
-    /// Bytes on their way, and those that follow them in memory.
-    written: u64,
+    /// The file of that number, as far as its bytes are on their way. Others follow them in memory.
+    current: Written,
     buffer: Vec<u8>,
     items: Vec<IndexItem>,
-    unsynced: VecDeque<Arc<dyn File>>,
+    unsynced: VecDeque<Written>,
     finished_bytes: u64,
 }
 
-impl<'a> LogWriter<'a> {
+impl LogWriter {
     /// `first` is the index of the first entry that will come.
-    pub fn create(dir: &'a dyn Dir, first: u64, output: Output) -> Result<LogWriter<'a>> {
-        let file = create(dir, LogName { sequence: 1, first })?;
+    pub fn create(dir: &Arc<dyn Dir>, first: u64, with_thread: bool) -> Result<LogWriter> {
         Ok(LogWriter {
-            dir,
-            output,
-            file,
+            dir: dir.clone(),
+            output: Output::new(dir.clone(), with_thread),
             sequence: 1,
-            written: 0,
+            current: create(&**dir, LogName { sequence: 1, first })?,
             buffer: new_buffer(),
             items: Vec::new(),
             unsynced: VecDeque::new(),
@@ -45,7 +42,7 @@ impl<'a> LogWriter<'a> {
     }
 
     pub fn push(&mut self, entry: &Entry<'_>) -> Result<()> {
-        let offset = self.written + self.buffer.len() as u64;
+        let offset = self.current.bytes + self.buffer.len() as u64;
         if !self.items.is_empty() && offset + entry.record_bytes() > FILE_BYTES {
             self.rotate(entry.index)?;
             return self.push(entry);
@@ -61,41 +58,43 @@ impl<'a> LogWriter<'a> {
 
     fn flush(&mut self) -> Result<()> {
         let bytes = std::mem::take(&mut self.buffer);
-        let (file, offset) = (self.file.clone(), self.written);
-        self.written += bytes.len() as u64;
+        let (file, offset) = (self.current.file.clone(), self.current.bytes);
+        self.current.bytes += bytes.len() as u64;
+        self.current.sum = crc32c::crc32c_append(self.current.sum, &bytes);
         self.buffer = self.output.push(Step::Write { file, offset, bytes })?.unwrap_or_else(new_buffer);
         Ok(())
     }
 
-    fn sync(&mut self, file: Arc<dyn File>) -> Result<()> {
-        self.output.push(Step::Sync(file)).map(drop)
+    fn finish_oldest(&mut self) -> Result<()> {
+        let oldest = self.unsynced.pop_front();
+        oldest.map_or(Ok(()), |written| self.output.push(Step::Finish(written)).map(drop))
     }
 
     fn rotate(&mut self, first: u64) -> Result<()> {
-        let offset = self.written + self.buffer.len() as u64;
+        let offset = self.current.bytes + self.buffer.len() as u64;
         encode_seal(&self.items, offset, &mut self.buffer);
         self.items.clear();
         self.flush()?;
-        self.finished_bytes += self.written;
-        self.written = 0;
+        self.finished_bytes += self.current.bytes;
         self.sequence += 1;
-        let next = create(self.dir, LogName { sequence: self.sequence, first })?;
-        self.unsynced.push_back(std::mem::replace(&mut self.file, next));
+        let next = create(&*self.dir, LogName { sequence: self.sequence, first })?;
+        self.unsynced.push_back(std::mem::replace(&mut self.current, next));
         if self.unsynced.len() > UNSYNCED_MAX {
-            self.unsynced.pop_front().map_or(Ok(()), |file| self.sync(file))?;
+            self.finish_oldest()?;
         }
         Ok(())
     }
 
-    /// Makes everything durable but the directory. Returns how many files there are, and their bytes.
+    /// Makes everything durable but the directory, and reads it back. Returns how many files there are, and their bytes.
     pub fn finish(mut self) -> Result<(u64, u64)> {
         self.flush()?;
-        self.unsynced.push_back(self.file.clone());
-        while let Some(file) = self.unsynced.pop_front() {
-            self.sync(file)?;
+        let bytes = self.finished_bytes + self.current.bytes;
+        self.unsynced.push_back(self.current);
+        for written in self.unsynced {
+            self.output.push(Step::Finish(written))?;
         }
         self.output.finish()?;
-        Ok((self.sequence, self.finished_bytes + self.written))
+        Ok((self.sequence, bytes))
     }
 }
 
@@ -104,7 +103,8 @@ fn new_buffer() -> Vec<u8> {
     Vec::with_capacity(BUFFER_BYTES * 2)
 }
 
-fn create(dir: &dyn Dir, name: LogName) -> Result<Arc<dyn File>> {
-    let made = dir.create(&name.to_string(), Access::Buffered);
-    made.map_err(|e| Error::io(Op::Export, &e, "creating a log file"))
+fn create(dir: &dyn Dir, name: LogName) -> Result<Written> {
+    let name = name.to_string();
+    let file = dir.create(&name, Access::Buffered).map_err(|e| Error::io(Op::Export, &e, "creating a log file"))?;
+    Ok(Written { file, name, bytes: 0, sum: 0 })
 }

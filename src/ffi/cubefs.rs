@@ -76,7 +76,8 @@ pub struct bulkhead_cubefs_finding {
     pub cubefs: [c_char; 128],
 }
 
-/// How far a long call is; written while it runs. Read it from another thread by atomic loads.
+/// How far a long call is; written while it runs. Read it from another thread by atomic loads. An import counts what
+/// it reads back as well: its total is twice the log's bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct bulkhead_progress {

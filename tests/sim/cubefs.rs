@@ -239,6 +239,67 @@ fn a_conversion_onto_a_lying_disk_is_refused_before_the_switch() {
     }
 }
 
+/// The same of a log that is exported to a new directory: CubeFS refuses what is there.
+#[test]
+fn an_export_elsewhere_onto_a_lying_disk_is_refused() {
+    let mut refused = 0;
+    let lies = [Fault::Lost, Fault::Misplaced(4096), Fault::Misplaced(-4096)];
+    for (lie, skip) in lies.into_iter().flat_map(|lie| (0..6).map(move |skip| (lie.clone(), skip))) {
+        let disk = bulkhead_disk(31, SimConfig::default());
+        disk.inject(Rule::new(lie.clone()).on(OpKind::Write).path("out/").skip(skip).once());
+        let result = convert(&disk, |c| c.export("/out".as_ref()).map(drop));
+        let left = disk.crash(Crash::PowerNothing);
+        let what = format!("{lie:?}, write {skip}: {result:?}");
+        check_target(&left, result.is_ok());
+        match result {
+            Ok(()) => assert_eq!(read(&left, "/out"), sample(), "{what}"),
+            Err(e) => {
+                assert_eq!(e.status, Status::Damaged, "{what}");
+                assert!(!left.files("/out").iter().any(|f| f == "/out/META"), "{what}: CubeFS opens it");
+                refused += 1;
+            }
+        }
+        assert_eq!(view(&left), sample(), "{what}");
+    }
+    println!("{refused} refused");
+    assert!(refused > 0);
+}
+
+/// Segments are read back by threads while others are written: what one of them meets is told before the switch, whenever that is.
+#[test]
+fn an_import_tells_what_its_readers_met() {
+    let log = large_log(8 << 20);
+    let disk = cubefs_disk(1, SimConfig::default(), &log);
+    let mut refused = 0;
+    for (kind, fault, statuses) in [
+        (OpKind::Write, Fault::Lost, [Status::Damaged; 2]),
+        // The partition reads, too, when it is opened.
+        (OpKind::Read, Fault::Errno(libc::EIO), [Status::Damaged, Status::IoError]),
+    ] {
+        for skip in (0..120).step_by(17) {
+            let failing = disk.fork();
+            let rule = Rule::new(fault.clone()).on(kind).path("cubefs-import/seg-").skip(skip);
+            failing.inject(if kind == OpKind::Write { rule.once() } else { rule });
+            let config = EngineConfig { segment_min_bytes: 64 << 10, ..EngineConfig::default() };
+            let engine = Engine::with_storage(config, Arc::new(failing.clone())).expect("an engine");
+            let result = Conversion::new(&engine, PATH, 7).import();
+            engine.close().expect("everything is closed");
+            let what = format!("{kind:?} {fault:?} from {skip}: {:?}", result.as_ref().map(drop));
+            let is_cubefs = convert(&failing, |c| c.shape()) == Ok(Shape::Cubefs);
+            assert_eq!(is_cubefs, result.is_err(), "{what}");
+            match result {
+                Ok(_) => assert_eq!(view(&failing.crash(Crash::PowerNothing)), log, "{what}"),
+                Err(e) => {
+                    assert!(statuses.contains(&e.status), "{what}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    println!("{refused} refused");
+    assert!(refused > 0);
+}
+
 /// Every operation fails in turn: an error is told, and the directory is as whole as after a crash.
 #[test]
 fn an_error_at_any_operation_leaves_a_whole_log() {
@@ -261,15 +322,19 @@ fn an_error_at_any_operation_leaves_a_whole_log() {
     }
 }
 
-/// A log of `bytes` in entries of 64 KiB, Bulkhead's.
-fn large_disk(bytes: u64) -> SimDisk {
+/// A log of `bytes` in entries of 64 KiB.
+fn large_log(bytes: u64) -> Log {
     let count = bytes >> 16;
-    let log = Log {
+    Log {
         hard_state: HardState { term: 1, vote: 1, commit: count },
         compaction: (0, 0),
         entries: (1..=count).map(|i| (i, 1, 0, vec![i as u8; 64 << 10])).collect(),
-    };
-    let disk = cubefs_disk(1, SimConfig::default(), &log);
+    }
+}
+
+/// The same, Bulkhead's.
+fn large_disk(bytes: u64) -> SimDisk {
+    let disk = cubefs_disk(1, SimConfig::default(), &large_log(bytes));
     convert(&disk, |c| c.import()).expect("an import");
     disk
 }
@@ -363,7 +428,9 @@ impl Cut<'_> {
 }
 
 /// Syncs without which nothing is wrong after a cut, and why they are there.
-const NOT_MISSED: [(&str, &str); 1] = [
+const NOT_MISSED: [(&str, &str); 2] = [
+    // Its files are moved before META is exchanged, and synced where they go. An export to a new directory needs the same one.
+    ("export", "sync_dir /wal_7/cubefs-export"),
     // An exchange of META that is lost makes the export go back, as one that was never reached. An undo needs the same two.
     ("export", "sync_dir /wal_7, sync_dir /wal_7/cubefs-export"),
 ];
@@ -374,8 +441,8 @@ fn every_sync_of_a_conversion_is_missed() {
     let look = |name: &str, cut: &Cut<'_>| {
         for (first, last, what) in cut.syncs() {
             // Of the partition that an import writes to: the partition's tests have those.
-            // What an export in place would lose, its reading back finds.
-            let found = name == "export" && what.starts_with("sync /wal_7/cubefs-export/");
+            // What an export would lose, its reading back finds.
+            let found = what.starts_with("sync /wal_7/cubefs-export/") || what.starts_with("sync /out/");
             let known = found || what == "sync_dir /wal_7/cubefs-import" || NOT_MISSED.contains(&(name, &what));
             assert!(known || cut.is_missed(first, last), "{name}: nothing is wrong without {what}");
             println!("{name}: {what}{}", if known { ": not looked at" } else { "" });

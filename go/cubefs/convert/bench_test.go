@@ -25,7 +25,7 @@ func BenchmarkConvert(b *testing.B) {
 }
 
 func benchConvert(b *testing.B, size int) {
-	const rounds = 5
+	const rounds = 7
 	engine := newEngine(b)
 	work := b.TempDir()
 	source := filepath.Join(work, "wal_7")

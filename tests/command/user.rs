@@ -191,3 +191,35 @@ fn every_command_has_a_manual_page() {
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{page}");
     }
 }
+
+/// The options of a command, from its help.
+fn options(help: &str) -> Vec<&str> {
+    let lines = help.lines().skip_while(|line| !line.starts_with("Options:")).map(str::trim_start);
+    let words = lines.filter(|line| line.starts_with('-')).flat_map(str::split_whitespace);
+    words.filter(|word| word.starts_with("--")).collect()
+}
+
+/// An option that is in the help and nowhere else was forgotten.
+#[test]
+fn every_option_is_in_the_manual_and_in_the_completions() {
+    let world = World::new();
+    std::fs::create_dir(world.path("man1")).unwrap();
+    world.run("man man1").code(0);
+    let shells =
+        ["bash", "zsh", "fish"].map(|shell| (shell, world.run(&format!("completions {shell}")).code(0).stdout));
+    let mut seen = 0;
+    for page in world.names("man1") {
+        let command = page.trim_start_matches("bulkhead").trim_end_matches(".1").replace('-', " ");
+        let help = world.run(format!("{command} --help").trim_start()).code(0).stdout;
+        let text = std::fs::read_to_string(world.path("man1").join(&page)).unwrap().replace("\\-", "-");
+        for option in options(&help) {
+            seen += 1;
+            assert!(text.contains(option), "{page} has no {option}");
+            for (shell, script) in &shells {
+                let known = script.contains(option) || script.contains(&format!("-l {}", &option[2..]));
+                assert!(known, "{shell} does not know {option} of {command}");
+            }
+        }
+    }
+    assert!(seen > 60, "{seen} options");
+}

@@ -15,11 +15,14 @@ const (
 	roomBytes   = 4 << 10
 )
 
-// taken is what a directory takes on its disk, as du says.
+// taken is what a directory takes on its disk, as du says. A file that moves while
+// it looks counts once.
 func taken(dir string) (bytes int64) {
+	seen := make(map[uint64]bool)
 	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error { // files move and go meanwhile
 		var st syscall.Stat_t
-		if err == nil && syscall.Lstat(path, &st) == nil {
+		if err == nil && syscall.Lstat(path, &st) == nil && !seen[st.Ino] {
+			seen[st.Ino] = true
 			bytes += st.Blocks * 512
 		}
 		return nil

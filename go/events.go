@@ -90,7 +90,8 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 
 // Events returns the events as a channel, for a select; take them from it or from
 // Next, not from both. It is closed after Close of the engine, once what was
-// pending has been received, and after Close of the subscription.
+// pending has been received, and after Close of the subscription: receive until it
+// is closed, or close the subscription.
 func (s *Subscription) Events() <-chan Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,6 +15,23 @@ fn ctrl_c_ends_bench_in_order() {
     assert_eq!(world.names("."), Vec::<String>::new(), "bench leaves something behind");
 }
 
+/// As a shell starts what runs in the background: a Ctrl-C that is meant for others does not end it.
+#[test]
+fn a_signal_that_is_ignored_at_the_start_stays_so() {
+    let world = World::new();
+    let bench = format!("trap '' INT; exec {} bench . --seconds 1.5", env!("CARGO_BIN_EXE_bulkhead"));
+    let child = Command::new("sh")
+        .args(["-c", &bench])
+        .current_dir(world.path("."))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut child = child.unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 /// A dozen logs, what was there before anyone read them, and how long one reader takes for all of them.
 fn verified() -> (World, Vec<String>, Duration) {
     let world = World::new();

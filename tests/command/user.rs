@@ -103,6 +103,10 @@ fn what_cannot_be_written_to_stdout_is_said() {
         let says =
             stderr.matches("standard output could not be written, what is there is not all: No space left").count();
         assert_eq!(says, 1, "{args}: {stderr}");
+        // Nor can it be said there: what is to be done is done all the same, and the code tells.
+        let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let status = world.command(args).stdout(full()).stderr(full()).status().unwrap();
+        assert_eq!(status.code(), Some(3), "{args} >/dev/full 2>&1");
     }
     assert_eq!(world.tree("wal_1"), before);
     assert_eq!(world.names("."), ["wal_1"], "something is left behind");

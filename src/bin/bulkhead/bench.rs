@@ -2,7 +2,7 @@
 
 use crate::args;
 use crate::exit::Exit;
-use crate::{interrupt, say, show};
+use crate::{aside, interrupt, say, show};
 use bulkhead::{Engine, EngineConfig, EntryRef, Error, Mode, Op, Partition, PartitionConfig, Result, Status};
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -58,7 +58,7 @@ pub fn bench(args: &args::Bench, json: bool) -> Result<Exit> {
         }
     };
     if let Err(e) = removed {
-        eprintln!("{}: what was made could not be removed: {e}", scratch.display());
+        aside!("{}: what was made could not be removed: {e}", scratch.display());
         return Ok(exit.and(Exit::System));
     }
     Ok(exit)

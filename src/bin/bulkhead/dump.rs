@@ -2,7 +2,7 @@
 
 use crate::args;
 use crate::exit::Exit;
-use crate::{find, show};
+use crate::{aside, find, show};
 use bulkhead::io::real::RealStorage;
 use bulkhead::{Result, Survey};
 use serde_json::json;
@@ -43,14 +43,16 @@ pub fn dump(args: &args::Dump, json: bool) -> Result<Exit> {
     let name = args.directory.display();
     for range in &bad {
         match range {
-            (first, last) if first == last => eprintln!("{name}: entry {} does not read back", show::number(*first)),
-            _ => eprintln!("{name}: entries {} do not read back", show::range(*range)),
+            (first, last) if first == last => aside!("{name}: entry {} does not read back", show::number(*first)),
+            _ => aside!("{name}: entries {} do not read back", show::range(*range)),
         }
     }
     if let Some(fault) = survey.fault() {
-        eprintln!("{name}: {}{}; what can be read was shown", fault.message, show::system(fault));
-    } else if first <= last && (args.from > last || args.to < first) {
-        eprintln!("{name}: none of these entries are there; the log has {}", show::range((first, last)));
+        aside!("{name}: {}{}; what can be read was shown", fault.message, show::system(fault));
+    } else if first > last {
+        aside!("{name}: the log has no entries; the next one is {}", show::number(first));
+    } else if args.from > last || args.to < first {
+        aside!("{name}: none of these entries are there; the log has {}", show::range((first, last)));
         return Ok(Exit::Unfit);
     }
     Ok(if bad.is_empty() && survey.fault().is_none() { Exit::Fine } else { Exit::Damage })

@@ -2,7 +2,7 @@
 
 use crate::args::Args;
 use crate::exit::Exit;
-use crate::show;
+use crate::{aside, show};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use std::io::{self, Write};
@@ -20,7 +20,7 @@ pub fn man(directory: &Path) -> Exit {
     match clap_mangen::generate_to(Args::command(), directory) {
         Ok(()) => Exit::Fine,
         Err(e) => {
-            eprintln!("{}: {e}", directory.display());
+            aside!("{}: {e}", directory.display());
             match e.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Exit::Unfit,
                 _ => Exit::System,

@@ -18,19 +18,25 @@ pub fn in_place_of_the_last() {
 }
 
 /// To the top left, and everything behind it away.
-fn clear() -> &'static str {
-    if CLEAR.swap(false, Ordering::Relaxed) {
-        "\x1b[H\x1b[2J"
-    } else {
-        ""
+fn clear() {
+    if CLEAR.swap(false, Ordering::Relaxed) && !is_closed() {
+        let mut out = std::io::stdout().lock();
+        written(out.write_all(b"\x1b[H\x1b[2J").and_then(|()| out.flush()));
     }
 }
 
 /// A line on stdout.
 pub fn line(text: &str) {
+    clear();
     if !is_closed() {
-        written(writeln!(std::io::stdout().lock(), "{}{text}", clear()));
+        written(writeln!(std::io::stdout().lock(), "{text}"));
     }
+}
+
+/// A line on stderr. If that cannot be written there is nobody to tell.
+pub fn line_aside(text: &str) {
+    clear();
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// What became of writing to stdout; false if it was the last time. A reader that has seen enough closes the pipe: then there is nobody to
@@ -40,7 +46,7 @@ pub fn written(done: std::io::Result<()>) -> bool {
     CLOSED.store(true, Ordering::Relaxed);
     if e.kind() != std::io::ErrorKind::BrokenPipe {
         FAILED.store(true, Ordering::Relaxed);
-        eprintln!("bulkhead: standard output could not be written, what is there is not all: {e}");
+        crate::aside!("bulkhead: standard output could not be written, what is there is not all: {e}");
     }
     false
 }
@@ -59,6 +65,12 @@ pub fn is_closed() -> bool {
 #[macro_export]
 macro_rules! say {
     ($($arg:tt)*) => { $crate::show::line(&format!($($arg)*)) };
+}
+
+/// `eprintln!` that survives a full disk and a closed pipe.
+#[macro_export]
+macro_rules! aside {
+    ($($arg:tt)*) => { $crate::show::line_aside(&format!($($arg)*)) };
 }
 
 /// A bar on stderr, if that is a terminal.
@@ -152,7 +164,7 @@ pub fn error(path: &Path, error: &Error, json: bool) {
         );
         return;
     }
-    eprintln!("{}{}: {}{}", clear(), path.display(), error.message, system(error));
+    aside!("{}: {}{}", path.display(), error.message, system(error));
 }
 
 /// The system's words for an error's errno, to be put behind its message.

@@ -2,7 +2,7 @@
 
 use crate::args::{self, Paths};
 use crate::exit::Exit;
-use crate::{convert, find, live, say, show};
+use crate::{aside, convert, find, live, say, show};
 use bulkhead::cubefs::{Conversion, Shape};
 use bulkhead::io::real::RealStorage;
 use bulkhead::{Engine, Result, Survey};
@@ -80,10 +80,10 @@ fn one(engine: &Engine, path: &Path, shape: Shape, json: bool, rows: &mut Vec<Ve
     cells.push(show::bytes(size));
     rows.push(cells);
     if let Some(fault) = survey.fault() {
-        eprintln!("{}: {}", path.display(), fault.message);
+        aside!("{}: {}", path.display(), fault.message);
     } else if damaged.2 > 0 {
         let entries = show::range((damaged.0, damaged.1));
-        eprintln!(
+        aside!(
             "{}: entries {entries} are damaged; fetch them from another replica, or compact past them",
             path.display()
         );

@@ -3,7 +3,7 @@
 use crate::args;
 use crate::exit::Exit;
 use crate::state_file::{fingerprint, StateFile};
-use crate::{find, interrupt, say, show};
+use crate::{aside, find, interrupt, say, show};
 use bulkhead::cubefs::{Conversion, Finding, Progress, Shape};
 use bulkhead::io::real::RealStorage;
 use bulkhead::{Engine, Error, Result, Survey};
@@ -83,10 +83,11 @@ pub fn verify(args: &args::Verify, json: bool) -> Result<Exit> {
             Some(file) => format!("the same command goes on where it was ({})", file.display()),
             None => "with --state FILE it could go on where it was".to_string(),
         };
-        eprintln!("bulkhead: interrupted; {again}");
+        aside!("bulkhead: interrupted; {again}");
         return Ok(exit.and(Exit::Interrupted));
     }
-    state.into_iter().for_each(StateFile::remove);
+    // Results that nobody could read are to be had again.
+    state.into_iter().filter(|_| !show::has_failed()).for_each(StateFile::remove);
     Ok(exit)
 }
 

@@ -47,20 +47,29 @@ struct Held {
     left_out: u64,
 }
 
-/// Such a one makes what was said of the partition before it old.
 fn changes_state(event: &Event) -> bool {
     event.from != event.to
+}
+
+/// Whether an event says nothing that is still so once a later one is told.
+fn is_made_old(earlier: &Event, later: &Event) -> bool {
+    // What was met, and its end. That a disk is slow or a limit was set says nothing of either.
+    let of_the_same = later.op != Op::SetLimits && later.cause != Cause::Stalled && !changes_state(earlier);
+    changes_state(later) || of_the_same
 }
 
 impl Limit {
     /// Whether an event may have a line now, and then how many of its partition had none since the last one. Without `room` none has. Each
     /// setting of limits is another: they are not counted as repetitions.
     pub fn admit(&mut self, event: &Event, room: bool, now: Instant) -> Option<u64> {
+        let who = self.who(event);
         if !room {
-            self.find_no_room();
+            match self.held.get(&who).map(|held| held.due) {
+                Some(due) if changes_state(event) => self.hold(who, event, due),
+                _ => self.find_no_room(),
+            }
             return None;
         }
-        let who = self.who(event);
         if event.op == Op::SetLimits {
             return Some(self.told(who, event));
         }
@@ -125,10 +134,10 @@ impl Limit {
         self.left_out += 1;
     }
 
-    /// The event has a line. One that is held back says nothing any more if this is the partition's state since.
+    /// The event has a line, and may make the one that is held back old.
     fn told(&mut self, who: Who, event: &Event) -> u64 {
         let Some(held) = self.held.get_mut(&who) else { return 0 };
-        if changes_state(&held.event) && !changes_state(event) {
+        if !is_made_old(&held.event, event) {
             return std::mem::take(&mut held.left_out);
         }
         let left_out = held.left_out + 1;

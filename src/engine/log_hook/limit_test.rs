@@ -66,6 +66,31 @@ fn what_is_old_is_not_told_late() {
     assert_eq!((limit.take_due(now + WINDOW, false), limit.left_out()), (None, 2));
 }
 
+/// The same where there is no room for the other one: it takes the place of the one that is held back.
+#[test]
+fn what_finds_no_room_makes_a_line_old_all_the_same() {
+    let (mut limit, now) = (Limit::default(), Instant::now());
+    repeat(&mut limit, &event(1), BURST + 1, now);
+    assert_eq!(limit.admit(&back(1), false, now), None);
+    assert_eq!(limit.take_crowded(), 0);
+    assert_eq!(limit.take_due(now + WINDOW, false), Some((back(1), 1)));
+}
+
+/// An end that is held back is news until something else is met.
+#[test]
+fn a_limit_that_is_set_says_nothing_of_what_was_met() {
+    let (mut limit, now) = (Limit::default(), Instant::now());
+    let healed = Event { from: State::ReadWrite, to: State::ReadWrite, cause: Cause::None, ..event(1) };
+    let set = Event { op: Op::SetLimits, ..healed.clone() };
+    let slow = Event { cause: Cause::Stalled, ..healed.clone() };
+    let met = Event { cause: Cause::IoError, ..healed.clone() };
+    repeat(&mut limit, &healed, BURST + 1, now);
+    assert_eq!([&set, &slow].map(|event| limit.admit(event, true, now)), [Some(0); 2]);
+    assert!(limit.next_due().is_some());
+    assert_eq!(limit.admit(&met, true, now), Some(1));
+    assert_eq!(limit.next_due(), None);
+}
+
 /// What a partition has met, again and again, does not take the place of what it came to.
 #[test]
 fn a_change_is_held_back_before_what_was_met() {

@@ -3,9 +3,9 @@
 use super::recovery::{Found, Recovery};
 use super::verdict::damaged;
 use crate::error::{Error, Op, Result, Status};
-use crate::format::{align8, BeginData, RecordType, SegmentHeader, SegmentHeaderError, SEGMENT_HEADER_BYTES};
-use crate::io::{read_full_at, Access, AlignedBuf, File, SECTOR_BYTES};
-use crate::segment::{scan, Segment};
+use crate::format::{align8, BeginData, RecordType, SegmentHeaderError};
+use crate::io::{Access, File};
+use crate::segment::{read_header, scan, Segment};
 use std::sync::Arc;
 
 /// A segment of the chain, newest first while it is walked.
@@ -39,13 +39,9 @@ impl Recovery<'_> {
             _ => Error::io(Op::Open, &e, &format!("opening segment {name}")),
         })?;
         let len = file.len().map_err(|e| Error::io(Op::Open, &e, "reading a segment's size"))?;
-        let mut block = AlignedBuf::zeroed(4096);
-        // Its first sector alone, where another sector of its block cannot be read.
-        let n = read_full_at(&*file, &mut block, 0)
-            .or_else(|e| read_full_at(&*file, &mut block[..SECTOR_BYTES], 0).map_err(|_| e))
-            .map_err(|e| Error::io(Op::Open, &e, &format!("reading the header of segment {name}")))?;
-        let header =
-            SegmentHeader::decode(block.get(..n.min(SEGMENT_HEADER_BYTES)).unwrap_or(&[])).map_err(|e| match e {
+        let header = read_header(&*file)
+            .map_err(|e| Error::io(Op::Open, &e, &format!("reading the header of segment {name}")))?
+            .map_err(|e| match e {
                 SegmentHeaderError::VersionTooNew(_) => {
                     Error::new(Status::VersionTooNew, Op::Open, format!("{name}: {e}; use a newer library"))
                 }

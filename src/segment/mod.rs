@@ -10,8 +10,8 @@ pub use index::SegmentIndex;
 pub use read::{read_around, read_records, ReadError, Take};
 pub use scan::{scan, Run, Scan};
 
-use crate::format::{SegmentHeader, SegmentSalt, SEGMENT_HEADER_BYTES};
-use crate::io::{write_durable_at, Access, AlignedBuf, Dir, File};
+use crate::format::{SegmentHeader, SegmentHeaderError, SegmentSalt, SEGMENT_HEADER_BYTES};
+use crate::io::{read_full_at, write_durable_at, Access, AlignedBuf, Dir, File, SECTOR_BYTES};
 use crate::sync::Mutex;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -153,6 +153,14 @@ impl Segment {
         block[..SEGMENT_HEADER_BYTES].copy_from_slice(&SegmentHeader { zeroed, ..self.header }.encode());
         block
     }
+}
+
+/// Reads a segment's header: its first sector alone, where another sector of its block cannot be read.
+pub fn read_header(file: &dyn File) -> io::Result<Result<SegmentHeader, SegmentHeaderError>> {
+    let mut block = AlignedBuf::zeroed(4096);
+    let n = read_full_at(file, &mut block, 0)
+        .or_else(|e| read_full_at(file, &mut block[..SECTOR_BYTES], 0).map_err(|_| e))?;
+    Ok(SegmentHeader::decode(block.get(..n.min(SEGMENT_HEADER_BYTES)).unwrap_or(&[])))
 }
 
 pub fn remove_if_there(dir: &dyn Dir, name: &str) -> io::Result<()> {

@@ -2,7 +2,7 @@
 //! says, and every entry that goes is named; cut short at any operation, the old directory is there or the repaired one.
 
 use crate::support::*;
-use bulkhead::io::sim::{Crash, Rule, SimDisk};
+use bulkhead::io::sim::{Crash, OpKind, Rule, SimConfig, SimDisk};
 use bulkhead::*;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,10 @@ fn seg(n: u64) -> String {
 
 /// Entries 1 to 60, compacted up to 5, in several segments, with a suffix that was replaced; term 4, vote 2, commit 50.
 fn log(mode: Mode, close: bool) -> (SimDisk, Vec<Entry>) {
-    let disk = SimDisk::new(7);
+    log_on(SimDisk::new(7), mode, close)
+}
+
+fn log_on(disk: SimDisk, mode: Mode, close: bool) -> (SimDisk, Vec<Entry>) {
     let engine = engine(&disk);
     let p = open(&engine, PATH, 1, mode);
     p.set_hard_state(hard(1, 1, 0)).unwrap();
@@ -201,6 +204,30 @@ fn a_sound_log_needs_nothing() {
         drop(repair);
         assert_eq!(files(&disk), before);
     }
+}
+
+/// Found by a random history: an open reads such a segment, and a repair took all of it for lost.
+#[test]
+fn a_bad_sector_beside_a_header_costs_no_entry() {
+    let config = SimConfig { block_bytes: 512, ..SimConfig::default() };
+    let (disk, _) = log_on(SimDisk::with_config(7, config), Mode::Sync, true);
+    disk.make_unreadable(&seg(1), 2560, 512);
+    flip_entry(&disk, 45);
+    let plan = plan(&disk, FACTS).unwrap();
+    let cut = plan.offers().iter().find(|o| o.way == RepairWay::Cut).expect("what is before the damage can stay");
+    assert_eq!((cut.first_index, cut.last_index), (6, 44));
+}
+
+/// Found by a random history: a segment whose size could not be read was read on for ever.
+#[test]
+fn a_size_that_cannot_be_read_ends_the_search() {
+    let (disk, _) = log(Mode::Sync, false);
+    zero(&disk, "/p1/root", 0, 8192);
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Len).path("/p1/seg-"));
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || send.send(plan(&disk, FACTS).map(|p| p.damage().len())));
+    let planned = receive.recv_timeout(std::time::Duration::from_secs(20));
+    assert!(planned.expect("it ends").map_or(true, |damage| damage > 0), "and does not call the log sound");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Which entries can be read. The chain of segments is followed as far as it goes; where it is broken the next older segment is looked for.
 
 use crate::error::{Error, Op};
-use crate::format::{BeginData, Id, RecordHeader, RecordType, Root, SegmentHeader, SEGMENT_HEADER_BYTES};
-use crate::io::{read_full_at, Access, AlignedBuf, Dir, File};
+use crate::format::{BeginData, Id, RecordHeader, RecordType, Root, SegmentHeader};
+use crate::io::{Access, Dir, File};
 use crate::partition::recovery::Found;
-use crate::segment::{scan, Segment};
+use crate::segment::{read_header, scan, Segment};
 use std::sync::Arc;
 
 /// Entries without a hole, in segments whose begins name each other.
@@ -261,10 +261,9 @@ impl Pieces {
 
 /// A segment's header, if it is sound.
 pub fn header(dir: &dyn Dir, name: &str) -> Option<SegmentHeader> {
-    let file = dir.open(name, Access::ReadDirect).ok()?;
-    let mut block = AlignedBuf::zeroed(4096);
-    let n = read_full_at(&*file, &mut block, 0).ok()?;
-    SegmentHeader::decode(block.get(..n.min(SEGMENT_HEADER_BYTES))?).ok()
+    let by = |access| read_header(&*dir.open(name, access).ok()?).ok()?.ok();
+    // What the page cache has of it an open may serve.
+    by(Access::ReadDirect).or_else(|| by(Access::Read))
 }
 
 /// The epoch of the newest segment that was begun, and the highest lsn in any.
@@ -274,8 +273,9 @@ pub fn newest_opening(dir: &dyn Dir, headers: &[SegmentHeader]) -> (Id, u64) {
     for header in headers {
         let name = Segment::name_of(header.sequence);
         let Ok(file) = dir.open(&name, Access::ReadDirect) else { continue };
+        let Ok(len) = file.len() else { continue };
         let segment = Segment::new(*header, 0);
-        let scanned = scan(&mut segment.cursor(&*file, u64::MAX), u64::from(header.header_bytes));
+        let scanned = scan(&mut segment.cursor(&*file, len), u64::from(header.header_bytes));
         max_lsn = max_lsn.max(scanned.runs.last().map_or(0, |r| r.last_lsn));
         if scanned.begin.is_some() {
             epoch = header.epoch;

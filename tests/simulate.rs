@@ -6,6 +6,8 @@
 
 #[path = "simulate/calls.rs"]
 mod calls;
+#[path = "simulate/copies.rs"]
+mod copies;
 #[path = "simulate/limits.rs"]
 mod limits;
 #[path = "simulate/plan.rs"]

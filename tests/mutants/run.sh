@@ -47,6 +47,9 @@ plays() {
 
 head_of() { sed -n "s/^$2: //p" "$here/$1.patch"; }
 
+# The programs that are to find a patch.
+programs_of() { { head_of "$1" test | cut -d' ' -f1; head_of "$1" histories | sed 's/.*/simulate/'; } | sort -u; }
+
 if [ "${1:-}" = --check ]; then
     bad=0
     for patch in "$here"/*.patch; do
@@ -84,7 +87,7 @@ for name in "${names[@]}"; do
         continue
     fi
     found=()
-    if ! build sim simulate; then
+    if ! build $(programs_of "$name"); then
         found=("DOES NOT BUILD")
         bad=1
     else

@@ -56,6 +56,7 @@ impl World {
                 self.open(n, after).map(drop)
             }
             Action::Recover => self.recover(n),
+            Action::Repair(damage) => self.repair(n, *damage),
             // An open that failed leaves a log that the model does not know yet.
             _ if !known => Ok(()),
             Action::Append(batch) => self.append(n, batch, false),
@@ -65,6 +66,7 @@ impl World {
             Action::Reset(ahead) => self.reset(n, *ahead),
             Action::Sync => self.sync(n),
             Action::Verify => self.verify(n),
+            Action::Backup => self.backup(n),
             _ => self.check(n),
         }
     }

@@ -67,6 +67,9 @@ pub enum Action {
     Limits(LimitScope, Vec<LimitChange>),
     Reopen,
     Recover,
+    Backup,
+    /// Closes it, flips a bit perhaps, asks what a repair would do, and does it where there is damage.
+    Repair(Option<u64>),
     /// This many pieces of the work that waits for threads.
     Work(u64),
     Time(Duration),
@@ -105,6 +108,8 @@ impl Action {
             Action::Limits(..) => "limits",
             Action::Reopen => "reopen",
             Action::Recover => "recover",
+            Action::Backup => "backup",
+            Action::Repair(_) => "repair",
             Action::Work(_) | Action::Time(_) => "background work",
             Action::Inject(_) => "fault",
             Action::Lie(_) => "lie",
@@ -258,6 +263,8 @@ enum Class {
     Limits,
     Reopen,
     Recover,
+    Backup,
+    Repair,
     Work,
     Time,
     Fault,
@@ -269,7 +276,7 @@ enum Class {
     Mend,
 }
 
-const CLASSES: [(Class, u64); 20] = [
+const CLASSES: [(Class, u64); 22] = [
     (Class::Append, 40),
     (Class::Submit, 8),
     (Class::HardState, 9),
@@ -281,6 +288,8 @@ const CLASSES: [(Class, u64); 20] = [
     (Class::Limits, 3),
     (Class::Reopen, 4),
     (Class::Recover, 4),
+    (Class::Backup, 1),
+    (Class::Repair, 1),
     (Class::Work, 6),
     (Class::Time, 4),
     (Class::Fault, 6),
@@ -340,6 +349,8 @@ fn action_of(class: Class, dice: &mut Dice, part: u64, parts: u64, kind: &Kind) 
         }
         Class::Reopen => Action::Reopen,
         Class::Recover => Action::Recover,
+        Class::Backup => Action::Backup,
+        Class::Repair => Action::Repair(kind.lies.then(|| dice.roll(u64::MAX))),
         Class::Work => Action::Work(dice.pick(&[1, 1, 2, 10])),
         Class::Time => Action::Time(Duration::from_millis(dice.pick(&[1, 5, 20, 1100, 3000]))),
         Class::Fault => Action::Inject(random_rule(dice, parts)),

@@ -132,7 +132,7 @@ impl World {
     }
 
     /// A violation that no lie excuses.
-    fn lied(&self, n: usize, what: String) -> String {
+    pub fn lied(&self, n: usize, what: String) -> String {
         let text = format!("{} on a disk that lies: {what}", self.parts[n].borrow().path);
         self.convict(text.clone());
         text

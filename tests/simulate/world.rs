@@ -67,6 +67,8 @@ pub struct World {
     ahead: RefCell<Vec<(u64, usize)>>,
     pub quiet: Cell<bool>,
     nested: Cell<bool>,
+    /// While a partition is copied: which, and what it held at the beginning and after each step that came between.
+    pub moments: RefCell<Option<(usize, Vec<Model>)>>,
     violation: RefCell<Option<String>>,
     story: Option<RefCell<Vec<String>>>,
     /// Faults, full disks and crashes that took place, and restarts that were judged: a history without them proves nothing.
@@ -130,6 +132,7 @@ pub fn play(history: &Rc<History>, tells: bool) -> (Verdict, Rc<World>) {
         ahead: RefCell::default(),
         quiet: Cell::new(true),
         nested: Cell::new(false),
+        moments: RefCell::default(),
         violation: RefCell::default(),
         story: tells.then(RefCell::default),
         troubles: Cell::default(),
@@ -231,6 +234,7 @@ impl World {
         self.saw("step", "in the middle of an operation");
         self.nested.set(true);
         let result = self.take(step);
+        self.note_moment();
         self.nested.set(false);
         if let Err(e) = result {
             self.violation.borrow_mut().get_or_insert(e);
@@ -240,7 +244,7 @@ impl World {
     fn fits_in(&self, step: &Step) -> bool {
         use Action::*;
         match step.action {
-            Reopen | Recover | Crash(_) | Work(_) | Reset(_) | Mend => false,
+            Reopen | Recover | Backup | Repair(_) | Crash(_) | Work(_) | Reset(_) | Mend => false,
             // Each partition is told.
             Limits(..) => self.parts.iter().all(|p| {
                 p.try_borrow().is_ok_and(|p| p.handle.as_ref().map_or(true, |p| self.engine().can_be_called(p)))

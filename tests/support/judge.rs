@@ -3,7 +3,7 @@
 use bulkhead::{Cause, Entry, HardState, Mode, Partition, State};
 use std::sync::Arc;
 
-use super::model::{apply, cut, is_same, same, Model};
+use super::model::{apply, cut, is_same, same, Log, Model};
 use super::read_all;
 
 /// What came before a judgement, and with it what must still be there; the later in the list, the less.
@@ -93,26 +93,46 @@ impl Model {
             (After::Recover | After::Close, _) | (After::Process, Mode::None | Mode::Sync) => self.acknowledged,
             (After::Process, Mode::Interval) | (After::Power, _) => self.durable,
         };
+        let Some(first) = self.other_log(point, found, promised) else { return Ok(()) };
+        let first = first.range(point + 1..).map(|(i, e)| (*i, e.clone())).collect();
+        let first_difference = same(found, &first).err().unwrap_or_default();
+        let (a, n) = (self.acknowledged, self.steps.len());
+        Err(format!("none of the logs that {after:?} may leave (promised {promised}, acknowledged {a}, written {n}): {first_difference}"))
+    }
+
+    /// None if this is one of the logs that there were from step `promised` on; else the first of them.
+    fn other_log(&self, point: u64, found: &[Entry], promised: usize) -> Option<Log> {
         let mut log = self.base.clone();
         self.steps[..promised].iter().for_each(|e| apply(&mut log, e));
         let first = log.clone();
         for step in promised..=self.steps.len() {
             if is_same(found, &log, point) {
-                return Ok(());
+                return None;
             }
             // A replacement may have cut the old suffix before its first entry arrived.
             if let Some(next) = self.steps.get(step) {
                 cut(&mut log, next.index);
                 if is_same(found, &log, point) {
-                    return Ok(());
+                    return None;
                 }
                 apply(&mut log, next);
             }
         }
-        let first = first.range(point + 1..).map(|(i, e)| (*i, e.clone())).collect();
-        let first_difference = same(found, &first).err().unwrap_or_default();
-        let (a, n) = (self.acknowledged, self.steps.len());
-        Err(format!("none of the logs that {after:?} may leave (promised {promised}, acknowledged {a}, written {n}): {first_difference}"))
+        Some(first)
+    }
+
+    /// True if a copy that is made now may hold this; with everything that was acknowledged if `whole`.
+    pub fn allows_copy(&self, point: u64, found: &[Entry], hard: HardState, whole: bool) -> bool {
+        let points = [Some(self.compaction), self.maybe_compaction, self.maybe_reset];
+        let is_point = points.iter().flatten().any(|c| c.0 == point);
+        let was_reset = self.maybe_reset.is_some_and(|r| r.0 == point) && found.is_empty();
+        let promised = if whole { self.acknowledged } else { self.durable };
+        let last = found.last().map_or(point, |e| e.index);
+        let commits = point..=last.min(self.highest_commit.max(point));
+        self.judge_vote(hard).is_ok()
+            && commits.contains(&hard.commit)
+            && is_point
+            && (was_reset || self.other_log(point, found, promised).is_none())
     }
 
     pub fn judge_vote(&self, found: HardState) -> Result<(), String> {

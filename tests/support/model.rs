@@ -217,6 +217,25 @@ impl Model {
         self.hard.commit = index;
     }
 
+    /// The highest term that anybody has seen here.
+    pub fn highest_term(&self) -> u64 {
+        let hard = self.maybe_hard.iter().chain([&self.hard]).map(|h| h.term);
+        let entries = self.steps.iter().map(|e| e.term).chain(self.base.values().map(|e| e.term));
+        hard.chain(entries).chain([self.compaction.1]).max().unwrap_or(0)
+    }
+
+    /// What a repair has made of a damaged log is the log from now on.
+    pub fn was_repaired(&mut self, compaction: (u64, u64), found: Vec<Entry>, hard: HardState) {
+        self.base = found.into_iter().map(|e| (e.index, Arc::new(e))).collect();
+        self.steps.clear();
+        (self.acknowledged, self.durable) = (0, 0);
+        (self.compaction, self.maybe_compaction, self.maybe_reset) = (compaction, None, None);
+        self.hard = hard;
+        self.maybe_hard.clear();
+        self.may_report_loss = false;
+        self.renew();
+    }
+
     pub fn hard_state_set(&mut self, state: HardState, acknowledged: bool) {
         self.highest_commit = self.highest_commit.max(state.commit);
         if acknowledged {

@@ -110,6 +110,11 @@ func (k *stack) impose(fault, arm string, buffered bool) error {
 			return err
 		}
 		return k.startOutsider(rule, buffered)
+	case "quota":
+		if arm != faultArm {
+			return nil
+		}
+		return k.load.ready("quota", slotTimeout)
 	case "nospace":
 		if arm != faultArm {
 			return nil
@@ -126,6 +131,9 @@ func (k *stack) impose(fault, arm string, buffered bool) error {
 	}
 	return fmt.Errorf("no fault is called %q", fault)
 }
+
+// onDisk tells whether the disk makes the fault, by failing blocks.
+func onDisk(fault string) bool { return fault == "eio" || fault == "hang" }
 
 // fill fills the filesystem: again while its users give space back, which a later commit of the journal frees.
 func (k *stack) fill() (err error) {
@@ -226,8 +234,8 @@ func measureNeighbours(r row, workloads []workload, s settings) ([]outcome, erro
 		}
 		o := outcome{row: r, workload: w}
 		for _, a := range r.arms {
-			if a.name == outsideArm && strings.HasSuffix(w.id, "nospace") {
-				continue // there it is the filesystem that has the fault
+			if _, fault, _ := strings.Cut(w.id, "-"); a.name == outsideArm && !onDisk(fault) {
+				continue
 			}
 			o.arms = append(o.arms, &measured{arm: a, latency: histogram{}})
 		}
@@ -297,7 +305,7 @@ func (k *stack) slot(workload, fault, arm string, length time.Duration) (slotRep
 	if err := errors.Join(err, hitsErr, liftErr); err != nil {
 		return report, err
 	}
-	if faulted && fault != "nospace" && after == before {
+	if faulted && onDisk(fault) && after == before {
 		return report, errors.New("the fault was not met")
 	}
 	return report, k.load.ready("whole", slotTimeout)

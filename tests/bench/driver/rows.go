@@ -91,7 +91,7 @@ var rows = []row{
 			{id: "B9/none-eio", title: "mode none, EIO", minRatio: 0.95, fullOnly: true},
 			{id: "B9/none-hang", title: "mode none, a hang", minRatio: 0.95, fullOnly: true},
 			{id: "B9/none-hang-no-wbt", title: "mode none, a hang, wbt_lat_usec 0", minRatio: 0.95, fullOnly: true},
-			{id: "B9/none-nospace", title: "mode none, no space", minRatio: 0.95, fullOnly: true},
+			{id: "B9/none-quota", title: "mode none, no space in one directory", minRatio: 0.95, fullOnly: true},
 		},
 		measure: measureNeighbours,
 	},

@@ -1,4 +1,4 @@
-//! The real disk with one call of one directory that fails on demand, and the moment at which it did.
+//! The real disk with one directory that fails on demand: one call, with the moment at which it did, or all that take space.
 
 use bulkhead::io::real::RealStorage;
 use bulkhead::io::{Access, DeviceInfo, Dir, File, Storage};
@@ -12,9 +12,11 @@ use std::time::{Instant, SystemTime};
 struct State {
     armed: Option<&'static str>,
     failed: Option<(Instant, SystemTime)>,
+    /// The directory's quota is used up.
+    full: bool,
 }
 
-/// Real system calls, all but the one that is to fail: that one is not made and returns EIO.
+/// Real system calls, all but those that are to fail: they are not made, and return EIO or EDQUOT.
 #[derive(Clone)]
 pub struct FailingStorage {
     real: RealStorage,
@@ -30,7 +32,12 @@ impl FailingStorage {
 
     /// The next write to a file whose name begins with `prefix` fails.
     pub fn arm(&self, prefix: &'static str) {
-        *self.lock() = State { armed: Some(prefix), failed: None };
+        *self.lock() = State { armed: Some(prefix), failed: None, full: false };
+    }
+
+    /// From now on new files and growing ones are refused, as by a quota of the directory; or not any more.
+    pub fn fill(&self, full: bool) {
+        self.lock().full = full;
     }
 
     /// When the armed call failed, on both clocks: the one that does not jump, and that of the events.
@@ -46,9 +53,16 @@ impl FailingStorage {
         let mut state = self.lock();
         let fails = state.armed.is_some_and(|prefix| name.starts_with(prefix));
         if fails {
-            *state = State { armed: None, failed: Some((Instant::now(), SystemTime::now())) };
+            *state = State { armed: None, failed: Some((Instant::now(), SystemTime::now())), full: false };
         }
         fails
+    }
+
+    fn take_space(&self) -> io::Result<()> {
+        match self.lock().full {
+            true => Err(io::Error::from_raw_os_error(libc::EDQUOT)),
+            false => Ok(()),
+        }
     }
 }
 
@@ -83,6 +97,7 @@ impl FailingDir {
 
 impl Dir for FailingDir {
     fn create(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
+        self.storage.take_space()?;
         Ok(self.file(name, self.inner.create(name, access)?))
     }
     fn create_unnamed(&self, access: Access) -> io::Result<Arc<dyn File>> {
@@ -140,12 +155,16 @@ impl File for FailingFile {
         if self.storage.fails(&self.name) {
             return Err(io::Error::from_raw_os_error(libc::EIO));
         }
+        if offset + bufs.iter().map(|b| b.len() as u64).sum::<u64>() > self.inner.len()? {
+            self.storage.take_space()?;
+        }
         self.inner.write_at(bufs, offset)
     }
     fn sync(&self) -> io::Result<()> {
         self.inner.sync()
     }
     fn allocate(&self, len: u64) -> io::Result<()> {
+        self.storage.take_space()?;
         self.inner.allocate(len)
     }
     fn len(&self) -> io::Result<u64> {

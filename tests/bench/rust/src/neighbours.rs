@@ -1,6 +1,7 @@
 //! Row B9: many partitions of one engine under load, each with one entry in flight. The first is the one that a fault is made for;
 //! the others are what is measured.
 
+use crate::failing::FailingStorage;
 use crate::histogram::Histogram;
 use crate::payload::Pool;
 use bulkhead::{Engine, EngineConfig, EntryRef, Mode, Partition, PartitionConfig, State};
@@ -112,14 +113,15 @@ impl Load {
 }
 
 /// `ready`, then one line for each line of input: `slot WORKLOAD SECONDS`; `exhaust`, which fills up what the first partition has made
-/// ahead; `whole`, which waits until all work again.
+/// ahead; `quota`, which lets its directory take no more space before that; `whole`, which ends that and waits until all work again.
 pub fn serve(mode: Mode, dir: &Path) -> Result<(), String> {
     let config = EngineConfig {
         segment_max_bytes: SEGMENT_MAX_BYTES,
         stall_limit_ms: STALL_LIMIT_MS,
         ..EngineConfig::default()
     };
-    let engine = Engine::open(config).map_err(|e| format!("engine: {e}"))?;
+    let storage = FailingStorage::new("p1");
+    let engine = Engine::with_storage(config, Arc::new(storage.clone())).map_err(|e| format!("engine: {e}"))?;
     let mut pool = Pool::new();
     let mut loads = Vec::new();
     for id in 1..=PARTITIONS {
@@ -135,7 +137,12 @@ pub fn serve(mode: Mode, dir: &Path) -> Result<(), String> {
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| e.to_string())?;
         match line.split(' ').collect::<Vec<_>>()[..] {
+            ["quota"] => {
+                storage.fill(true);
+                first.exhaust().and_then(|()| answer("ready"))?;
+            }
             ["whole"] => {
+                storage.fill(false);
                 first.wait_until_whole()?;
                 first.compact();
                 others.iter_mut().try_for_each(Load::wait_until_whole).and_then(|()| answer("ready"))?;

@@ -65,6 +65,28 @@ fn what_has_changed_since_an_interruption_is_verified_again() {
     assert_eq!(std::fs::read_to_string(&state).unwrap(), "my precious notes\n");
 }
 
+/// One directory alone is read by several at a time: what they find is told as one finds it.
+#[test]
+fn a_single_directory_is_verified_by_several_readers() {
+    let world = World::new();
+    logs(&world, 1, 1000);
+    let segments: Vec<String> = world.names("wal_1").into_iter().filter(|name| name.starts_with("seg-")).collect();
+    assert!(segments.len() > 4, "{segments:?}");
+    world.run("verify wal_1 --jobs 8").code(0);
+    for name in [&segments[1], &segments[3], &segments[segments.len() - 2]] {
+        let path = world.path("wal_1").join(name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let alone = world.run("verify wal_1 --jobs 1").code(1).stdout;
+    assert_eq!(alone.matches("do not read back").count(), 3, "{alone}");
+    for jobs in [2, 3, 8, 64] {
+        assert_eq!(world.run(&format!("verify wal_1 --jobs {jobs}")).code(1).stdout, alone, "{jobs} readers");
+    }
+}
+
 #[test]
 fn a_closed_pipe_is_no_error() {
     let world = World::new();

@@ -6,7 +6,7 @@ use crate::state_file::{fingerprint, StateFile};
 use crate::{aside, find, interrupt, say, show};
 use bulkhead::cubefs::{Conversion, Finding, Progress, Shape};
 use bulkhead::io::real::RealStorage;
-use bulkhead::{Engine, Error, Result, Survey};
+use bulkhead::{Engine, Error, Op, Result, Status, Survey};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -40,6 +40,8 @@ impl Read {
 struct Run<'a> {
     engine: &'a Engine,
     logs: &'a [(PathBuf, Result<Shape>)],
+    /// For one directory: where there are few, each gets several.
+    readers: usize,
     state: Option<&'a StateFile>,
     /// Bytes of each, for the bar.
     sizes: Vec<u64>,
@@ -54,11 +56,12 @@ pub fn verify(args: &args::Verify, json: bool) -> Result<Exit> {
     let state = args.state.as_deref().map(StateFile::open).transpose()?;
     let logs = find::logs(&engine, &args.paths.paths);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args.jobs.unwrap_or(processors.max(JOBS_MIN)).clamp(1, 64).min(logs.len());
+    let jobs = args.jobs.unwrap_or(processors.max(JOBS_MIN)).clamp(1, 64);
     interrupt::watch();
     let run = Run {
         engine: &engine,
         logs: &logs,
+        readers: (jobs / logs.len().max(1)).max(1),
         state: state.as_ref(),
         sizes: logs.iter().map(|(path, shape)| if shape.is_ok() { size(path) } else { 0 }).collect(),
         next: AtomicUsize::new(0),
@@ -68,7 +71,7 @@ pub fn verify(args: &args::Verify, json: bool) -> Result<Exit> {
     };
     run.step(0);
     std::thread::scope(|scope| {
-        for _ in 0..jobs {
+        for _ in 0..jobs.min(logs.len()) {
             scope.spawn(|| while run.one() {});
         }
     });
@@ -134,8 +137,26 @@ impl Run<'_> {
         }
         let survey = Survey::of(&RealStorage, path)?;
         let mut read = Read { fault: survey.fault().cloned(), ..Read::default() };
-        let (first, last) = survey.bounds();
-        let mut pending = 0;
+        let parts: Vec<Result<Read>> = std::thread::scope(|scope| {
+            let range = |range| {
+                let survey = &survey;
+                scope.spawn(move || self.read_range(survey, range))
+            };
+            let readers: Vec<_> = ranges(&survey, self.readers).into_iter().map(range).collect();
+            let panicked = || Error::new(Status::Panic, Op::Verify, "a thread has ended with a panic");
+            readers.into_iter().map(|reader| reader.join().unwrap_or_else(|_| Err(panicked()))).collect()
+        });
+        for part in parts {
+            let part = part?;
+            read.entries += part.entries;
+            read.bytes += part.bytes;
+            read.bad.extend(part.bad);
+        }
+        Ok(read)
+    }
+
+    fn read_range(&self, survey: &Survey, (first, last): (u64, u64)) -> Result<Read> {
+        let (mut read, mut pending) = (Read::default(), 0);
         read.bad = survey.read(first, last, &mut |_, _, _, data| {
             read.entries += 1;
             read.bytes += data.len() as u64;
@@ -155,6 +176,23 @@ impl Run<'_> {
         let done_bytes = (self.done.fetch_add(bytes, Ordering::Relaxed) + bytes).min(total_bytes);
         show::tick(&self.bar, Progress { done_bytes, total_bytes });
     }
+}
+
+/// All entries, in so many ranges of about the same size. A segment is not read from its middle: its beginning would be read twice.
+fn ranges(survey: &Survey, readers: usize) -> Vec<(u64, u64)> {
+    let (first, last) = survey.bounds();
+    let segments = survey.segments();
+    let share = segments.iter().map(|s| s.end).sum::<u64>() / readers as u64;
+    let (mut ranges, mut from, mut bytes) = (Vec::new(), first, 0);
+    for segment in &segments {
+        bytes += segment.end;
+        if bytes > share && (from..last).contains(&segment.last_index) {
+            ranges.push((from, segment.last_index));
+            (from, bytes) = (segment.last_index + 1, 0);
+        }
+    }
+    ranges.push((from, last));
+    ranges
 }
 
 fn size(path: &Path) -> u64 {

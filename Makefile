@@ -12,7 +12,7 @@ help:
 	@echo 'make demo         CubeFS raft groups, a disk that dies under one of them: CubeFS'"'"'s own WAL, then Bulkhead'
 	@echo 'make bench-quick  rows B1, B4 and a part of B9 in about a minute (after the build; B9 as root)'
 	@echo 'make bench        the same rows, longer'
-	@echo 'make bench-overhead  what the defences cost on the append path (valgrind)'
+	@echo 'make bench-overhead  what the defences, and the metrics, cost on the append path (valgrind)'
 	@echo 'make bench-faults how long the owner waits for news: a fault, space that is back (root)'
 	@echo 'make simulate     random histories on the simulated disk: SEEDS=n or TIME=seconds fresh ones, SEED=0x... one again'
 	@echo 'make mutants      takes the defences out one at a time: what finds it'

@@ -3,6 +3,7 @@
 use super::limits::Limit;
 use super::log::Log;
 use super::maintain::note_synced;
+use super::parts::Wish;
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
@@ -34,6 +35,7 @@ impl Partition {
                 return Ok(());
             }
             log.exclusive = true;
+            log.closing = true;
         }
         let flushed = self.flush_for_close(on_this_thread);
         let (healthy, hangs) = {
@@ -112,6 +114,17 @@ impl Partition {
         }
         // A segment that is being made right now would take the clean mark off again.
         let _made = self.allocation.try_lock_until(self.lock_until(self.stall_deadline()));
+        let store = |wish| match on_this_thread {
+            true => self.write_root(wish),
+            false => self.store_root(wish, Op::Close),
+        };
+        // The next open believes a clean root as it is, also one whose write failed. So it says nothing that others still wait for: a vote
+        // that was refused would be shown.
+        let asked = {
+            let log = self.log.lock();
+            (log.root.done < log.root.wanted).then_some(Wish { version: log.root.wanted, faults: log.fault_count })
+        };
+        asked.map_or(Ok(()), store)?;
         let version = {
             let mut log = self.log.lock();
             if log.state != State::ReadWrite {
@@ -132,11 +145,7 @@ impl Partition {
                 root.end = end;
             })
         };
-        if on_this_thread {
-            self.write_root(version)
-        } else {
-            self.store_root(version, Op::Close)
-        }
+        store(version)
     }
 
     /// Returns when all accepted entries are durable, in every mode. In mode none it syncs on the caller's thread and takes as long as the

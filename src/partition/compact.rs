@@ -23,7 +23,7 @@ impl Partition {
             // A write under way may replace what is to go.
             self.wait_written(&mut log, Op::Compact)?;
             self.know_term(&mut log, index)?;
-            self.check_root_writable(&log, Op::Compact)?;
+            self.check_root_changeable(&log, Op::Compact)?;
             if index <= log.compaction.0 {
                 return Ok(());
             }
@@ -76,7 +76,7 @@ impl Partition {
             let mut log = self.log.lock();
             self.wait_idle(&mut log, Op::Reset)?;
             self.wait_written(&mut log, Op::Reset)?;
-            self.check_root_writable(&log, Op::Reset)?;
+            self.check_root_changeable(&log, Op::Reset)?;
             let refuse =
                 |status, message: String| Err(Error::new(status, Op::Reset, message).partition(self.id).at(&self.path));
             if index < log.compaction.0 || index >= MAX_COUNTER {

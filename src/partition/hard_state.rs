@@ -10,13 +10,13 @@ impl Partition {
     /// written with the next records. Works in ReadOnly, too.
     ///
     /// Errors: `TermRegression` for a term lower than the stored one or the last entry's; `CommitOutOfRange` for a commit beyond the
-    /// last entry or below the stored one; otherwise the fault that latched the partition.
+    /// last entry or below the stored one; `Closed` once a close has begun; otherwise the fault that latched the partition.
     pub fn set_hard_state(&self, state: HardState) -> Result<()> {
         let (version, commit) = {
             let mut log = self.log.lock();
-            self.check_root_writable(&log, Op::HardState)?;
             // It may replace what would be committed, and raise the term.
             self.wait_written(&mut log, Op::HardState)?;
+            self.check_root_changeable(&log, Op::HardState)?;
             let refuse = |status, message: String| {
                 Err(Error::new(status, Op::HardState, message).partition(self.id).at(&self.path))
             };

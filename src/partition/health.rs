@@ -34,6 +34,15 @@ impl Partition {
         }
     }
 
+    /// Refuses a change of the root that somebody asks for, also once a close has begun.
+    pub(super) fn check_root_changeable(&self, log: &Log, op: Op) -> Result<()> {
+        self.check_root_writable(log, op)?;
+        match log.closing {
+            true => Err(self.closed_error(op)),
+            false => Ok(()),
+        }
+    }
+
     /// Reads work in every state in which the log is known.
     pub(super) fn check_readable(&self, log: &Log, op: Op) -> Result<()> {
         if log.loaded && log.state != State::Closed {
@@ -46,9 +55,7 @@ impl Partition {
     /// What a call gets from a partition that does not serve it: the first fault, the same one every time.
     pub(super) fn fault_error(&self, log: &Log, op: Op) -> Error {
         if log.state == State::Closed {
-            return Error::new(Status::Closed, op, "the partition is closed; open it again")
-                .partition(self.id)
-                .at(&self.path);
+            return self.closed_error(op);
         }
         match &log.fault {
             Some(fault) => fault.clone(),
@@ -56,6 +63,10 @@ impl Partition {
                 .partition(self.id)
                 .at(&self.path),
         }
+    }
+
+    fn closed_error(&self, op: Op) -> Error {
+        Error::new(Status::Closed, op, "the partition is closed; open it again").partition(self.id).at(&self.path)
     }
 
     /// The first fault decides; a graver one (Unavailable after ReadOnly) replaces it.

@@ -40,6 +40,8 @@ pub(super) struct Log {
     pub root_durable: bool,
     /// A reset or recovery is changing the log as a whole: appends wait for its end.
     pub exclusive: bool,
+    /// A close has begun: the root takes no changes but its own.
+    pub closing: bool,
 
     pub compaction: (u64, u64),
     /// Last accepted entry (index, term); the compaction point if the log is empty.
@@ -137,6 +139,7 @@ impl Log {
             sound: false,
             root_durable: false,
             exclusive: false,
+            closing: false,
             released: 0,
             sweep_below: 0,
             compaction: (0, 0),

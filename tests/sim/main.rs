@@ -9,6 +9,7 @@ mod support;
 mod backup;
 mod beside;
 mod bits;
+mod close;
 mod cubefs;
 mod every_io;
 mod full;

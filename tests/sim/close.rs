@@ -1,0 +1,57 @@
+//! F18, F20: what a close leaves is what the calls before it were told.
+
+use std::time::Duration;
+
+use crate::support::*;
+use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
+use bulkhead::{Mode, State};
+
+/// A vote beside a close, while the disk is busy with the root: it has a write of its own, or is refused. In the write of the clean root it
+/// would be shown by the next open, also if that write has failed and a power cut takes it.
+#[test]
+fn f18_a_clean_root_holds_no_vote_that_was_refused() {
+    let cases = [(Mode::None, false), (Mode::None, true), (Mode::Sync, false), (Mode::Sync, true)];
+    // What of a failed flush is durable all the same is left to chance.
+    for ((mode, close_first), seed) in cases.into_iter().flat_map(|case| (1..13).map(move |seed| (case, seed))) {
+        let what = format!("{mode:?}, close first: {close_first}, seed {seed}");
+        let disk = SimDisk::with_config(seed, SimConfig { direct_io: false, ..SimConfig::default() });
+        let first = engine(&disk);
+        let p = open(&first, "/p1", 1, mode);
+        append(&p, &entries(1, 3, 1, 100)).unwrap();
+        p.sync().unwrap();
+        wait_for_quiet(&disk);
+        disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path("/p1/root").once());
+        // Its bytes can be read all the same.
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync).path("/p1/root").skip(1));
+        let (voted, late) = std::thread::scope(|scope| {
+            let before = scope.spawn(|| p.set_hard_state(hard(2, 2, 0)));
+            assert!(disk.wait_hung(1, Duration::from_secs(5)));
+            let close = || scope.spawn(|| p.close());
+            let vote = || scope.spawn(|| p.set_hard_state(hard(3, 3, 0)));
+            let pause = || std::thread::sleep(Duration::from_millis(30));
+            let (late, closing) = if close_first {
+                let closing = close();
+                pause();
+                (vote(), closing)
+            } else {
+                let late = vote();
+                pause();
+                (late, close())
+            };
+            pause();
+            disk.release();
+            let _ = closing.join().unwrap();
+            (before.join().unwrap(), late.join().unwrap())
+        });
+        voted.unwrap_or_else(|e| panic!("{what}: {e}"));
+        late.expect_err("a vote that is not durable");
+        let left = disk.crash(Crash::Process);
+        left.clear_faults();
+        let second = engine(&left);
+        let p = reopen(&second, "/p1", 1, mode);
+        assert_eq!(state(&p), State::ReadWrite, "{what}: {:?}", p.last_fault());
+        let shown = p.hard_state().unwrap();
+        let third = engine(&left.crash(Crash::PowerNothing));
+        assert_eq!(reopen(&third, "/p1", 1, mode).hard_state().unwrap(), shown, "{what}: a power cut took a vote");
+    }
+}

@@ -57,9 +57,15 @@ impl Partition {
         }
         let source = dir.open(&segment.name(), Access::Read)?;
         let unfinished = format!("{name}{UNFINISHED}");
-        let copy = kept.create(&unfinished, Access::Buffered)?;
-        copy_part(&mut segment.cursor(&*source, *to), &*copy, *from)?;
-        copy.sync()?;
+        let copied = kept.create(&unfinished, Access::Buffered).and_then(|copy| {
+            copy_part(&mut segment.cursor(&*source, *to), &*copy, *from)?;
+            copy.sync()
+        });
+        if let Err(e) = copied {
+            // On a full disk it would take what others wait for.
+            let _ = kept.unlink(&unfinished);
+            return Err(e);
+        }
         kept.rename(&unfinished, &name)?;
         kept.sync()?;
         Ok(total + length)

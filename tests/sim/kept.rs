@@ -1,7 +1,7 @@
 //! F24: what an open cuts off is in `kept/` as a whole, whatever stopped an open before it.
 
 use crate::support::*;
-use bulkhead::io::sim::{Crash, Rule, SimDisk};
+use bulkhead::io::sim::{Crash, OpKind, Rule, SimDisk};
 use bulkhead::{Engine, Mode, State};
 
 /// Twelve entries that were never synced, the fourth of them with a flipped bit: the log ends at the third.
@@ -30,6 +30,17 @@ fn assert_kept(disk: &SimDisk, bytes_of: impl Fn(&str) -> Vec<u8>, what: &str) {
         let data = Payload::Random.bytes(index, 1, 3000);
         assert!(kept[0].windows(3000).any(|w| w == data), "{what}: entry {index} is not in {names:?}");
     }
+}
+
+#[test]
+fn f24_a_copy_for_which_the_disk_has_no_space_takes_none() {
+    let disk = cut_log();
+    disk.inject(Rule::errno(libc::ENOSPC).on(OpKind::Write).path("/p1/kept/"));
+    let engine = stepped(&disk);
+    let p = reopen(&engine, "/p1", 1, Mode::None);
+    assert_eq!((state(&p), p.bounds().unwrap()), (State::ReadWrite, (1, 3)), "{:?}", p.last_fault());
+    assert!(disk.faults_fired() > 0);
+    assert_eq!(disk.files("/p1/kept"), Vec::<String>::new());
 }
 
 #[test]

@@ -146,8 +146,8 @@ type Status struct {
 	LastTerm        uint64
 	CompactionIndex uint64
 	CompactionTerm  uint64
-	HardState       HardState
-	DurableIndex    uint64 // entries up to here are known to be durable
+	HardState       HardState // Term and Vote are 0 where Partition.HardState refuses
+	DurableIndex    uint64    // entries up to here are known to be durable
 
 	Segments     uint64
 	SegmentBytes uint64

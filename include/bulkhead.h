@@ -530,7 +530,7 @@ typedef struct bulkhead_partition_status {
   uint64_t last_term;
   uint64_t compaction_index;
   uint64_t compaction_term;
-  /// Hard state.
+  /// Hard state; term and vote are 0 where bulkhead_get_hard_state refuses.
   uint64_t term;
   uint64_t vote;
   uint64_t commit;
@@ -1298,7 +1298,7 @@ bulkhead_status bulkhead_set_hard_state(bulkhead_partition partition,
 ///
 /// Errors: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_DAMAGED (the newest hard
 /// state may be lost: an older one is never given for it), the partition's fault if it could not be read at open or
-/// a power cut may still take it back, BULKHEAD_PANIC.
+/// a power cut may still take it back (BULKHEAD_BUSY while a probe is at work on that), BULKHEAD_PANIC.
 /// Thread safety: any thread.
 bulkhead_status bulkhead_get_hard_state(bulkhead_partition partition,
                                         struct bulkhead_hard_state *out,

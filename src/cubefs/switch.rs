@@ -7,7 +7,7 @@
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::{LogName, META_NAME};
 use crate::io::{Access, Dir};
-use crate::partition::{CUBEFS_IMPORT, ROOT_NAME};
+use crate::partition::{renew_root, CUBEFS_IMPORT, ROOT_NAME};
 use crate::segment::{remove_if_there, Segment};
 use std::io;
 use std::sync::Arc;
@@ -129,10 +129,16 @@ pub fn settle(dir: &dyn Dir) -> Result<Shape> {
                 let message = "the directory holds a Bulkhead log and another one in `cubefs-import`; move one of them away";
                 return Err(Error::new(Status::Foreign, Op::Import, message));
             }
-            remove_trees(dir, &[IMPORT, EXPORT])?;
+            let mut left = vec![IMPORT];
             if !is_file(dir, BULKHEAD_ORIGINAL, ROOT_NAME)? {
-                remove_tree(dir, BULKHEAD_ORIGINAL)?;
+                left.push(BULKHEAD_ORIGINAL);
             }
+            if left.iter().any(|name| dir.subdir(name).is_ok()) {
+                // The root may have come from there, and the sync of its new name may have failed.
+                renew_root(dir)?;
+            }
+            left.push(EXPORT);
+            remove_trees(dir, &left)?;
             Ok(Shape::Bulkhead)
         }
         Shape::Empty => Ok(Shape::Empty),
@@ -199,10 +205,17 @@ fn finish_import(dir: &dyn Dir) -> Result<()> {
     move_all(dir, &format!("{IMPORT}/"), "", is_ours)?;
     sync(&*original)?;
     sync(dir)?;
-    dir.rename(&format!("{IMPORT}/{ROOT_NAME}"), ROOT_NAME).map_err(fail("moving the root"))?;
-    sync(dir)?;
+    root_arrives(dir, IMPORT)?;
     sync(&*import)?;
     remove_tree(dir, IMPORT)
+}
+
+/// The root moves to its place. If its name cannot be made durable it goes back: an open would believe it, and another sync that says yes
+/// would prove nothing.
+fn root_arrives(dir: &dyn Dir, from: &str) -> Result<()> {
+    let before = format!("{from}/{ROOT_NAME}");
+    dir.rename(&before, ROOT_NAME).map_err(fail("moving the root"))?;
+    sync(dir).inspect_err(|_| drop(dir.rename(ROOT_NAME, &before)))
 }
 
 /// The way back to CubeFS: its files are in `from`, Bulkhead's go to `to`. The mirror image of an import. What is left in `from` is the
@@ -234,8 +247,7 @@ fn back_from_export(dir: &dyn Dir) -> Result<()> {
     move_all(dir, "", &format!("{EXPORT}/"), is_log)?;
     move_all(dir, &format!("{BULKHEAD_ORIGINAL}/"), "", is_ours)?;
     sync(dir)?;
-    dir.rename(&format!("{BULKHEAD_ORIGINAL}/{ROOT_NAME}"), ROOT_NAME).map_err(fail("moving the root"))?;
-    sync(dir)?;
+    root_arrives(dir, BULKHEAD_ORIGINAL)?;
     sync(&*original)?;
     remove_trees(dir, &[BULKHEAD_ORIGINAL, EXPORT])
 }

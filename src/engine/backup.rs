@@ -253,8 +253,11 @@ fn finish(dir: &dyn Dir) -> Result<()> {
         dir.rename(&format!("{UNFINISHED}/{name}"), name).map_err(fail("moving a file"))?;
     }
     dir.sync().and_then(|()| unfinished.sync()).map_err(fail("syncing the target"))?;
-    dir.rename(&format!("{UNFINISHED}/{root}"), &root).map_err(fail("moving the root"))?;
-    dir.sync().map_err(fail("syncing the target"))?;
+    let before = format!("{UNFINISHED}/{root}");
+    dir.rename(&before, &root).map_err(fail("moving the root"))?;
+    // An open would believe a root whose name is not durable.
+    let named = dir.sync().inspect_err(|_| drop(dir.rename(&root, &before)));
+    named.map_err(fail("syncing the target"))?;
     remove_unfinished(dir)
 }
 

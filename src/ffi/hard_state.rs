@@ -35,7 +35,7 @@ pub unsafe extern "C" fn bulkhead_set_hard_state(
 ///
 /// Errors: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_DAMAGED (the newest hard
 /// state may be lost: an older one is never given for it), the partition's fault if it could not be read at open or
-/// a power cut may still take it back, BULKHEAD_PANIC.
+/// a power cut may still take it back (BULKHEAD_BUSY while a probe is at work on that), BULKHEAD_PANIC.
 /// Thread safety: any thread.
 #[no_mangle]
 pub unsafe extern "C" fn bulkhead_get_hard_state(

@@ -43,7 +43,7 @@ pub struct bulkhead_partition_status {
     pub last_term: u64,
     pub compaction_index: u64,
     pub compaction_term: u64,
-    /// Hard state.
+    /// Hard state; term and vote are 0 where bulkhead_get_hard_state refuses.
     pub term: u64,
     pub vote: u64,
     pub commit: u64,

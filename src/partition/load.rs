@@ -163,10 +163,13 @@ impl Partition {
     /// writes nothing.
     fn renew_root(&self, dir: &dyn Dir, root: &mut Root) -> Result<()> {
         let mut writer = self.root.lock();
-        writer.generation = root.generation;
+        let before = root.generation;
+        writer.generation = before;
         let renewed = match writer.replace(dir, root, Some(&*self.host)) {
             // Behind the rename it was a sync that failed: another one that says yes would prove nothing.
             Err(e) if !writer.renamed && Cause::of_errno(errno_of(&e)) == Cause::NoSpace => {
+                // The pair that holds the newest root comes last.
+                writer.generation = before;
                 writer.overwrite(dir, root, &*self.host)
             }
             other => other,

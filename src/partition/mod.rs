@@ -54,6 +54,7 @@ pub use open::{open_dir, path_error};
 pub use orphan::Orphan;
 pub(crate) use part::Part;
 pub use repair::{Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay};
+pub(crate) use root::renew_root;
 pub use root::ROOT_NAME;
 pub use survey::{Survey, SurveyedSegment};
 pub use types::{

@@ -4,6 +4,7 @@
 use super::append::Checksums;
 use super::log::Log;
 use super::rescue::{entries_of, Origin, Rescue};
+use super::root::same_opening;
 use super::types::{Entry, EntryRef, Event, Mode, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
@@ -29,6 +30,11 @@ pub struct Orphan {
 }
 
 impl Orphan {
+    /// No other opening has written the root since.
+    fn is_of(&self, root: &Root) -> bool {
+        self.epochs.iter().any(|epoch| same_opening(epoch, &root.epoch))
+    }
+
     /// Bytes of memory it holds.
     pub fn bytes(&self) -> usize {
         self.entries.iter().map(|e| e.data.len() + std::mem::size_of::<Entry>()).sum()
@@ -82,7 +88,7 @@ impl Partition {
     /// Called by an open that knows what the disk has. What memory has besides is written to a new segment. What neither has is lost,
     /// and the partition says so.
     pub(super) fn take_orphan_in(&self, root: &Root) -> Result<()> {
-        let Some(mut orphan) = self.host.orphan(&root.incarnation).filter(|o| o.epochs.contains(&root.epoch)) else {
+        let Some(mut orphan) = self.host.orphan(&root.incarnation).filter(|o| o.is_of(root)) else {
             return Ok(());
         };
         let (found, compaction, end) = {

@@ -1,6 +1,7 @@
 //! Recovery: which segments count, where the log ends, what is damage. Reads only; changes nothing on disk.
 
 use super::chain::Link;
+use super::root::has_no_segments;
 use super::types::Mode;
 use super::verdict::{damaged, sum_damaged, Cut, Verdict, UNKNOWN};
 use crate::error::{Error, Result};
@@ -83,6 +84,10 @@ impl Recovery<'_> {
 
     /// Finds the newest begun segment and its end by scanning, then the chain below it.
     fn unclean_end(&self, found: &mut Found) -> Vec<Link> {
+        if has_no_segments(&self.root.epoch) {
+            // Nor does a spare count whose header is bad.
+            return self.stored_end(found);
+        }
         let mut links = Vec::new();
         let mut sequence = self.root.last_segment;
         while sequence >= self.root.first_segment && sequence != 0 && !self.is_of_earlier_opening(sequence) {

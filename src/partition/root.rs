@@ -1,5 +1,6 @@
 //! The root file on disk: written as pairs of slots, replaced after a failure, never written again then.
 
+use super::directory::{read_root, StoredRoot};
 use super::parts::Wish;
 use super::types::{Mode, State};
 use super::{Host, Log, Partition, Reserved};
@@ -12,8 +13,8 @@ use std::time::Duration;
 
 pub const ROOT_NAME: &str = "root";
 pub(super) const NEW_ROOT_NAME: &str = "root.new";
-/// No segment has it.
-const NO_EPOCH: Id = [0; 16];
+/// An epoch whose first half is zeros: no segment has it, so that the log ends where the root says.
+const NO_SEGMENTS: [u8; 8] = [0; 8];
 /// lsns that may be used until the root is written again: more than a segment holds records, and the root is written for each segment.
 const LSN_AHEAD: u64 = 1 << 32;
 
@@ -71,7 +72,7 @@ impl RootWriter {
             return self.replace_file(dir, root, host);
         }
         // Of an opening that has made no segment: the log ends where the root says.
-        self.replace_file(dir, &mut Root { clean: false, epoch: NO_EPOCH, ..*root }, host)?;
+        self.replace_file(dir, &mut Root { clean: false, epoch: without_segments(root.epoch), ..*root }, host)?;
         self.write_in_place(dir, root)
     }
 
@@ -266,6 +267,28 @@ impl Partition {
         let fit = log.recyclable.iter().position(|(_, bytes)| *bytes >= capacity)?;
         Some(log.recyclable.swap_remove(fit).0)
     }
+}
+
+fn without_segments(mut epoch: Id) -> Id {
+    epoch[..8].copy_from_slice(&NO_SEGMENTS);
+    epoch
+}
+
+/// True for the epoch of an opening that has made no segment.
+pub(super) fn has_no_segments(epoch: &Id) -> bool {
+    epoch[..8] == NO_SEGMENTS
+}
+
+/// The second half tells the opening.
+pub(super) fn same_opening(a: &Id, b: &Id) -> bool {
+    a[8..] == b[8..]
+}
+
+/// Writes the root of a closed log into a new file, whose name is durable then. The directory is locked.
+pub(crate) fn renew_root(dir: &dyn Dir) -> Result<()> {
+    let Some(StoredRoot { mut root, .. }) = read_root(dir)? else { return Ok(()) };
+    let mut writer = RootWriter { generation: root.generation, ..RootWriter::default() };
+    writer.replace(dir, &mut root, None).map_err(|e| Error::io(Op::Import, &e, "writing the root anew"))
 }
 
 /// The error of a root that cannot be read as one.

@@ -1,6 +1,6 @@
 //! The partition at one moment.
 
-use super::types::{PartitionStatus, State};
+use super::types::{HardState, PartitionStatus, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op};
 
@@ -26,7 +26,7 @@ impl Partition {
             last_term: log.last.1,
             compaction_index: log.compaction.0,
             compaction_term: log.compaction.1,
-            hard_state: log.hard_state().unwrap_or_default(),
+            hard_state: log.hard_state().unwrap_or(HardState { commit: log.commit, ..HardState::default() }),
             durable_index: log.durable.index.min(log.last.0),
             segments: log.live.len() as u64,
             segment_bytes: log.live.iter().map(|l| l.segment.capacity).sum(),

@@ -221,6 +221,7 @@ pub struct PartitionStatus {
     pub last_term: u64,
     pub compaction_index: u64,
     pub compaction_term: u64,
+    /// Term and vote are 0 where `Partition::hard_state` refuses: a power cut may take them back, or the log is not known.
     pub hard_state: HardState,
     /// Entries up to here are known durable.
     pub durable_index: u64,

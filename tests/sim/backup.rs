@@ -1,7 +1,7 @@
 //! Backup on the simulated disk: a copy of one moment, of an open partition too; cut short at any operation it is whole or cannot be opened.
 
 use crate::support::*;
-use bulkhead::io::sim::{Crash, Rule, SimDisk};
+use bulkhead::io::sim::{Crash, OpKind, OpRecord, Rule, SimConfig, SimDisk};
 use bulkhead::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -189,5 +189,29 @@ fn check_left(disk: &SimDisk, log: &[Entry], hard_state: HardState, what: &str) 
         Ok((State::Unavailable, _)) => {}
         Ok(other) => panic!("{what}: {other:?}"),
         Err(e) => assert!(matches!(e.status, Status::NotFound | Status::Foreign | Status::Damaged), "{what}: {e}"),
+    }
+}
+
+/// A copy whose root has no durable name is no copy: what its opening acknowledges would be in a file whose name a power cut takes.
+#[test]
+fn f20_the_root_of_a_backup_has_a_durable_name_before_it_is_believed() {
+    let config = SimConfig { failed_dir_syncs_forget: true, ..SimConfig::default() };
+    let (disk, _, _) = small_log_on(&SimDisk::with_config(3, config), Mode::Sync, true);
+    let whole = disk.fork();
+    backup(&stepped(&whole)).unwrap();
+    let is_sync = |r: &&OpRecord| r.kind == OpKind::SyncDir && r.number > disk.ops();
+    let syncs: Vec<u64> = whole.log().iter().filter(is_sync).map(|r| r.number).collect();
+    for op in syncs {
+        let failing = disk.fork();
+        failing.inject(Rule::errno(libc::EIO).on(OpKind::SyncDir).from_op(op).once());
+        let done = backup(&stepped(&failing));
+        failing.clear_faults();
+        let what = format!("sync at {}: {:?}", op - disk.ops(), done.map(drop));
+        let engine = stepped(&failing);
+        let config =
+            PartitionConfig { disposition: Disposition::OpenExisting, ..partition_config(TARGET, 1, Mode::Sync) };
+        let Some(p) = engine.open_partition(config).ok().filter(|p| state(p) == State::ReadWrite) else { continue };
+        append(&p, &entries(17, 18, 4, 40)).unwrap();
+        assert_eq!(view(&failing.crash(Crash::PowerNothing), TARGET).1, (3, 18), "{what}");
     }
 }

@@ -244,7 +244,9 @@ fn f9_a_log_whose_root_cannot_be_renewed_can_be_read_and_shows_no_vote() {
         if how != 2 {
             append(&p, &entries(1, 9, 1, 300)).unwrap();
         }
-        p.set_hard_state(hard(2, 3, 0)).unwrap();
+        p.sync().unwrap();
+        let commit = if how == 2 { 0 } else { 4 };
+        p.set_hard_state(hard(2, 3, commit)).unwrap();
         p.sync().unwrap();
         if how == 1 {
             p.close().unwrap();
@@ -261,9 +263,55 @@ fn f9_a_log_whose_root_cannot_be_renewed_can_be_read_and_shows_no_vote() {
         assert_eq!((state(&p), p.status().cause), (State::Unavailable, Cause::ReadOnlyFilesystem), "{what}");
         assert_same(&read_all(&p).unwrap(), &entries(1, if how == 2 { 0 } else { 9 }, 1, 300), &what);
         let refused = p.hard_state().expect_err("a vote that a power cut may take back");
-        assert_eq!((refused.cause(), p.status().hard_state), (Cause::ReadOnlyFilesystem, hard(0, 0, 0)), "{what}");
+        assert_eq!((refused.cause(), p.status().hard_state), (Cause::ReadOnlyFilesystem, hard(0, 0, commit)), "{what}");
         left.clear_faults();
         p.recover().unwrap();
-        assert_eq!((state(&p), p.hard_state().unwrap()), (State::ReadWrite, hard(2, 3, 0)), "{what}");
+        assert_eq!((state(&p), p.hard_state().unwrap()), (State::ReadWrite, hard(2, 3, commit)), "{what}");
+    }
+}
+
+/// The fallback of a full disk, where a root is written anew in place: what is newest is written over last, or a fault in the middle would leave an
+/// older vote alone.
+#[test]
+fn f17_a_root_is_written_anew_in_place_with_the_pair_that_holds_it_last() {
+    for votes in 2..4 {
+        let disk = SimDisk::new(1);
+        let first = stepped(&disk);
+        let p = open(&first, "/p1", 1, Mode::Sync);
+        (1..=votes).for_each(|n| p.set_hard_state(hard(n, n, 0)).unwrap());
+        let left = disk.crash(Crash::PowerNothing);
+        let written_in = |disk: &SimDisk, from: u64| -> Vec<u64> {
+            let log = disk.log();
+            let root = log.iter().filter(|r| r.kind == OpKind::Write && r.path == "/p1/root" && r.number > from);
+            root.map(|r| r.offset).collect()
+        };
+        let newest = *written_in(&disk, 0).last().expect("a vote");
+        let opened = left.ops();
+        left.set_capacity(0);
+        let second = stepped(&left);
+        assert_eq!(reopen(&second, "/p1", 1, Mode::Sync).hard_state().unwrap(), hard(votes, votes, 0));
+        let written = written_in(&left, opened);
+        assert!(written[0] != newest && written[1] == newest, "{votes} votes, newest at {newest}: {written:?}");
+    }
+}
+
+/// Between the two steps of a clean root in a new file a crash may come, and a spare of that log may have lost its header: no record was ever in it.
+#[test]
+fn f21_a_bad_spare_does_not_count_where_the_root_says_the_end() {
+    for mode in [Mode::Sync, Mode::Interval, Mode::None] {
+        let disk = SimDisk::new(1);
+        let first = Engine::stepped(healing_config(), &disk, 1).expect("an engine");
+        let p = open(&first, "/p1", 1, mode);
+        append(&p, &entries(1, 3, 1, 100)).unwrap();
+        first.pass_time(Duration::from_secs(5));
+        let spare = "/p1/seg-0000000000000002";
+        assert!(disk.exists(spare), "{:?}", disk.files("/p1"));
+        close_into_a_new_file(&disk, &p);
+        let left = disk.crash(Crash::Process);
+        left.overwrite(spare, 0, &[0xFF; 512]);
+        let second = stepped(&left);
+        let p = reopen(&second, "/p1", 1, mode);
+        assert_eq!(state(&p), State::ReadWrite, "{mode:?}: {:?}", p.last_fault());
+        assert_same(&read_all(&p).unwrap(), &entries(1, 3, 1, 100), "all entries");
     }
 }

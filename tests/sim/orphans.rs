@@ -38,6 +38,38 @@ fn what_was_left_behind_says_nothing_of_a_log_that_another_process_has_opened_si
     assert_same(&read_all(&p).unwrap(), &[entries(1, 8, 1, 300), entries(9, 12, 2, 300)].concat(), "theirs");
 }
 
+/// The same where a close got no further than the first step of a clean root in a new file: such a root, too, says whose it is.
+#[test]
+fn what_was_left_behind_is_not_taken_for_that_of_another_close_that_failed() {
+    for theirs_came in [false, true] {
+        let disk = SimDisk::new(1);
+        let config = EngineConfig { interval_ms: 60_000, ..healing_config() };
+        let ours = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+        let p = open(&ours, "/p1", 1, Mode::Interval);
+        append_each(&p, 1, 10, 1, 300);
+        close_into_a_new_file(&disk, &p);
+        let p = reopen(&ours, "/p1", 1, Mode::Interval);
+        wait_for_quiet(&disk);
+        disk.inject(Rule::errno(libc::EIO).on_changes());
+        append(&p, &entries(11, 15, 1, 300)).unwrap();
+        p.sync().unwrap_err();
+        p.close().unwrap_err();
+        disk.clear_faults();
+        let mut wanted = entries(1, 15, 1, 300);
+        if theirs_came {
+            let theirs = healing_engine(&disk);
+            let p = reopen(&theirs, "/p1", 1, Mode::Interval);
+            append(&p, &entries(9, 12, 2, 300)).unwrap();
+            p.sync().unwrap();
+            close_into_a_new_file(&disk, &p);
+            wanted = [entries(1, 8, 1, 300), entries(9, 12, 2, 300)].concat();
+        }
+        let p = reopen(&ours, "/p1", 1, Mode::Interval);
+        assert_eq!(state(&p), State::ReadWrite, "{theirs_came}: {:?}", p.last_fault());
+        assert_same(&read_all(&p).unwrap(), &wanted, if theirs_came { "theirs" } else { "ours" });
+    }
+}
+
 #[test]
 fn what_memory_cannot_keep_is_told_and_the_next_open_says_what_is_lost() {
     let disk = SimDisk::new(1);

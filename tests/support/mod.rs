@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bulkhead::io::sim::{mix, Crash, SimDisk};
+use bulkhead::io::sim::{mix, Crash, OpKind, Rule, SimDisk};
 use bulkhead::{
     Disposition, Engine, EngineConfig, Entry, EntryRef, Error, HardState, Mode, Partition, PartitionConfig, State,
 };
@@ -162,6 +162,15 @@ pub fn assert_same(found: &[Entry], wanted: &[Entry], what: &str) {
     }
 }
 
+/// A close that fails behind the first step of a clean root in a new file, with everything that heals.
+pub fn close_into_a_new_file(disk: &SimDisk, p: &Partition) {
+    wait_for_quiet(disk);
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/p1/root").once());
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::SyncDir).path("/p1"));
+    p.close().expect_err("the root's name is not durable");
+    disk.clear_faults();
+}
+
 /// Waits until nothing is done to the disk any more: a fault is to meet what the test does, not the spares that are still being made.
 pub fn wait_for_quiet(disk: &SimDisk) {
     let mut before = 0;
@@ -193,7 +202,7 @@ pub fn env_number(name: &str) -> Option<u64> {
 /// The last operations of a disk that changed something or went wrong, for the message of a failure.
 pub fn tail_of_log(disk: &SimDisk) -> String {
     let mut log = disk.log();
-    log.retain(|r| r.kind.is_change() || !r.injected.is_empty() || r.kind == bulkhead::io::sim::OpKind::OpenDir);
+    log.retain(|r| r.kind.is_change() || !r.injected.is_empty() || r.kind == OpKind::OpenDir);
     let line = |r: &bulkhead::io::sim::OpRecord| {
         format!("{:6} {:?} {} {}+{} {}\n", r.number, r.kind, r.path, r.offset, r.len, r.injected)
     };
@@ -207,8 +216,11 @@ pub fn story_lines() -> usize {
 
 /// A small log with a compaction, a replaced suffix, a vote and more than one segment.
 pub fn small_log(mode: Mode, close: bool) -> (SimDisk, Vec<Entry>, HardState) {
-    let disk = SimDisk::new(3);
-    let engine = engine(&disk);
+    small_log_on(&SimDisk::new(3), mode, close)
+}
+
+pub fn small_log_on(disk: &SimDisk, mode: Mode, close: bool) -> (SimDisk, Vec<Entry>, HardState) {
+    let engine = engine(disk);
     let p = open(&engine, "/p1", 1, mode);
     p.set_hard_state(hard(2, 3, 0)).unwrap();
     append(&p, &entries(1, 8, 1, 40)).unwrap();

@@ -55,6 +55,10 @@ impl Work {
             }
             Step::Finish(written) => {
                 written.file.sync().map_err(failed)?;
+                // What is done lets its file go, and tells early what does not read back.
+                while let Some((_, result)) = self.readers.done() {
+                    result?;
+                }
                 let mut job = self.readers.give(written);
                 while let Some(written) = job {
                     self.wait()?;

@@ -256,7 +256,7 @@ fn finish(dir: &dyn Dir) -> Result<()> {
     let before = format!("{UNFINISHED}/{root}");
     dir.rename(&before, &root).map_err(fail("moving the root"))?;
     // An open would believe a root whose name is not durable.
-    let named = dir.sync().inspect_err(|_| drop(dir.rename(&root, &before)));
+    let named = dir.sync().inspect_err(|_| drop(dir.rename(&root, &before).or_else(|_| dir.unlink(&root))));
     named.map_err(fail("syncing the target"))?;
     remove_unfinished(dir)
 }

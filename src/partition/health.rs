@@ -21,6 +21,8 @@ impl Partition {
     /// Refuses an append or a change of the view with what latched the partition.
     pub(super) fn check_writable(&self, log: &Log, op: Op) -> Result<()> {
         match log.state {
+            // Also if what held it for itself before has ended meanwhile: the end that the clean root says is taken.
+            State::ReadWrite if log.closing => Err(self.closed_error(op)),
             State::ReadWrite if !log.exclusive => Ok(()),
             _ => Err(self.fault_error(log, op)),
         }

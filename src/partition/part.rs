@@ -45,7 +45,9 @@ impl Partition {
     pub(crate) fn durable_parts(&self, above: u64) -> Vec<Part> {
         let log = self.log.lock();
         let open = log.tail.as_ref().map_or(u64::MAX, |tail| tail.segment.sequence());
-        let synced = log.durable.end.segment;
+        // Behind a heal the first that waits for a flush may be below what is durable.
+        let waits = log.sealed.first().map_or(u64::MAX, |sealed| sealed.segment.sequence());
+        let synced = log.durable.end.segment.min(waits.saturating_sub(1));
         let from = log.live.partition_point(|live| live.last <= above);
         let parts = log.live.iter().skip(from);
         parts.take_while(|l| l.segment.sequence() <= synced.min(open.saturating_sub(1))).cloned().map(Part).collect()

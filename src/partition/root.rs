@@ -288,6 +288,7 @@ pub(super) fn same_opening(a: &Id, b: &Id) -> bool {
 pub(crate) fn renew_root(dir: &dyn Dir) -> Result<()> {
     let Some(StoredRoot { mut root, .. }) = read_root(dir)? else { return Ok(()) };
     let mut writer = RootWriter { generation: root.generation, ..RootWriter::default() };
+    root.clean |= has_no_segments(&root.epoch); // this was cut short before
     writer.replace(dir, &mut root, None).map_err(|e| Error::io(Op::Import, &e, "writing the root anew"))
 }
 

@@ -1,7 +1,7 @@
 //! Reads entries of one segment, every one checked.
 
 use super::{Cursor, Segment};
-use crate::format::RecordType;
+use crate::format::{RecordType, MAX_COUNTER};
 use std::io;
 
 /// What entries are handed to: index, term, kind, data; false stops.
@@ -57,6 +57,7 @@ pub fn read_around(
     let mut at = from;
     let mut lsn = 0;
     let mut wanted = lo;
+    let hi = hi.min(MAX_COUNTER); // no record has a higher index
     while wanted <= hi {
         let next = cursor.header_after(at).filter(|(_, h)| lsn == 0 || h.lsn == lsn + 1);
         // Behind damage the log may go on: an entry after it is still good.

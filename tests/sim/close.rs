@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::*;
 use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
-use bulkhead::{Mode, State};
+use bulkhead::{Mode, State, Status};
 
 /// A vote beside a close, while the disk is busy with the root: it has a write of its own, or is refused. In the write of the clean root it
 /// would be shown by the next open, also if that write has failed and a power cut takes it.
@@ -53,5 +53,27 @@ fn f18_a_clean_root_holds_no_vote_that_was_refused() {
         let shown = p.hard_state().unwrap();
         let third = engine(&left.crash(Crash::PowerNothing));
         assert_eq!(reopen(&third, "/p1", 1, mode).hard_state().unwrap(), shown, "{what}: a power cut took a vote");
+    }
+}
+
+/// An append beside a close that waits for the disk: the end that the clean root says may be taken.
+#[test]
+fn f18_an_append_beside_a_close_is_refused_as_closed() {
+    for mode in [Mode::None, Mode::Interval, Mode::Sync] {
+        let disk = SimDisk::new(3);
+        let engine = engine(&disk);
+        let p = open(&engine, "/p1", 1, mode);
+        append(&p, &entries(1, 3, 1, 100)).unwrap();
+        p.sync().unwrap();
+        wait_for_quiet(&disk);
+        disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path("/p1/root").once());
+        std::thread::scope(|scope| {
+            let closing = scope.spawn(|| p.close());
+            assert!(disk.wait_hung(1, Duration::from_secs(5)));
+            let refused = append(&p, &entries(4, 4, 1, 100)).map_err(|e| e.status);
+            disk.release();
+            closing.join().unwrap().unwrap();
+            assert_eq!(refused, Err(Status::Closed), "{mode:?}: it is being closed");
+        });
     }
 }

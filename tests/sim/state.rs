@@ -77,6 +77,7 @@ fn f18_a_commit_alone_costs_no_flush_and_rides_with_the_next_write() {
         p.set_hard_state(hard(1, 1, 0)).unwrap();
         append(&p, &entries(1, 9, 1, 10)).unwrap();
         p.sync().unwrap();
+        wait_for_quiet(&disk); // a spare that is made meanwhile is named in the root
         let root_writes =
             |d: &SimDisk| d.log().iter().filter(|r| r.kind == OpKind::Write && r.path.contains("root")).count();
         let before = root_writes(&disk);

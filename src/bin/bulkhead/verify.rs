@@ -11,6 +11,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::thread::{Builder, ScopedJoinHandle};
 
 /// Payload bytes between two looks at the progress bar.
 const STEP_BYTES: u64 = 1 << 20;
@@ -71,9 +72,11 @@ pub fn verify(args: &args::Verify, json: bool) -> Result<Exit> {
     };
     run.step(0);
     std::thread::scope(|scope| {
-        for _ in 0..jobs.min(logs.len()) {
-            scope.spawn(|| while run.one() {});
+        // If the system has no thread for one, those that there are read the more.
+        for _ in 1..jobs.min(logs.len()) {
+            let _ = Builder::new().spawn_scoped(scope, || while run.one() {});
         }
+        while run.one() {}
     });
     run.bar.finish_and_clear();
     let results = run.results.into_iter().map(|r| r.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()));
@@ -138,13 +141,15 @@ impl Run<'_> {
         let survey = Survey::of(&RealStorage, path)?;
         let mut read = Read { fault: survey.fault().cloned(), ..Read::default() };
         let parts: Vec<Result<Read>> = std::thread::scope(|scope| {
-            let range = |range| {
-                let survey = &survey;
-                scope.spawn(move || self.read_range(survey, range))
-            };
-            let readers: Vec<_> = ranges(&survey, self.readers).into_iter().map(range).collect();
+            let survey = &survey;
+            let begin = |range| (range, Builder::new().spawn_scoped(scope, move || self.read_range(survey, range)));
+            let readers: Vec<_> = ranges(survey, self.readers).into_iter().map(begin).collect();
             let panicked = || Error::new(Status::Panic, Op::Verify, "a thread has ended with a panic");
-            readers.into_iter().map(|reader| reader.join().unwrap_or_else(|_| Err(panicked()))).collect()
+            let result = |(range, begun): (_, std::io::Result<ScopedJoinHandle<'_, _>>)| match begun {
+                Ok(reader) => reader.join().unwrap_or_else(|_| Err(panicked())),
+                Err(_) => self.read_range(survey, range), // the system has no thread for it
+            };
+            readers.into_iter().map(result).collect()
         });
         for part in parts {
             let part = part?;

@@ -4,6 +4,7 @@ use crate::error::{Error, Op};
 use crate::format::{BeginData, Id, RecordHeader, RecordType, Root, SegmentHeader};
 use crate::io::{Access, Dir, File};
 use crate::partition::recovery::Found;
+use crate::partition::root::has_no_segments;
 use crate::segment::{read_header, scan, Segment};
 use std::sync::Arc;
 
@@ -138,6 +139,8 @@ impl Pieces {
             (true, true) => (Next::Below(root.last_segment.saturating_add(1)), u64::MAX),
             (true, false) => return parts,
         };
+        // The root says where, or that nothing has begun.
+        let ended = root.clean || has_no_segments(&root.epoch);
         // Below a segment that is gone: it may have replaced any entry that was not committed when what is older was written.
         let mut broken = false;
         loop {
@@ -152,7 +155,7 @@ impl Pieces {
                     // The root's range has no number without a file. Where the newest is gone nobody says where the log ended.
                     let gone = newest + 1 < n && n > root.first_segment;
                     broken |= gone;
-                    self.open_end |= gone && parts.is_empty() && !root.clean;
+                    self.open_end |= gone && parts.is_empty() && !ended;
                     (newest, u64::MAX)
                 }
             };
@@ -172,7 +175,7 @@ impl Pieces {
                 None => {
                     let damaged = self.segments.last().is_some_and(|s| s.0 == sequence);
                     broken |= damaged || matches!(next, Next::Named(_));
-                    self.open_end |= damaged && parts.is_empty() && !root.clean;
+                    self.open_end |= damaged && parts.is_empty() && !ended;
                     parts.iter_mut().last().into_iter().for_each(|newer| newer.hangs = true);
                     next = Next::Below(sequence);
                 }

@@ -180,7 +180,8 @@ impl World {
             Ok(plan) if !plan.damage().is_empty() && calm && !tainted && !may_lose => {
                 return Err(format!("{path}: a repair finds damage where there is none: {:?}", plan.damage()));
             }
-            Ok(plan) if calm && tainted && !lied => match plan.offers().iter().find(|o| o.refusal.is_none()) {
+            // What a close left in memory comes back at the next open, and the disk does not have it.
+            Ok(plan) if calm && tainted && !lied && after == After::Close => match plan.offers().iter().find(|o| o.refusal.is_none()) {
                 Some(offer) => self.apply(n, plan, offer)?,
                 None => false,
             },

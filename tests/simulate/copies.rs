@@ -181,10 +181,12 @@ impl World {
                 return Err(format!("{path}: a repair finds damage where there is none: {:?}", plan.damage()));
             }
             // What a close left in memory comes back at the next open, and the disk does not have it.
-            Ok(plan) if calm && tainted && !lied && after == After::Close => match plan.offers().iter().find(|o| o.refusal.is_none()) {
-                Some(offer) => self.apply(n, plan, offer)?,
-                None => false,
-            },
+            Ok(plan) if calm && tainted && !lied && after == After::Close => {
+                match plan.offers().iter().find(|o| o.refusal.is_none()) {
+                    Some(offer) => self.apply(n, plan, offer)?,
+                    None => false,
+                }
+            }
             _ => false,
         };
         // It holds the directory's lock.

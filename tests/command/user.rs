@@ -71,7 +71,7 @@ fn a_single_directory_is_verified_by_several_readers() {
     let world = World::new();
     logs(&world, 1, 1000);
     let segments: Vec<String> = world.names("wal_1").into_iter().filter(|name| name.starts_with("seg-")).collect();
-    assert!(segments.len() > 10, "{segments:?}"); // the last few may be spares
+    assert!(segments.len() >= 7, "{segments:?}"); // seven with entries at least, and spares
     world.run("verify wal_1 --jobs 8").code(0);
     for name in [&segments[1], &segments[3], &segments[5]] {
         let path = world.path("wal_1").join(name);

@@ -7,7 +7,7 @@
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::{LogName, META_NAME};
 use crate::io::{Access, Dir};
-use crate::partition::{renew_root, CUBEFS_IMPORT, ROOT_NAME};
+use crate::partition::{renew_root, root_arrives, CUBEFS_IMPORT, ROOT_NAME};
 use crate::segment::{remove_if_there, Segment};
 use std::io;
 use std::sync::Arc;
@@ -205,17 +205,9 @@ fn finish_import(dir: &dyn Dir) -> Result<()> {
     move_all(dir, &format!("{IMPORT}/"), "", is_ours)?;
     sync(&*original)?;
     sync(dir)?;
-    root_arrives(dir, IMPORT)?;
+    root_arrives(dir, IMPORT).map_err(fail("moving the root"))?;
     sync(&*import)?;
     remove_tree(dir, IMPORT)
-}
-
-/// The root moves to its place. If its name cannot be made durable it goes back: an open would believe it, and another sync that says yes
-/// would prove nothing.
-fn root_arrives(dir: &dyn Dir, from: &str) -> Result<()> {
-    let before = format!("{from}/{ROOT_NAME}");
-    dir.rename(&before, ROOT_NAME).map_err(fail("moving the root"))?;
-    sync(dir).inspect_err(|_| drop(dir.rename(ROOT_NAME, &before)))
 }
 
 /// The way back to CubeFS: its files are in `from`, Bulkhead's go to `to`. The mirror image of an import. What is left in `from` is the
@@ -247,7 +239,7 @@ fn back_from_export(dir: &dyn Dir) -> Result<()> {
     move_all(dir, "", &format!("{EXPORT}/"), is_log)?;
     move_all(dir, &format!("{BULKHEAD_ORIGINAL}/"), "", is_ours)?;
     sync(dir)?;
-    root_arrives(dir, BULKHEAD_ORIGINAL)?;
+    root_arrives(dir, BULKHEAD_ORIGINAL).map_err(fail("moving the root"))?;
     sync(&*original)?;
     remove_trees(dir, &[BULKHEAD_ORIGINAL, EXPORT])
 }

@@ -4,7 +4,9 @@
 use super::Engine;
 use crate::error::{Error, Op, Result, Status};
 use crate::io::Dir;
-use crate::partition::{Disposition, EntryRef, HardState, Mode, Partition, PartitionConfig, State, Survey, ROOT_NAME};
+use crate::partition::{
+    root_arrives, Disposition, EntryRef, HardState, Mode, Partition, PartitionConfig, State, Survey, ROOT_NAME,
+};
 use crate::segment::Segment;
 use std::io;
 use std::path::Path;
@@ -248,16 +250,13 @@ fn finish(dir: &dyn Dir) -> Result<()> {
     let unfinished = dir.subdir(UNFINISHED).map_err(fail("opening a directory"))?;
     let names = unfinished.list().map_err(fail("listing a directory"))?;
     let moves = |name: &&String| Segment::parse_name(name).is_some() || *name == "META";
-    let root = ROOT_NAME.to_string();
     for name in names.iter().filter(moves) {
         dir.rename(&format!("{UNFINISHED}/{name}"), name).map_err(fail("moving a file"))?;
     }
     dir.sync().and_then(|()| unfinished.sync()).map_err(fail("syncing the target"))?;
-    let before = format!("{UNFINISHED}/{root}");
-    dir.rename(&before, &root).map_err(fail("moving the root"))?;
-    // An open would believe a root whose name is not durable.
-    let named = dir.sync().inspect_err(|_| drop(dir.rename(&root, &before).or_else(|_| dir.unlink(&root))));
-    named.map_err(fail("syncing the target"))?;
+    // A root that could not go back either is one copy too many.
+    let arrived = root_arrives(dir, UNFINISHED).inspect_err(|_| drop(dir.unlink(ROOT_NAME)));
+    arrived.map_err(fail("moving the root"))?;
     remove_unfinished(dir)
 }
 

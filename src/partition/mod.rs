@@ -54,8 +54,8 @@ pub use open::{open_dir, path_error};
 pub use orphan::Orphan;
 pub(crate) use part::Part;
 pub use repair::{Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay};
-pub(crate) use root::renew_root;
 pub use root::ROOT_NAME;
+pub(crate) use root::{renew_root, root_arrives};
 pub use survey::{Survey, SurveyedSegment};
 pub use types::{
     Completion, Counters, Disposition, EngineConfig, Entry, EntryRef, Event, HardState, Mode, PartitionConfig,

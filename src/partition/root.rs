@@ -284,6 +284,14 @@ pub(super) fn same_opening(a: &Id, b: &Id) -> bool {
     a[8..] == b[8..]
 }
 
+/// The root of a closed log moves to its place. If its name cannot be made durable it goes back: an open would believe it, and another sync
+/// that says yes would prove nothing.
+pub(crate) fn root_arrives(dir: &dyn Dir, from: &str) -> io::Result<()> {
+    let before = format!("{from}/{ROOT_NAME}");
+    dir.rename(&before, ROOT_NAME)?;
+    dir.sync().inspect_err(|_| drop(dir.rename(ROOT_NAME, &before)))
+}
+
 /// Writes the root of a closed log into a new file, whose name is durable then. The directory is locked.
 pub(crate) fn renew_root(dir: &dyn Dir) -> Result<()> {
     let Some(StoredRoot { mut root, .. }) = read_root(dir)? else { return Ok(()) };

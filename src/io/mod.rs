@@ -219,6 +219,19 @@ pub fn read_full_at(file: &dyn File, buf: &mut [u8], offset: u64) -> io::Result<
 /// Writes and makes durable, whatever the file needs for that.
 pub fn write_durable_at(file: &dyn File, buf: &[u8], offset: u64) -> io::Result<()> {
     write_all_at(file, &[buf], offset)?;
+    make_durable(file)
+}
+
+/// The same in one call: a write that the kernel cuts short is an error (`WriteZero`). In the page cache it may have ended in the middle of a
+/// sector, which goes to disk like that when the kernel likes.
+pub fn write_durable_in_one(file: &dyn File, buf: &[u8], offset: u64) -> io::Result<()> {
+    if retry_interrupted(|| file.write_at(&[io::IoSlice::new(buf)], offset))? < buf.len() {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    make_durable(file)
+}
+
+fn make_durable(file: &dyn File) -> io::Result<()> {
     if file.writes_are_durable() {
         return Ok(());
     }

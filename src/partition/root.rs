@@ -6,7 +6,7 @@ use super::types::{Mode, State};
 use super::{Host, Log, Partition, Reserved};
 use crate::error::{errno_of, Cause, Error, Op, Result};
 use crate::format::{Id, Root};
-use crate::io::{write_durable_at, Access, AlignedBuf, Dir};
+use crate::io::{write_durable_at, write_durable_in_one, Access, AlignedBuf, Dir};
 use crate::segment::{remove_if_there, Segment};
 use std::io;
 use std::time::Duration;
@@ -37,12 +37,16 @@ pub(super) struct RootWriter {
 impl RootWriter {
     /// Makes `root` durable.
     fn write(&mut self, dir: &dyn Dir, root: &mut Root, host: &dyn Host) -> io::Result<()> {
-        if self.broken {
-            return self.replace(dir, root, Some(host));
+        if !self.broken {
+            match self.write_in_place(dir, root) {
+                Err(e) if e.kind() == io::ErrorKind::WriteZero => {}
+                done => return done,
+            }
         }
-        self.write_in_place(dir, root)
+        self.replace(dir, root, Some(host))
     }
 
+    /// In one write: one that ends short may leave both slots of the pair torn, and a pair that is torn may have held the newest vote.
     fn write_in_place(&mut self, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
         self.generation += 1;
         root.generation = self.generation;
@@ -52,7 +56,7 @@ impl RootWriter {
         self.buf.clear();
         self.buf.extend_from_slice(&bytes);
         let file = dir.open(ROOT_NAME, Access::Durable)?;
-        write_durable_at(&*file, &self.buf, offset)?;
+        write_durable_in_one(&*file, &self.buf, offset)?;
         self.sync_name(dir)
     }
 

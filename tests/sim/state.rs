@@ -68,6 +68,25 @@ fn f18_a_vote_survives_a_power_cut_after_a_first_open_that_failed() {
     }
 }
 
+/// Found by a random history: written in pieces that end within a sector, both slots of a pair went to disk half old and half new.
+#[test]
+fn f17_a_write_of_the_root_that_ends_short_tears_one_slot_at_most() {
+    for (mode, n) in MODES.into_iter().flat_map(|m| (0..200).map(move |n| (m, n))) {
+        let disk = SimDisk::with_config(n, SimConfig { direct_io: false, ..SimConfig::default() });
+        let engine = engine(&disk);
+        let p = open(&engine, "/p1", 1, mode);
+        (1..=4).for_each(|n| p.set_hard_state(hard(n, n, 0)).unwrap());
+        disk.inject(Rule::new(Fault::Short(314)).on(OpKind::Write).path("/p1/root"));
+        disk.crash_at(disk.ops() + n % 40);
+        let stored = p.set_hard_state(hard(5, 5, 0)).is_ok();
+        let engine = crate::support::engine(&disk.crash(Crash::PowerRandom));
+        let p = reopen(&engine, "/p1", 1, mode);
+        assert_eq!(state(&p), State::ReadWrite, "{mode:?}, {n}: {:?}", p.last_fault());
+        let term = p.hard_state().unwrap().term;
+        assert!(term == 5 || term == 4 && !stored, "{mode:?}, {n}: term {term}, stored: {stored}");
+    }
+}
+
 #[test]
 fn f18_a_commit_alone_costs_no_flush_and_rides_with_the_next_write() {
     for mode in MODES {

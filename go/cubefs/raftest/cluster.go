@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cubefs/cubefs/depends/tiglabs/raft"
@@ -43,11 +44,11 @@ type Cluster struct {
 type Node struct {
 	ID       uint64
 	cluster  *Cluster
-	heart    string
-	repl     string
 	machines map[uint64]*Machine
 
 	mu       sync.Mutex
+	heart    string // where it listens; others than before if those were taken meanwhile
+	repl     string
 	server   *raft.RaftServer // nil while the node is down
 	storages map[uint64]storage.Storage
 }
@@ -59,6 +60,8 @@ const (
 	electionTick = 5
 )
 
+const listenTries = 10
+
 // Start starts all nodes with all groups.
 func Start(config Config) (*Cluster, error) {
 	c := &Cluster{config: config}
@@ -66,13 +69,6 @@ func Start(config Config) (*Cluster, error) {
 		n := &Node{ID: id, cluster: c, machines: make(map[uint64]*Machine)}
 		for g := uint64(1); g <= uint64(config.Groups); g++ {
 			n.machines[g] = new(Machine)
-		}
-		var err error
-		if n.heart, err = freeAddress(); err != nil {
-			return nil, err
-		}
-		if n.repl, err = freeAddress(); err != nil {
-			return nil, err
 		}
 		c.nodes = append(c.nodes, n)
 	}
@@ -85,14 +81,19 @@ func Start(config Config) (*Cluster, error) {
 	return c, nil
 }
 
-// freeAddress picks a port that was free a moment ago.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// freeAddresses picks two ports that were free a moment ago.
+func freeAddresses() (string, string, error) {
+	a, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	defer a.Close()
+	b, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", "", err
+	}
+	defer b.Close()
+	return a.Addr().String(), b.Addr().String(), nil
 }
 
 // NodeAddress resolves nodes for raft's transport.
@@ -100,10 +101,13 @@ func (c *Cluster) NodeAddress(id uint64, kind raft.SocketType) (string, error) {
 	if id == 0 || id > uint64(len(c.nodes)) {
 		return "", fmt.Errorf("no node %d", id)
 	}
+	n := c.nodes[id-1]
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if kind == raft.HeartBeat {
-		return c.nodes[id-1].heart, nil
+		return n.heart, nil
 	}
-	return c.nodes[id-1].repl, nil
+	return n.repl, nil
 }
 
 // Node returns the node with an id from 1.
@@ -131,10 +135,8 @@ func (n *Node) Start() error {
 	config.LeaseCheck = true
 	config.PreVote = true
 	config.RetainLogs = n.cluster.config.RetainLogs
-	config.HeartbeatAddr = n.heart
-	config.ReplicateAddr = n.repl
 	config.Resolver = n.cluster
-	server, err := raft.NewRaftServer(config)
+	server, err := n.listen(config)
 	if err != nil {
 		return err
 	}
@@ -147,6 +149,28 @@ func (n *Node) Start() error {
 		}
 	}
 	return nil
+}
+
+// listen starts the server, which takes addresses and no listeners: the ports
+// that the node had before, or that were free a moment ago, may be somebody
+// else's by then, an outgoing connection's for one. Then it tries others.
+func (n *Node) listen(config *raft.Config) (*raft.RaftServer, error) {
+	for try := 1; ; try++ {
+		n.mu.Lock()
+		if n.heart == "" || try > 1 {
+			var err error
+			if n.heart, n.repl, err = freeAddresses(); err != nil {
+				n.mu.Unlock()
+				return nil, err
+			}
+		}
+		config.HeartbeatAddr, config.ReplicateAddr = n.heart, n.repl
+		n.mu.Unlock()
+		server, err := raft.NewRaftServer(config)
+		if err == nil || try == listenTries || !errors.Is(err, syscall.EADDRINUSE) {
+			return server, err
+		}
+	}
 }
 
 // Dir returns the directory of a group's log.

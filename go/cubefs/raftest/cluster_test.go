@@ -2,7 +2,10 @@ package raftest
 
 import (
 	"fmt"
+	"net"
 	"testing"
+
+	"github.com/cubefs/cubefs/depends/tiglabs/raft"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 )
@@ -46,6 +49,31 @@ func TestFollowerRestart(t *testing.T) {
 	agree(t, c, groups, 25)
 	proposeAll(t, c, groups, 5)
 	agree(t, c, groups, 30)
+}
+
+// TestPortsAreTaken: a node whose port somebody else has by now listens on
+// another one, and the others find it there.
+func TestPortsAreTaken(t *testing.T) {
+	c := start(t, Config{Groups: 1, Open: bulkheadStorage(bulkhead.ModeNone, noFault(t))})
+	proposeAll(t, c, numbers(1), 5)
+	node := c.Node(3)
+	for _, kind := range []raft.SocketType{raft.HeartBeat, raft.Replicate} {
+		node.Stop()
+		address, err := c.NodeAddress(node.ID, kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		if err := node.Start(); err != nil {
+			t.Fatal(err)
+		}
+		proposeAll(t, c, numbers(1), 5)
+	}
+	agree(t, c, numbers(1), 15)
 }
 
 // TestRestartOfAllNodes: with nobody left to ask, only the logs have what was

@@ -1,4 +1,4 @@
-//! What a log or a file holds, as a number: a conversion compares what it wrote with what the disk gives back.
+//! Whether the disk has what a conversion wrote, or a log that is to stay.
 
 use super::source::Source;
 use crate::error::{Error, Op, Result, Status};
@@ -6,50 +6,31 @@ use crate::format::cubefs::META_NAME;
 use crate::io::{read_full_at, Access, AlignedBuf, Dir};
 use std::io;
 
-/// Entries with their indexes, in any order.
-#[derive(Default, PartialEq, Eq)]
-pub struct Content {
-    sum: u64,
-    entries: u64,
-}
-
-impl Content {
-    pub fn add(&mut self, index: u64, term: u64, kind: u8, data: &[u8]) {
-        let mut head = [kind; 17];
-        head[..8].copy_from_slice(&index.to_le_bytes());
-        head[8..16].copy_from_slice(&term.to_le_bytes());
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&head), data);
-        self.sum = self.sum.wrapping_add(u64::from(crc));
-        self.entries += 1;
-    }
-
-    pub fn add_all(&mut self, other: &Content) {
-        self.sum = self.sum.wrapping_add(other.sum);
-        self.entries += other.entries;
-    }
-}
-
 /// Read at a time.
 const PIECE_BYTES: usize = 1 << 20;
+const BLOCK_BYTES: usize = 4096;
 
-/// The file that was written has these bytes on the medium, by length and CRC-32C.
-pub fn read_back_file(dir: &dyn Dir, name: &str, bytes: u64, sum: u32) -> Result<()> {
-    let fail = |e: io::Error| Error::io(Op::Export, &e, &format!("reading {name} back"));
+/// A file that was written begins with these bytes on the medium, by length and CRC-32C; `to_end`: and has no others.
+pub fn read_back_file(op: Op, dir: &dyn Dir, name: &str, (bytes, sum): (u64, u32), to_end: bool) -> Result<()> {
+    let fail = |e: io::Error| Error::io(op, &e, &format!("reading {name} back"));
     let file = dir.open(name, Access::ReadDirect).map_err(fail)?;
-    let mut buf = AlignedBuf::zeroed(PIECE_BYTES);
+    let mut buf = AlignedBuf::new();
     let (mut at, mut found) = (0, 0);
     while at < bytes {
-        let read = read_full_at(&*file, &mut buf, at).map_err(fail)?;
+        // Whole blocks, as O_DIRECT asks for.
+        let want = (bytes - at).min(PIECE_BYTES as u64) as usize;
+        buf.resize(want.next_multiple_of(BLOCK_BYTES));
+        let read = read_full_at(&*file, &mut buf, at).map_err(fail)?.min(want);
         found = crc32c::crc32c_append(found, buf.get(..read).unwrap_or(&[]));
         at += read as u64;
-        if read < PIECE_BYTES {
+        if read < want {
             break;
         }
     }
-    if (at, found) == (bytes, sum) {
+    if (at, found) == (bytes, sum) && (!to_end || file.len().map_err(fail)? == bytes) {
         return Ok(());
     }
-    Err(lost(Op::Export, &format!("{name} is not what was written")))
+    Err(lost(op, &format!("{name} is not what was written")))
 }
 
 /// What is read next of a CubeFS log comes from the disk.

@@ -148,7 +148,8 @@ impl Conversion<'_> {
         let meta = meta.encode();
         let file = dir.create(meta_name, Access::Buffered).map_err(fail("creating META"))?;
         write_all_at(&*file, &[&meta], 0).and_then(|()| file.sync()).map_err(fail("writing META"))?;
-        read_back_file(&**dir, meta_name, meta.len() as u64, crc32c::crc32c(&meta))?;
+        let (bytes, sum) = (meta.len() as u64, crc32c::crc32c(&meta));
+        read_back_file(Op::Export, &**dir, meta_name, (bytes, sum), true)?;
         dir.sync().map_err(fail("syncing the new files"))?;
         (self.progress)(Progress { done_bytes: total_bytes, total_bytes });
         let entries = (last + 1).saturating_sub(first);

@@ -1,9 +1,9 @@
 //! Import in place: Bulkhead's files are made in a subdirectory, checked, and exchanged for CubeFS's, which are kept.
 
-use super::content::{lost, Content};
-use super::read_back::ReadBack;
+use super::content::lost;
 use super::report::Report;
 use super::scan::{Limits, Meter, Scan, Take};
+use super::segments::{NewPartition, SegmentWriter};
 use super::source::Source;
 use super::switch::{self, Shape};
 use super::{Conversion, Inspection};
@@ -11,7 +11,7 @@ use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
 use crate::format::{Root, ROOT_BYTES};
 use crate::io::{read_full_at, write_durable_at, Access, AlignedBuf, Dir};
-use crate::partition::{Disposition, EntryRef, Limit, Mode, Partition, PartitionConfig, State, Survey, ROOT_NAME};
+use crate::partition::{EntryRef, Limit, Survey, ROOT_NAME};
 use std::io;
 use std::sync::Arc;
 
@@ -79,97 +79,65 @@ impl Conversion<'_> {
         Ok(report)
     }
 
-    /// Reads and judges the log, and writes it, in the same pass, through a partition as any other: without syncs first, then durable. What
-    /// is durable is read back meanwhile.
+    /// Reads and judges the log, and writes it, in the same pass, as the segments of a new partition; they are read back meanwhile.
     fn write(&self, dir: &dyn Dir, import: &Arc<dyn Dir>) -> Result<Report> {
         let source = Source::list(dir)?;
         let before = source.bytes(dir)?;
-        let partition = self.open_new(Mode::None)?;
-        let mut written = match source.compaction() {
-            (0, _) => Ok(()),
-            (index, term) => partition.reset(index, term),
+        let new = NewPartition {
+            id: self.partition_id,
+            segment_max_bytes: self.engine.disk_limits(dir.device().id).get_u32(Limit::SegmentMaxBytes).into(),
+            compaction: source.compaction(),
+            with_threads: self.engine.has_threads(),
+            random_id: &|| self.engine.random_id(),
         };
-        let mut read = Content::default();
+        let mut writer = SegmentWriter::create(import, new)?;
         let meter = Meter::new(2 * before, self.progress);
-        let mut read_back = ReadBack::new(import.clone(), self.engine.has_threads(), &meter);
+        let mut written = Ok(());
+        let mut left = None;
         let mut take = |entries: &[EntryRef<'_>]| {
+            // What is read back is told as well: before there are entries it is nothing.
+            let left = left.get_or_insert_with(|| before.saturating_sub(meter.done()));
             // The whole log is judged, whatever becomes of it.
             if written.is_ok() {
-                entries.iter().for_each(|e| read.add(e.index, e.term, e.kind, e.data));
-                written = append(&partition, entries)
-                    .and_then(|()| read_back.offer(partition.durable_parts(read_back.last())));
+                written = entries.iter().try_for_each(|e| {
+                    writer.push(e, *left)?;
+                    *left = left.saturating_sub(e.data.len() as u64);
+                    Ok(())
+                });
+                meter.add(writer.read_back());
             }
             Ok(())
         };
-        let scanned = self.scan(dir, &mut take, &meter);
-        // In any case: housekeeping may be at work in the directory.
-        let closed = partition.close();
-        let report = scanned?;
+        let report = self.scan(dir, &mut take, &meter)?;
         refuse_damage(&report)?;
-        written.and(closed)?;
+        written?;
         let again = Source::list(dir)?;
         if again.files != source.files || again.meta != source.meta || again.bytes(dir)? != before {
             let message = "the CubeFS log changed while it was read: somebody has it open; stop that first";
             return Err(Error::new(Status::Busy, Op::Import, message));
         }
-        // Mode sync from here on: the root says so, and what it says is durable.
-        let partition = self.open_new(Mode::Sync)?;
-        let stored = match partition.hard_state() {
-            Ok(state) if state == report.hard_state => Ok(()),
-            _ => partition.set_hard_state(report.hard_state),
-        };
-        let checked = stored.and_then(|()| check(&partition, &report));
-        checked.and(partition.close())?;
-        if self.read_back(read_back, &report)? != read {
-            return Err(lost(Op::Import, "entries are not what was written"));
-        }
+        writer.finish(report.hard_state)?;
+        self.check_written(&report)?;
         meter.finish();
         Ok(report)
     }
 
-    /// What the medium has, as an open after a power cut would find it: once the group runs on it, there is no way back to CubeFS's log.
-    fn read_back(&self, begun: ReadBack<'_>, report: &Report) -> Result<Content> {
+    /// What an open after a power cut would find is what was read: once the group runs on it, there is no way back to CubeFS's log.
+    fn check_written(&self, report: &Report) -> Result<()> {
         let survey = Survey::of_medium(self.engine.storage(), &self.path.join(switch::IMPORT));
         let survey = survey.map_err(|e| if e.status == Status::Damaged { lost(Op::Import, &e.message) } else { e })?;
-        if survey.hard_state() != report.hard_state {
-            return Err(lost(Op::Import, "the hard state is not what was written"));
+        let same = (survey.bounds(), survey.last_term(), survey.compaction(), survey.hard_state())
+            == (
+                (report.first_index, report.last_index),
+                report.last_term,
+                (report.compaction_index, report.compaction_term),
+                report.hard_state,
+            );
+        if same && report.entries == report.last_index - report.compaction_index {
+            return Ok(());
         }
-        begun.finish(&survey.parts())
+        Err(lost(Op::Import, "the log or the hard state is not what was written"))
     }
-
-    fn open_new(&self, mode: Mode) -> Result<Arc<Partition>> {
-        let path = self.path.join(switch::IMPORT);
-        let disposition = Disposition::OpenOrCreate;
-        let config = PartitionConfig { mode, disposition, ..PartitionConfig::new(path, self.partition_id) };
-        let partition = self.engine.open_partition(config)?;
-        match partition.last_fault() {
-            Some(fault) if partition.status().state != State::ReadWrite => {
-                let _ = partition.close();
-                Err(fault)
-            }
-            _ => Ok(partition),
-        }
-    }
-}
-
-/// What the partition says of itself is what was read.
-fn check(partition: &Partition, report: &Report) -> Result<()> {
-    let status = partition.status();
-    let same = (status.first_index, status.last_index, status.last_term, status.hard_state)
-        == (report.first_index, report.last_index, report.last_term, report.hard_state);
-    if same && report.entries == report.last_index - report.compaction_index {
-        return Ok(());
-    }
-    let message = "what was written is not what was read; this is a bug of the library";
-    Err(Error::new(Status::Panic, Op::Import, message))
-}
-
-fn append(partition: &Partition, entries: &[EntryRef<'_>]) -> Result<()> {
-    // A piece of the file is about as large as a batch may be; a single entry always fits.
-    for batch in entries.chunks(4096) {
-        partition.append(batch)?;
-    }
-    Ok(())
 }
 
 pub(super) fn refuse_damage(report: &Report) -> Result<()> {

@@ -3,8 +3,9 @@
 //! | file | content |
 //! |---|---|
 //! | source, reader, scan, verdict, report | reads a CubeFS log and judges it |
-//! | writer, output | writes one |
-//! | content, read_back, readers | whether the disk gives back what a conversion wrote |
+//! | writer | writes one |
+//! | segments | writes a Bulkhead log |
+//! | output, workers, content | files on their way to the disk, and whether it gives them back |
 //! | switch | how a directory changes hands, safe against being cut short |
 //! | import, undo, export | the operations |
 
@@ -12,15 +13,15 @@ mod content;
 mod export;
 mod import;
 mod output;
-mod read_back;
 mod reader;
-mod readers;
 mod report;
 mod scan;
+mod segments;
 mod source;
 mod switch;
 mod undo;
 mod verdict;
+mod workers;
 mod writer;
 
 pub use export::Exported;

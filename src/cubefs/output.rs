@@ -1,162 +1,202 @@
-//! Bytes on their way to files, in the order in which they are given: a thread of its own writes them while the next ones are read,
-//! checked and encoded, and others read back what is complete.
+//! Files on their way to the disk: a few threads write them, piece by piece, while the next pieces are read, checked and encoded, and sync and
+//! read back each file that is complete.
 
 use super::content::read_back_file;
-use super::readers::Readers;
+use super::workers::{Done, Workers};
 use crate::error::{Error, Op, Result, Status};
-use crate::io::block_file_size_signal;
-use crate::io::{write_all_at, Dir, File};
-use crate::sync::thread::{Builder, JoinHandle};
+use crate::io::{write_all_at, Access, Dir, File};
+use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
+use std::ops::Deref;
 use std::sync::Arc;
 
-/// Pieces that wait for the thread. With the one that it writes and the one that is filled, this many and two are in memory.
-const WAITING_MAX: usize = 2;
+/// Written at a time.
+pub const PIECE_BYTES: usize = 1 << 20;
+/// Most bytes that are on their way; a piece that is larger goes alone.
+const UNDER_WAY_MAX: usize = 8 * PIECE_BYTES;
 
-pub enum Step {
-    Write { file: Arc<dyn File>, offset: u64, bytes: Vec<u8> },
+/// The bytes of a piece, in memory as the files' access asks for.
+pub trait Piece: Deref<Target = [u8]> + Send + 'static {}
+impl<B: Deref<Target = [u8]> + Send + 'static> Piece for B {}
+
+/// Where files go, one after the other. Dropping it waits for what is on its way.
+pub struct Output<B> {
+    op: Op,
+    dir: Arc<dyn Dir>,
+    access: Access,
+    workers: Workers<Job<B>, ()>,
+    /// Those that are not complete, or not all of whose pieces are written. The last one takes the next piece.
+    open: VecDeque<Open>,
+    begun: u64,
+    under_way: usize,
+    free: Vec<B>,
+    read_back: u64,
+}
+
+/// A file that is being written.
+struct Open {
+    number: u64,
+    written: Written,
+    pieces_under_way: usize,
+    complete: bool,
+}
+
+enum Job<B> {
+    Write { number: u64, file: Arc<dyn File>, offset: u64, bytes: B },
     Finish(Written),
 }
 
-/// A file that is complete but for its sync, and what it should hold: so many bytes with this CRC-32C.
-pub struct Written {
-    pub file: Arc<dyn File>,
-    pub name: String,
-    pub bytes: u64,
-    pub sum: u32,
+/// What a complete file should hold: so many bytes with this CRC-32C.
+struct Written {
+    file: Arc<dyn File>,
+    name: String,
+    bytes: u64,
+    sum: u32,
 }
 
-impl Written {
-    /// It is on the medium.
-    pub fn read_back(&self, dir: &dyn Dir) -> Result<()> {
-        read_back_file(dir, &self.name, self.bytes, self.sum)
+impl<B: Piece> Output<B> {
+    /// For files in `dir`. Without threads, as in a simulation, or if the system has none to give, the caller does the work.
+    pub fn new(op: Op, dir: Arc<dyn Dir>, access: Access, with_threads: bool) -> Output<B> {
+        let target = dir.clone();
+        let workers = Workers::new(op, with_threads, move |job: &Job<B>| job.run(op, access, &*target));
+        Output {
+            op,
+            dir,
+            access,
+            workers,
+            open: VecDeque::new(),
+            begun: 0,
+            under_way: 0,
+            free: Vec::new(),
+            read_back: 0,
+        }
     }
-}
 
-/// Does steps. What is complete is read back by others meanwhile.
-struct Work {
-    readers: Readers<Written, ()>,
-}
-
-impl Work {
-    fn new(dir: Arc<dyn Dir>, with_threads: bool) -> Work {
-        Work { readers: Readers::new(with_threads, move |written: &Written| written.read_back(&*dir)) }
+    /// Creates the file that takes the next pieces. Of the one before it nothing more comes.
+    pub fn begin(&mut self, name: String) -> Result<&dyn File> {
+        self.end()?;
+        let file =
+            self.dir.create(&name, self.access).map_err(|e| Error::io(self.op, &e, &format!("creating {name}")))?;
+        self.begun += 1;
+        let written = Written { file, name, bytes: 0, sum: 0 };
+        self.open.push_back(Open { number: self.begun, written, pieces_under_way: 0, complete: false });
+        self.open.back().map(|open| &*open.written.file).ok_or_else(|| no_file(self.op))
     }
 
-    /// Returns the buffer of a write, for the next one.
-    fn step(&mut self, step: Step) -> Result<Option<Vec<u8>>> {
-        match step {
-            Step::Write { file, offset, mut bytes } => {
-                write_all_at(&*file, &[&bytes], offset).map_err(failed)?;
-                file.start_write_back(offset, bytes.len() as u64);
-                bytes.clear();
-                Ok(Some(bytes))
-            }
-            Step::Finish(written) => {
-                written.file.sync().map_err(failed)?;
-                // What is done lets its file go, and tells early what does not read back.
-                while let Some((_, result)) = self.readers.done() {
-                    result?;
-                }
-                let mut job = self.readers.give(written);
-                while let Some(written) = job {
-                    self.wait()?;
-                    job = self.readers.give(written);
-                }
-                Ok(None)
+    /// Bytes for the end of the file that was begun last. An error may be that of an earlier piece.
+    pub fn write(&mut self, bytes: B) -> Result<()> {
+        while self.under_way > 0 && self.under_way + bytes.len() > UNDER_WAY_MAX {
+            self.wait()?;
+        }
+        let Some(open) = self.open.back_mut() else { return Err(no_file(self.op)) };
+        let Written { file, bytes: offset, sum, .. } = &mut open.written;
+        let job = Job::Write { number: open.number, file: file.clone(), offset: *offset, bytes };
+        if let Job::Write { bytes, .. } = &job {
+            *sum = crc32c::crc32c_append(*sum, bytes);
+            *offset += bytes.len() as u64;
+            self.under_way += bytes.len();
+        }
+        open.pieces_under_way += 1;
+        self.give(job)
+    }
+
+    /// The file that was begun last is complete.
+    pub fn end(&mut self) -> Result<()> {
+        if let Some(open) = self.open.back_mut() {
+            open.complete = true;
+        }
+        self.finish_written()
+    }
+
+    /// Waits until all files are durable and read back.
+    pub fn finish(&mut self) -> Result<()> {
+        self.end()?;
+        while self.wait()? {}
+        Ok(())
+    }
+
+    /// Memory of a piece that is written.
+    pub fn free(&mut self) -> Option<B> {
+        self.free.pop()
+    }
+
+    /// Bytes that were read back since this was asked last.
+    pub fn read_back(&mut self) -> u64 {
+        std::mem::take(&mut self.read_back)
+    }
+
+    fn give(&mut self, job: Job<B>) -> Result<()> {
+        // What has come back frees memory, and tells early what went wrong.
+        while let Some(done) = self.workers.done() {
+            self.take(done)?;
+        }
+        let mut job = Some(job);
+        while let Some(next) = job.take() {
+            job = self.workers.give(next);
+            if job.is_some() {
+                self.wait()?;
             }
         }
+        Ok(())
     }
 
     /// False if there is nothing to wait for.
     fn wait(&mut self) -> Result<bool> {
-        let done = self.readers.wait()?;
-        done.map_or(Ok(false), |(_, result)| result.map(|()| true))
+        let Some(done) = self.workers.wait()? else { return Ok(false) };
+        self.take(done)?;
+        Ok(true)
     }
 
-    fn end(&mut self) -> Result<()> {
-        while self.wait()? {}
+    fn take(&mut self, (job, result): Done<Job<B>, ()>) -> Result<()> {
+        result?;
+        match job {
+            Job::Write { number, bytes, .. } => {
+                self.under_way -= bytes.len();
+                if bytes.len() <= 2 * PIECE_BYTES {
+                    self.free.push(bytes);
+                }
+                if let Some(open) = self.open.iter_mut().find(|open| open.number == number) {
+                    open.pieces_under_way -= 1;
+                }
+                self.finish_written()
+            }
+            Job::Finish(written) => {
+                self.read_back += written.bytes;
+                Ok(())
+            }
+        }
+    }
+
+    fn finish_written(&mut self) -> Result<()> {
+        while let Some(at) = self.open.iter().position(|open| open.complete && open.pieces_under_way == 0) {
+            let Some(open) = self.open.remove(at) else { break };
+            self.give(Job::Finish(open.written))?;
+        }
         Ok(())
     }
 }
 
-/// Where steps go. Dropping it waits for those that are on their way.
-pub struct Output(Place);
-
-enum Place {
-    Here(Work),
-    Beside(Option<Beside>),
-}
-
-struct Beside {
-    steps: SyncSender<Step>,
-    written: Receiver<Vec<u8>>,
-    thread: JoinHandle<Result<()>>,
-}
-
-impl Output {
-    /// For files in `dir`. Without a thread, as in a simulation, or if the system has none to give, the caller does the steps.
-    pub fn new(dir: Arc<dyn Dir>, with_threads: bool) -> Output {
-        let beside = if with_threads { Beside::start(dir.clone()).ok() } else { None };
-        Output(beside.map_or_else(|| Place::Here(Work::new(dir, false)), |beside| Place::Beside(Some(beside))))
-    }
-
-    /// Takes a step on; returns a buffer that is free, if there is one. An error may be that of an earlier step.
-    pub fn push(&mut self, step: Step) -> Result<Option<Vec<u8>>> {
-        match &mut self.0 {
-            Place::Here(work) => work.step(step),
-            Place::Beside(Some(beside)) if beside.steps.send(step).is_ok() => Ok(beside.written.try_recv().ok()),
-            Place::Beside(_) => self.finish().and(Err(panicked())),
-        }
-    }
-
-    /// Waits until all steps are done.
-    pub fn finish(&mut self) -> Result<()> {
-        match &mut self.0 {
-            Place::Here(work) => work.end(),
-            Place::Beside(beside) => beside.take().map_or(Ok(()), Beside::end),
-        }
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        if let Place::Beside(beside) = &mut self.0 {
-            let _ = beside.take().map(Beside::end);
-        }
-    }
-}
-
-impl Beside {
-    fn start(dir: Arc<dyn Dir>) -> io::Result<Beside> {
-        let (steps, todo) = sync_channel::<Step>(WAITING_MAX);
-        let (done, written) = sync_channel(WAITING_MAX + 2);
-        let run = move || {
-            block_file_size_signal();
-            let mut work = Work::new(dir, true);
-            for step in todo {
-                if let Some(bytes) = work.step(step)? {
-                    // There is room for all buffers that there are; at the end nobody wants them.
-                    let _ = done.try_send(bytes);
+impl<B: Piece> Job<B> {
+    fn run(&self, op: Op, access: Access, dir: &dyn Dir) -> Result<()> {
+        let fail = |e: io::Error| Error::io(op, &e, "writing a file");
+        match self {
+            Job::Write { file, offset, bytes, .. } => {
+                write_all_at(&**file, &[bytes], *offset).map_err(fail)?;
+                if access == Access::Buffered {
+                    file.start_write_back(*offset, bytes.len() as u64);
                 }
+                Ok(())
             }
-            work.end()
-        };
-        let thread = Builder::new().name("bulkhead-export".into()).spawn(run)?;
-        Ok(Beside { steps, written, thread })
-    }
-
-    fn end(self) -> Result<()> {
-        drop(self.steps);
-        self.thread.join().map_err(|_| panicked())?
+            Job::Finish(written) => {
+                written.file.sync().map_err(fail)?;
+                // What is allocated beyond is for others.
+                let to_end = access == Access::Buffered;
+                read_back_file(op, dir, &written.name, (written.bytes, written.sum), to_end)
+            }
+        }
     }
 }
 
-fn failed(e: io::Error) -> Error {
-    Error::io(Op::Export, &e, "writing a log file")
-}
-
-fn panicked() -> Error {
-    Error::new(Status::Panic, Op::Export, "the thread that writes the log files panicked; this is a bug of the library")
+fn no_file(op: Op) -> Error {
+    Error::new(Status::Panic, op, "no file was begun; this is a bug of the library")
 }

@@ -349,6 +349,10 @@ impl<'a> Meter<'a> {
         (self.tell)(now);
     }
 
+    pub fn done(&self) -> u64 {
+        self.progress.get().done_bytes
+    }
+
     /// There is nothing left to do.
     pub fn finish(&self) {
         self.add(self.progress.get().total_bytes);

@@ -22,10 +22,11 @@ pub use log_hook::{LogHook, LogLevel, LogLine};
 pub use metrics::{MetricFamily, MetricInfo, MetricKind, MetricSample, MetricValue, METRICS};
 
 use crate::error::{Error, Op, Result, Status};
+use crate::format::Id;
 use crate::io::real::RealStorage;
 use crate::io::sim::SimDisk;
 use crate::io::{DeviceInfo, Dir, Storage};
-use crate::partition::{open_dir, Host, Partition, PartitionConfig};
+use crate::partition::{open_dir, random_id, Host, Partition, PartitionConfig};
 use crate::sync::thread::JoinHandle;
 use crate::sync::Mutex;
 use disk::{Disk, DiskHost};
@@ -121,6 +122,10 @@ impl Engine {
     /// False in a simulation, where the order of operations must follow from the seed.
     pub(crate) fn has_threads(&self) -> bool {
         self.stepped.is_none()
+    }
+
+    pub(crate) fn random_id(&self) -> Id {
+        self.stepped.as_ref().map_or_else(random_id, |stepped| SteppedHost(stepped.clone()).random_id())
     }
 
     fn shared(config: EngineConfig) -> Result<Arc<Shared>> {

@@ -30,6 +30,8 @@ pub enum Access {
     ReadDirect,
     /// Reads and writes through the page cache; durable after `sync`.
     Buffered,
+    /// Reads and writes past the page cache (O_DIRECT) where the filesystem has it; durable after `sync`. Offsets, lengths and memory aligned.
+    Direct,
     /// Writes past the page cache and durable when they return (O_DIRECT with O_DSYNC). Offsets, lengths and memory aligned.
     Durable,
 }

@@ -71,6 +71,7 @@ impl RealDir {
             Access::Read => (libc::O_RDONLY, false),
             Access::ReadDirect => (libc::O_RDONLY | libc::O_DIRECT, true),
             Access::Buffered => (libc::O_RDWR, false),
+            Access::Direct => (libc::O_RDWR | libc::O_DIRECT, true),
             Access::Durable => (libc::O_RDWR | libc::O_DIRECT | libc::O_DSYNC, true),
         };
         let opened = open_at(fd, &name, flags | create | FILE_FLAGS, 0o600);

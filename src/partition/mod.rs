@@ -23,7 +23,6 @@ mod log;
 mod maintain;
 mod open;
 mod orphan;
-mod part;
 mod parts;
 mod plan;
 mod read;
@@ -52,10 +51,9 @@ pub(crate) use limits::OwnLimits;
 pub use limits::{Limit, LimitChange, LimitInfo, LimitScope, Limits, LIMITS};
 pub use open::{open_dir, path_error};
 pub use orphan::Orphan;
-pub(crate) use part::Part;
 pub use repair::{Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay};
 pub use root::ROOT_NAME;
-pub(crate) use root::{renew_root, root_arrives};
+pub(crate) use root::{first_root, renew_root, root_arrives};
 pub use survey::{Survey, SurveyedSegment};
 pub use types::{
     Completion, Counters, Disposition, EngineConfig, Entry, EntryRef, Event, HardState, Mode, PartitionConfig,
@@ -198,7 +196,7 @@ impl Partition {
 }
 
 /// A random id. Without the kernel's random numbers a process-wide one that differs from call to call is still better than none.
-fn random_id() -> Id {
+pub(crate) fn random_id() -> Id {
     crate::io::random_id().unwrap_or_else(|_| {
         use std::hash::{BuildHasher, Hasher};
         let mut id = Id::default();

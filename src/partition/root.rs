@@ -288,6 +288,11 @@ pub(super) fn same_opening(a: &Id, b: &Id) -> bool {
     a[8..] == b[8..]
 }
 
+/// The root of a closed log that was written as a whole, in a directory that has none.
+pub(crate) fn first_root(dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
+    RootWriter::default().replace(dir, root, None)
+}
+
 /// The root of a closed log moves to its place. If its name cannot be made durable it goes back: an open would believe it, and another sync
 /// that says yes would prove nothing.
 pub(crate) fn root_arrives(dir: &dyn Dir, from: &str) -> io::Result<()> {

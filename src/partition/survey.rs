@@ -23,7 +23,7 @@ const TRIES: usize = 5;
 pub struct Survey {
     dir: Arc<dyn Dir>,
     root: Root,
-    pub(super) parts: Vec<Live>,
+    parts: Vec<Live>,
     found: Found,
 }
 

@@ -332,10 +332,13 @@ fn large_log(bytes: u64) -> Log {
     }
 }
 
-/// The same, Bulkhead's.
+/// The same, Bulkhead's, in segments of 1 MiB.
 fn large_disk(bytes: u64) -> SimDisk {
     let disk = cubefs_disk(1, SimConfig::default(), &large_log(bytes));
-    convert(&disk, |c| c.import()).expect("an import");
+    let config = EngineConfig { segment_max_bytes: 1 << 20, ..EngineConfig::default() };
+    let engine = Engine::stepped(config, &disk, disk.ops() + 1).expect("an engine");
+    Conversion::new(&engine, PATH, 7).import().expect("an import");
+    engine.close().expect("everything is closed");
     disk
 }
 

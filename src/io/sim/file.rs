@@ -24,7 +24,8 @@ impl SimFile {
     fn check_alignment(&self, offset: u64, parts: &[(*const u8, usize)]) -> io::Result<()> {
         let aligned = |n: usize| n % self.align == 0;
         let fits = aligned(offset as usize) && parts.iter().all(|(at, len)| aligned(*at as usize) && aligned(*len));
-        if self.is_direct() && !fits {
+        let asks = self.is_direct() || (self.direct && self.access == Access::Direct);
+        if asks && !fits {
             return Err(os(libc::EINVAL));
         }
         Ok(())

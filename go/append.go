@@ -33,22 +33,20 @@ var batchPool = sync.Pool{New: func() interface{} { return new(batch) }}
 // first is at most the last of the log + 1. At or below it, the entries from
 // there on are replaced. The entries are borrowed until Append returns.
 //
-// In ModeSync a few goroutines per disk (twice GOMAXPROCS, at least 4) wait
-// inside the library, which is the shortest way to the disk and back; all
-// others wait on a channel and hold no thread.
+// In ModeSync goroutines wait on a channel and hold no thread. Where no more
+// than half of GOMAXPROCS (at least 1) append to a disk at a time, those wait
+// inside the library, which is the shortest way to the disk and back.
 func (p *Partition) Append(entries []Entry) error {
 	maybeGC()
 	if !p.waits {
 		return p.appendInside(entries)
 	}
-	select {
-	case p.disk.appendSlots <- struct{}{}:
-		err := p.appendInside(entries)
-		<-p.disk.appendSlots
-		return err
-	default:
-		return p.appendOutside(entries)
+	crowd := &p.disk.appending
+	defer crowd.leave()
+	if crowd.enter() {
+		return p.appendInside(entries)
 	}
+	return p.appendOutside(entries)
 }
 
 // appendInside returns when the library has done all of it.

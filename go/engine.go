@@ -5,7 +5,6 @@ import "C"
 
 import (
 	"math"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -243,8 +242,8 @@ func deviceOf(path string) uint64 {
 // disk bounds how many goroutines wait inside the library for one disk, each of
 // which holds an OS thread.
 type disk struct {
-	appendSlots chan struct{}
-	otherSlots  chan struct{} // SetHardState and the like, which have no form that does not wait
+	appending  crowd
+	otherSlots chan struct{} // SetHardState and the like, which have no form that does not wait
 }
 
 // otherSlotsPerDisk is above the default of 8 flush threads per disk, so that
@@ -252,9 +251,5 @@ type disk struct {
 const otherSlotsPerDisk = 16
 
 func newDisk() *disk {
-	slots := 2 * runtime.GOMAXPROCS(0)
-	if slots < 4 {
-		slots = 4
-	}
-	return &disk{appendSlots: make(chan struct{}, slots), otherSlots: make(chan struct{}, otherSlotsPerDisk)}
+	return &disk{appending: newCrowd(), otherSlots: make(chan struct{}, otherSlotsPerDisk)}
 }

@@ -14,7 +14,7 @@ const BLOCK_BYTES: usize = 4096;
 pub fn read_back_file(op: Op, dir: &dyn Dir, name: &str, (bytes, sum): (u64, u32), to_end: bool) -> Result<()> {
     let fail = |e: io::Error| Error::io(op, &e, &format!("reading {name} back"));
     let file = dir.open(name, Access::ReadDirect).map_err(fail)?;
-    let mut buf = AlignedBuf::new();
+    let mut buf = AlignedBuf::huge();
     let (mut at, mut found) = (0, 0);
     while at < bytes {
         // Whole blocks, as O_DIRECT asks for.

@@ -115,7 +115,7 @@ impl<'a> SegmentWriter<'a> {
             }
             _ => {}
         }
-        let mut buf = self.output.free().unwrap_or_default();
+        let mut buf = self.output.free().unwrap_or_else(AlignedBuf::huge);
         buf.clear();
         buf.extend_from_slice(&header.encode());
         buf.resize(block as usize);
@@ -154,7 +154,7 @@ impl<'a> SegmentWriter<'a> {
             segment.buf.resize(segment.buf.len().next_multiple_of(block));
         }
         let whole = segment.buf.len() / block * block;
-        let mut next = self.output.free().unwrap_or_default();
+        let mut next = self.output.free().unwrap_or_else(AlignedBuf::huge);
         next.clear();
         next.extend_from_slice(segment.buf.get(whole..).unwrap_or(&[]));
         let mut bytes = std::mem::replace(&mut segment.buf, next);

@@ -30,6 +30,12 @@ pub(super) fn ignores_direct_io(fd: RawFd) -> bool {
     done && found.stx_mask & libc::STATX_DIOALIGN != 0 && found.stx_dio_mem_align == 0
 }
 
+/// Memory that was just allocated is to be huge pages. Advice: where there are none it is as it was.
+pub(super) fn want_huge_pages(ptr: std::ptr::NonNull<u8>, len: usize) {
+    // SAFETY: the range is one allocation; this advice changes nothing in it.
+    unsafe { libc::madvise(ptr.as_ptr().cast(), len, libc::MADV_HUGEPAGE) };
+}
+
 /// Blocks SIGXFSZ on this thread: a write beyond RLIMIT_FSIZE is then EFBIG and not the end of the process.
 pub fn block_file_size_signal() {
     // SAFETY: the set is initialised by sigemptyset before it is used; the mask is this thread's own.

@@ -273,14 +273,14 @@ fn an_import_tells_what_its_readers_met() {
     let mut refused = 0;
     for (kind, fault, statuses) in [
         (OpKind::Write, Fault::Lost, [Status::Damaged; 2]),
-        // The partition reads, too, when it is opened.
+        // The survey reads, too.
         (OpKind::Read, Fault::Errno(libc::EIO), [Status::Damaged, Status::IoError]),
     ] {
-        for skip in (0..120).step_by(17) {
+        for skip in 0..12 {
             let failing = disk.fork();
             let rule = Rule::new(fault.clone()).on(kind).path("cubefs-import/seg-").skip(skip);
             failing.inject(if kind == OpKind::Write { rule.once() } else { rule });
-            let config = EngineConfig { segment_min_bytes: 64 << 10, ..EngineConfig::default() };
+            let config = EngineConfig { segment_max_bytes: 4 << 20, ..EngineConfig::default() };
             let engine = Engine::with_storage(config, Arc::new(failing.clone())).expect("an engine");
             let result = Conversion::new(&engine, PATH, 7).import();
             engine.close().expect("everything is closed");

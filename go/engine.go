@@ -157,8 +157,12 @@ func (e *Engine) Close() error {
 	// handle goes; the second is for the way here.
 	e.waiters.refuseNew()
 	e.waiters.drain(stallLimit + time.Second)
-	err := takeError(C.bh_engine_close(e.handle))
+	// Not while the engine is closed: what an event of limits changed is another
+	// call, which must come before that. Here the last ones are fetched.
 	e.events.stop()
+	for e.drainEvents() == eventBatch {
+	}
+	err := takeError(C.bh_engine_close(e.handle))
 	e.completed.stop()
 	e.log.end()
 	e.waiters.fail(&Error{Op: OpAppend, Code: ErrClosed,

@@ -104,3 +104,65 @@ func TestLimitsChangeWhileItRuns(t *testing.T) {
 		t.Errorf("of a closed one: %v", err)
 	}
 }
+
+// What an event of limits changed is a call of its own: the engine must not close
+// between the two.
+func TestLimitsOfAnEventBesideTheClose(t *testing.T) {
+	e, err := Open(EngineConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub := e.Subscribe()
+	soon := func() { time.Sleep(50 * time.Millisecond) }
+	// Close has begun, and comes no further.
+	e.waiters.mu.Lock()
+	closed := make(chan error)
+	go func() { closed <- e.Close() }()
+	for closing := false; !closing; {
+		e.mu.Lock()
+		closing = e.closing
+		e.mu.Unlock()
+	}
+	soon()
+	// The event is fetched, and comes no further.
+	e.mu.Lock()
+	if err := e.SetLimits(LimitChange{LimitProbeMs, 70}); err != nil {
+		t.Error(err)
+	}
+	soon()
+	e.waiters.mu.Unlock()
+	soon() // Close goes on as far as it can
+	e.mu.Unlock()
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	event := nextEvent(t, sub)
+	if want := (LimitChanged{LimitProbeMs, ScopeEngine, 0, 250, 70, ScopeEngine}); event.Op != OpSetLimits || len(event.Limits) != 1 || event.Limits[0] != want {
+		t.Errorf("event %+v", event)
+	}
+}
+
+// Whatever waits when the engine is closed was fetched: it is pushed by nobody after that.
+func TestEventsBeforeTheCloseAreDelivered(t *testing.T) {
+	e, err := Open(EngineConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub := e.Subscribe()
+	const events = 5 * eventBatch
+	e.mu.Lock() // the pump comes no further than its first ones
+	for i := 0; i < events; i++ {
+		if err := e.SetLimits(LimitChange{LimitProbeMs, uint64(100 + i)}); err != nil {
+			t.Error(err)
+		}
+	}
+	e.mu.Unlock()
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	for i := 0; i < events; i++ {
+		if event := nextEvent(t, sub); len(event.Limits) != 1 || event.Limits[0].After != uint64(100+i) {
+			t.Fatalf("event %d: %+v", i, event)
+		}
+	}
+}

@@ -51,8 +51,12 @@ func (t *waiterTable) add() *waiter {
 // remove takes back a token that the library did not accept.
 func (t *waiterTable) remove(w *waiter) {
 	t.mu.Lock()
+	answered := t.waiting[w.token] != w
 	t.drop(w.token)
 	t.mu.Unlock()
+	if answered {
+		<-w.answer // by fail meanwhile; it is not for the next one that waits
+	}
 	waiterPool.Put(w)
 }
 

@@ -233,3 +233,21 @@ func TestSlotsOfADisk(t *testing.T) {
 		t.Errorf("a vote with slots free: %v", err)
 	}
 }
+
+// The engine is closed while a goroutine is about to hand its entries over: it is
+// answered, and refused as well. The next append of the process, of any engine, must
+// not take that answer for its own.
+func TestAnAnswerOfARefusedSubmitIsNobodysElse(t *testing.T) {
+	table := waiterTable{waiting: make(map[uint64]*waiter)}
+	w := table.add()
+	table.fail(errors.New("closed"))
+	table.remove(w)
+	if len(w.answer) != 0 {
+		t.Fatal("whoever gets it next finds an answer")
+	}
+	w = table.add()
+	table.remove(w)
+	if len(table.waiting) != 0 {
+		t.Errorf("%d still wait", len(table.waiting))
+	}
+}

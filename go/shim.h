@@ -17,8 +17,9 @@
 #error "bulkhead.h has another ABI version than this Go package"
 #endif
 
+/* One in each unit that cgo makes of a Go file: known by its size and not by its address. */
 static bulkhead_error bh_no_memory_for_error = {
-    sizeof(bulkhead_error), BULKHEAD_RESOURCE_EXHAUSTED, ENOMEM, BULKHEAD_OP_NONE, 0, 0, 0, {0},
+    0, BULKHEAD_RESOURCE_EXHAUSTED, ENOMEM, BULKHEAD_OP_NONE, 0, 0, 0, {0},
     "the operation failed, and there was no memory to keep what it said"};
 
 /* A struct the library fills on failure; only what Go reads is set up. */
@@ -42,7 +43,7 @@ static inline bulkhead_error *bh_result(bulkhead_status status, bulkhead_error *
 }
 
 static inline void bh_free_error(bulkhead_error *err) {
-  if (err != &bh_no_memory_for_error) free(err);
+  if (err != NULL && err->struct_size != 0) free(err);
 }
 
 typedef struct { bulkhead_error *err; uint64_t value; } bh_value;

@@ -109,6 +109,14 @@ programs() {
   done
 }
 
+# What lies between Go and the header, in two units as cgo makes them.
+shim() {
+  flags="-std=c11 -g -Wall -Werror -Wno-unused-function -I$root/include -I$root/go"
+  check "compile go/shim.h" $CC $flags -DNO_MEMORY -c "$here/test_shim.c" -o "$work/shim.o"
+  check "compile test_shim" $CC $flags "$here/test_shim.c" "$work/shim.o" "$libraries/libbulkhead.a" -lpthread -ldl -lm -o "$work/test_shim"
+  [ -x "$work/test_shim" ] && check "errors that Go frees" $valgrind "$work/test_shim"
+}
+
 # What is installed can be used by the means that programs use.
 installed() {
   check "install" "$root/bindings/install.sh" "$work/prefix" "$libraries"
@@ -211,6 +219,7 @@ fi
 soname=libbulkhead.so.$(sed -n 's/^#define BULKHEAD_ABI_VERSION //p' "$root/include/bulkhead.h")
 headers
 programs
+shim
 documented
 installed
 staged

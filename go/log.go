@@ -47,9 +47,9 @@ type logWriter struct {
 // Close and LogTo called by it are ErrBusy, and do nothing. Of lines that repeat,
 // same partition, state, cause and operation, there are at most three in ten
 // seconds; when these are over, or at the end, a line says what the partition came
-// to last. At most 1,024 wait for write. The next line says how many were left
-// out. The error is ErrClosed, or ErrResourceExhausted if no
-// thread can be had.
+// to last. At most 1,024 wait for write, and behind them the last changes of
+// 16,384 partitions. The next line says how many were left out. The error is
+// ErrClosed, or ErrResourceExhausted if no thread can be had.
 func (e *Engine) LogTo(write func(level LogLevel, line string)) (stop func(), err error) {
 	w := &logWriter{write: write}
 	if err := e.log.add(e.handle, w); err != nil {
@@ -128,11 +128,12 @@ func (l *engineLog) put(writers []*logWriter) {
 	l.mu.Unlock()
 }
 
-// without returns a copy of the writers, all but w.
+// without returns a copy of the writers, all but w and those that have stopped
+// themselves.
 func (l *engineLog) without(w *logWriter) []*logWriter {
 	var rest []*logWriter
 	for _, other := range l.all() {
-		if other != w {
+		if other != w && atomic.LoadInt32(&other.stopped) == 0 {
 			rest = append(rest, other)
 		}
 	}

@@ -176,3 +176,27 @@ func TestLogIsCalledByItsOwnEngine(t *testing.T) {
 		t.Errorf("%d lines, want none after stop", calls)
 	}
 }
+
+// Whoever waits for one line and then stops must not be kept for as long as the
+// engine lives, nor those after it.
+func TestLogForgetsThoseThatStopThemselves(t *testing.T) {
+	e := openEngine(t, EngineConfig{})
+	for value := uint64(100); value < 120; value++ {
+		heard, known := make(chan struct{}), make(chan func(), 1)
+		stop, err := e.LogTo(func(LogLevel, string) {
+			(<-known)()
+			close(heard)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		known <- stop
+		if err := e.SetLimits(LimitChange{Limit: LimitProbeMs, Value: value}); err != nil {
+			t.Fatal(err)
+		}
+		<-heard
+	}
+	if n := len(e.log.all()); n > 1 {
+		t.Errorf("%d are kept that have had their last line", n)
+	}
+}

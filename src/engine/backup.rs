@@ -53,8 +53,9 @@ impl Engine {
     ///
     /// Of an open partition it has what is on its disk, or in the page cache, at that moment: in mode interval not what waits in memory.
     ///
-    /// Errors: `AlreadyExists` (the target is not empty), `Damaged` with the range of entries (repair the source), `Busy` (it is compacted or
-    /// replaced more quickly than it can be copied), and those of `Survey::of` and of opening a partition. What was begun is removed.
+    /// Errors: `AlreadyExists` (the target is not empty), `Locked` (somebody has it open), `Damaged` with the range of entries (repair the
+    /// source), `Busy` (it is compacted or replaced more quickly than it can be copied), and those of `Survey::of` and of opening a partition.
+    /// What was begun is removed.
     pub fn backup(&self, source: &Path, target: &Path, tell: &dyn Fn(u64, u64)) -> Result<Backup> {
         let at = |e: Error| if e.path.as_os_str().is_empty() { e.at(target) } else { e };
         // Before anything is made: the source must be one.
@@ -77,6 +78,8 @@ impl Engine {
             other => other.map_err(|e| crate::partition::path_error(target, &e).with_op(Op::Export))?,
         }
         let dir = storage.open_dir(target).map_err(|e| crate::partition::path_error(target, &e).with_op(Op::Export))?;
+        // Until the copy is whole: what is in it is nobody's to open, and nobody's to remove as a remnant.
+        crate::partition::lock_dir(&*dir, target).map_err(|e| e.with_op(Op::Export))?;
         let names = dir.list().map_err(|e| fail("listing the target")(e).at(target))?;
         let message = match names.iter().find(|n| *n != "lost+found") {
             None => return Ok(dir),

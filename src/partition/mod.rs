@@ -49,7 +49,7 @@ pub use limit_changes::LimitChanged;
 pub(crate) use limit_changes::{changed, in_words, joined};
 pub(crate) use limits::OwnLimits;
 pub use limits::{Limit, LimitChange, LimitInfo, LimitScope, Limits, LIMITS};
-pub use open::{open_dir, path_error};
+pub use open::{lock_dir, open_dir, path_error};
 pub use orphan::Orphan;
 pub use repair::{Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay};
 pub use root::ROOT_NAME;

@@ -32,13 +32,7 @@ pub fn open_dir(storage: &dyn Storage, config: &PartitionConfig) -> Result<(Arc<
         }
         (other, _) => other.map_err(|e| fail(&e))?,
     };
-    dir.lock().map_err(|e| match e.raw_os_error() {
-        Some(libc::EWOULDBLOCK) => {
-            let message = "another process or engine has this directory open; close it there first";
-            Error::new(Status::Locked, Op::Open, message).at(path).partition(config.partition_id)
-        }
-        _ => unsupported(Error::io(Op::Open, &e, "locking the directory")).at(path).partition(config.partition_id),
-    })?;
+    lock_dir(&*dir, path).map_err(|e| e.partition(config.partition_id))?;
     // Without a root nothing was ever acknowledged here: who made the directory may not have come to make its name durable.
     if !created && dir.open(ROOT_NAME, Access::Read).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
         match storage.sync_parent(path) {
@@ -51,6 +45,18 @@ pub fn open_dir(storage: &dyn Storage, config: &PartitionConfig) -> Result<(Arc<
         }
     }
     Ok((dir, created))
+}
+
+/// `Locked` if somebody else has the directory.
+pub fn lock_dir(dir: &dyn Dir, path: &Path) -> Result<()> {
+    let failed = |e: io::Error| match e.raw_os_error() {
+        Some(libc::EWOULDBLOCK) => {
+            let message = "another process or engine has this directory open; close it there first";
+            Error::new(Status::Locked, Op::Open, message)
+        }
+        _ => unsupported(Error::io(Op::Open, &e, "locking the directory")),
+    };
+    dir.lock().map_err(|e| failed(e).at(path))
 }
 
 pub fn path_error(path: &Path, e: &io::Error) -> Error {

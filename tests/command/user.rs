@@ -134,6 +134,34 @@ fn what_cannot_be_written_to_stdout_is_said() {
     assert_eq!(world.names("."), ["wal_1"], "something is left behind");
 }
 
+/// What was found and could not be said is found again without reading it all once more.
+#[test]
+fn results_that_could_not_be_printed_stay_in_the_state_file() {
+    let world = World::new();
+    logs(&world, 3, 50);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let status = world.command("verify . --state state").stdout(full).stderr(Stdio::null()).status().unwrap();
+    assert_eq!(status.code(), Some(3));
+    let run = world.run("verify . --state state").code(0);
+    assert_eq!(run.stdout.matches("by an earlier run").count(), 3, "{}", run.stdout);
+    assert!(!world.path("state").exists(), "now they were printed");
+}
+
+/// Nothing to show is no mistake, and says where the log goes on.
+#[test]
+fn a_log_without_entries_is_dumped() {
+    let world = World::new();
+    logs(&world, 1, 0);
+    world.run("dump wal_1").code(0).golden("dump_no_entries");
+    world.run("dump wal_1 --from 3 --to 9").code(0);
+    assert_eq!(world.run("dump wal_1 --json").code(0).stdout, "");
+    let engine = Engine::open(EngineConfig::default()).unwrap();
+    let partition = engine.open_partition(PartitionConfig::new(world.path("wal_1"), 1)).unwrap();
+    partition.reset(1200, 3).unwrap();
+    partition.close().unwrap();
+    world.run("dump wal_1").code(0).golden("dump_compacted");
+}
+
 #[test]
 fn bench_measures_and_leaves_nothing() {
     let world = World::new();

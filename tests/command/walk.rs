@@ -4,6 +4,8 @@ use crate::user::logs;
 use crate::world::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 const ON_A_LOG: [&str; 11] = [
     "status DIR",
@@ -93,6 +95,40 @@ fn parts_of_a_log_do_not_pass_for_one() {
         assert!(!run.stdout.contains("backup-unfinished"), "{command}: {}", run.stdout);
     }
     assert_eq!(snapshot(&world), before);
+}
+
+/// Until a backup is whole it is neither a log nor what is left of one: who removed it would take it from whoever makes it.
+#[test]
+fn a_backup_that_is_being_made_is_in_use() {
+    let world = World::new();
+    logs(&world, 1, 4000);
+    let unfinished = world.path("copy/backup-unfinished");
+    let mut child = world.command("backup wal_1 copy").stdout(Stdio::null()).spawn().unwrap();
+    let mut stops = 0;
+    while child.try_wait().unwrap().is_none() {
+        let held = Stopped::begin(child.id());
+        if unfinished.is_dir() {
+            stops += 1;
+            let commands: &[&str] = if stops == 1 { &ON_A_LOG } else { &["verify DIR"] };
+            for command in commands {
+                let run = world.run(&command.replace("DIR", "copy/backup-unfinished")).code(4);
+                assert!(
+                    run.stderr.contains("a backup is being made here; wait for its end"),
+                    "{command}: {}",
+                    run.stderr
+                );
+            }
+            world.run("verify copy").code(4);
+            let run = world.run("backup wal_1 copy").code(4);
+            assert!(run.stderr.starts_with("copy: "), "{}", run.stderr);
+        }
+        drop(held);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(stops > 1, "the backup was through before anybody looked");
+    assert!(child.wait().unwrap().success());
+    world.run("verify copy").code(0);
+    assert!(!world.path("copy_7").exists(), "a copy of what is no log");
 }
 
 #[test]

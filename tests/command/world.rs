@@ -23,6 +23,32 @@ impl Drop for Mounted {
     }
 }
 
+/// A process that does nothing, until it is dropped.
+pub struct Stopped(String);
+
+impl Stopped {
+    pub fn begin(pid: u32) -> Stopped {
+        let stopped = Stopped(pid.to_string());
+        stopped.signal("-STOP");
+        // It stops when it comes to it, or has ended.
+        let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        while !state().rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 'Z'])) {
+            std::thread::yield_now();
+        }
+        stopped
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.0]).status().unwrap().success());
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.signal("-CONT");
+    }
+}
+
 pub struct Run {
     what: String,
     exit: Option<i32>,

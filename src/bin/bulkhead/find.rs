@@ -16,10 +16,10 @@ pub fn engine() -> Result<Engine> {
 /// That a directory can be looked at. What it is otherwise that is no directory the library says.
 pub fn look(path: &Path) -> Result<()> {
     let unfinished = || std::fs::canonicalize(path).is_ok_and(|p| p.ends_with(Backup::UNFINISHED));
+    // Who makes it has the target locked.
+    let is_made = || std::fs::canonicalize(path).is_ok_and(|p| p.parent().and_then(holder).is_some());
     let (status, message, errno) = match std::fs::read_dir(path) {
-        Ok(_) if unfinished() && holder(path).is_some() => {
-            (Status::Locked, "a backup is being made here; wait for its end", None)
-        }
+        Ok(_) if unfinished() && is_made() => (Status::Locked, "a backup is being made here; wait for its end", None),
         Ok(_) if unfinished() => {
             let message = "a backup that was cut short, and no partition; remove it, and make the backup anew";
             (Status::Foreign, message, None)

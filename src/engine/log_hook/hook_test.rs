@@ -77,23 +77,25 @@ fn what_somebody_wrote_does_not_begin_a_line_of_its_own() {
 
 #[test]
 fn a_slow_hook_keeps_nobody_waiting_and_what_it_misses_is_counted() {
+    const NO_ROOM: u64 = 5;
     let engine = engine();
     let (hook, calls, open) = gated();
     engine.set_log_hook(Some(hook)).unwrap();
     emit(&engine, 0);
     calls.recv_timeout(SOON).unwrap();
-    for id in 1..=2 * WAITING_MAX as u64 {
+    let all = (WAITING_MAX + limit::HELD_MAX) as u64;
+    for id in 1..=all + NO_ROOM {
         emit(&engine, id); // the hook hangs meanwhile
     }
-    let (lines, left_out) = engine.shared.events.log.counts();
-    assert_eq!((lines, left_out), (1, WAITING_MAX as u64));
+    assert_eq!(engine.shared.events.log.counts(), (1, NO_ROOM));
     drop(open);
     engine.close().unwrap();
-    let waited: Vec<u64> = calls.iter().map(|line| line.left_out).collect();
-    assert_eq!(waited.len(), WAITING_MAX, "the close hands over what waits");
-    assert_eq!(waited.iter().sum::<u64>(), WAITING_MAX as u64, "and the lines say how many found no room");
+    let waited: Vec<LogLine> = calls.iter().collect();
+    let ids: std::collections::HashSet<u64> = waited.iter().map(|line| line.partition_id).collect();
+    assert_eq!((waited.len() as u64, ids.len() as u64), (all, all), "the close hands over what waits");
+    assert_eq!(waited.iter().map(|line| line.left_out).sum::<u64>(), NO_ROOM, "the lines say how many found no room");
     emit(&engine, 9);
-    assert_eq!(engine.shared.events.log.counts(), (1 + WAITING_MAX as u64, WAITING_MAX as u64), "and is the end");
+    assert_eq!(engine.shared.events.log.counts(), (1 + all, NO_ROOM), "and is the end");
 }
 
 /// Down and up again and again, then nothing: without a later event the log would end with a state that is over.

@@ -13,8 +13,8 @@ const BURST: u32 = 3;
 pub const WINDOW: Duration = Duration::from_secs(10);
 /// Kinds remembered at a time.
 const KINDS_MAX: usize = 1 << 16;
-/// Events held back at a time.
-const HELD_MAX: usize = 4096;
+/// Partitions of which an event is held back at a time: more than most processes have, and some 5 MB if all of them are.
+pub const HELD_MAX: usize = 1 << 14;
 
 /// A partition: its id and directory, hashed. One directory's lines are not another's repetitions.
 type Who = u64;
@@ -25,7 +25,7 @@ type Kind = (Who, State, Cause, Op);
 pub struct Limit {
     hasher: RandomState,
     kinds: HashMap<Kind, Window>,
-    /// By partition: the last event that had no line, until its kind may have one again.
+    /// By partition: the last event that had no line, until its kind may have one again and there is room.
     held: HashMap<Who, Held>,
     /// When those are due.
     due: BTreeSet<(Instant, Who)>,
@@ -47,6 +47,10 @@ struct Held {
     left_out: u64,
 }
 
+fn kind(who: Who, event: &Event) -> Kind {
+    (who, event.to, event.cause, event.op)
+}
+
 fn changes_state(event: &Event) -> bool {
     event.from != event.to
 }
@@ -59,35 +63,26 @@ fn is_made_old(earlier: &Event, later: &Event) -> bool {
 }
 
 impl Limit {
-    /// Whether an event may have a line now, and then how many of its partition had none since the last one. Without `room` none has. Each
-    /// setting of limits is another: they are not counted as repetitions.
+    /// Whether an event may have a line now, and then how many of its partition had none since the last one. Without `room` none has; what a
+    /// partition came to then waits for it. Each setting of limits is another: they are not counted as repetitions.
     pub fn admit(&mut self, event: &Event, room: bool, now: Instant) -> Option<u64> {
         let who = self.who(event);
-        if !room {
-            match self.held.get(&who).map(|held| held.due) {
-                Some(due) if changes_state(event) => self.hold(who, event, due),
-                _ => self.find_no_room(),
-            }
+        if !room && !changes_state(event) {
+            self.find_no_room();
             return None;
         }
         if event.op == Op::SetLimits {
             return Some(self.told(who, event));
         }
-        let kind = (who, event.to, event.cause, event.op);
-        if self.kinds.len() >= KINDS_MAX && !self.kinds.contains_key(&kind) {
-            self.forget(now);
+        let window = self.window(kind(who, event), now);
+        let full = window.given >= BURST;
+        let due = if full { window.since + WINDOW } else { now };
+        if full || !room {
+            self.hold(who, event, due);
+            return None;
         }
-        let window = self.kinds.entry(kind).or_insert(Window { since: now, given: 0 });
-        if now.saturating_duration_since(window.since) >= WINDOW {
-            *window = Window { since: now, given: 0 };
-        }
-        if window.given < BURST {
-            window.given += 1;
-            return Some(self.told(who, event));
-        }
-        let due = window.since + WINDOW;
-        self.hold(who, event, due);
-        None
+        window.given += 1;
+        Some(self.told(who, event))
     }
 
     /// The next event that was held back long enough, or `at_once` whatever its time, and how many of its partition had no line before it.
@@ -98,10 +93,7 @@ impl Limit {
         }
         self.due.remove(&(due, who));
         let held = self.held.remove(&who)?;
-        let kind = (who, held.event.to, held.event.cause, held.event.op);
-        if let Some(window) = self.kinds.get_mut(&kind) {
-            *window = Window { since: now, given: 1 };
-        }
+        self.window(kind(who, &held.event), now).given += 1;
         Some((held.event, held.left_out))
     }
 
@@ -164,6 +156,18 @@ impl Limit {
             self.due.insert((due, who));
             (held.event, held.due) = (event.clone(), due);
         }
+    }
+
+    /// Of a kind at this time: a new one if the last one is over.
+    fn window(&mut self, kind: Kind, now: Instant) -> &mut Window {
+        if self.kinds.len() >= KINDS_MAX && !self.kinds.contains_key(&kind) {
+            self.forget(now);
+        }
+        let window = self.kinds.entry(kind).or_insert(Window { since: now, given: 0 });
+        if now.saturating_duration_since(window.since) >= WINDOW {
+            *window = Window { since: now, given: 0 };
+        }
+        window
     }
 
     /// Drops the kinds whose window is over; all of them if that is none.

@@ -22,8 +22,9 @@ fn repeated_lines_are_bounded() {
     assert_eq!(limit.admit(&elsewhere, true, now), Some(0), "nor is one of the same id");
     assert_eq!(limit.admit(&event(1), true, now + WINDOW), Some(1000 - u64::from(BURST)));
     assert_eq!(limit.left_out(), 1000 - u64::from(BURST));
-    assert_eq!(limit.admit(&event(3), false, now), None);
-    assert_eq!(limit.take_crowded(), 1, "what found no room is counted, whatever it was");
+    let met = Event { from: State::Unavailable, ..event(3) };
+    assert_eq!(limit.admit(&met, false, now), None);
+    assert_eq!(limit.take_crowded(), 1, "what found no room is counted");
     assert_eq!(limit.admit(&event(3), true, now), Some(0));
     let set = Event { op: Op::SetLimits, ..event(0) };
     assert!((0..100).all(|_| limit.admit(&set, true, now) == Some(0)), "no two settings of limits are the same");
@@ -64,6 +65,25 @@ fn what_is_old_is_not_told_late() {
     assert!(limit.next_due().is_some());
     assert_eq!(limit.admit(&back(1), true, now), Some(1));
     assert_eq!((limit.take_due(now + WINDOW, false), limit.left_out()), (None, 2));
+}
+
+/// A disk dies under more partitions than lines can wait: each has its line once there is room, with what it came to last.
+#[test]
+fn a_change_that_finds_no_room_waits_for_it() {
+    let (mut limit, now) = (Limit::default(), Instant::now());
+    for id in 0..100 {
+        assert_eq!(limit.admit(&event(id), false, now), None);
+    }
+    assert_eq!(limit.admit(&back(7), false, now), None);
+    let told: Vec<_> = std::iter::from_fn(|| limit.take_due(now, false)).collect();
+    assert_eq!((told.len(), limit.take_crowded(), limit.left_out()), (100, 0, 1));
+    assert!(told.contains(&(back(7), 1)), "its line says that there was another");
+    // They were lines like others, and what has had its lines for now waits for its time as well.
+    let given = (0..10).filter(|_| limit.admit(&event(1), true, now).is_some()).count();
+    assert_eq!(given, BURST as usize - 1);
+    repeat(&mut limit, &event(200), BURST, now);
+    limit.admit(&event(200), false, now);
+    assert_eq!(limit.take_due(now, false), None);
 }
 
 /// The same where there is no room for the other one: it takes the place of the one that is held back.

@@ -23,7 +23,7 @@ use std::time::Instant;
 /// What is called with each line.
 pub type LogHook = Box<dyn FnMut(&LogLine) + Send>;
 
-/// Lines that wait for a slow hook; more are left out and counted.
+/// Lines that wait for a slow hook; of more there are the last changes of partitions, in the limit.
 const WAITING_MAX: usize = 1024;
 
 #[derive(Default)]

@@ -201,6 +201,9 @@ func (e *Engine) ExportCubeFS(config CubeFSConfig, target string) (CubeFSReport,
 	if err != nil {
 		return CubeFSReport{}, err
 	}
+	if len(target) > math.MaxUint32 {
+		return CubeFSReport{}, &Error{Op: OpExport, Partition: config.ID, Code: ErrInvalidArgument, Message: "the target's path is over 4 GiB"}
+	}
 	to := []byte(target)
 	progress, stop := watchProgress(config.Progress)
 	out := C.bh_cubefs_export(e.handle, (*C.uint8_t)(bytesPointer(path)), C.uint32_t(len(path)), C.uint64_t(config.ID),

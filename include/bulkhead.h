@@ -1366,9 +1366,10 @@ bulkhead_status bulkhead_cubefs_discard_original(bulkhead_engine engine,
 
 /// Writes a closed partition's log in CubeFS's format.
 ///
-/// target, target_length: a directory that does not exist yet; until it is whole a CubeFS binary refuses it. NULL and 0:
-/// in place; the directory becomes CubeFS's again, Bulkhead's files are kept in its subdirectory bulkhead-original,
-/// and it is as safe against being cut short as an import. progress and report: as with bulkhead_cubefs_import.
+/// target, target_length: a directory that does not exist yet; until it is whole a CubeFS binary refuses it. NULL and 0
+/// (not another pointer with 0): in place; the directory becomes CubeFS's again, Bulkhead's files are kept in its
+/// subdirectory bulkhead-original, and it is as safe against being cut short as an import. progress and report: as with
+/// bulkhead_cubefs_import.
 ///
 /// Errors: BULKHEAD_ALREADY_EXISTS (the target; or bulkhead-original of an earlier export: discard it first),
 /// BULKHEAD_NOT_FOUND, BULKHEAD_DAMAGED and the other faults of a log that is not whole, and those of

@@ -10,7 +10,7 @@ use super::codes::*;
 use super::engine::OpenEngine;
 use super::handles;
 use super::memory::{self, invalid, OutSlice, OutStruct, Versioned};
-use super::partition::partition_config;
+use super::partition::{check_path, partition_config};
 use super::report_error::copy_text;
 use super::types::{bulkhead_engine, bulkhead_error, bulkhead_partition_config};
 use crate::cubefs::{Conversion, Exported, Finding, Inspection, Progress, Report};
@@ -200,9 +200,10 @@ pub unsafe extern "C" fn bulkhead_cubefs_discard_original(
 
 /// Writes a closed partition's log in CubeFS's format.
 ///
-/// target, target_length: a directory that does not exist yet; until it is whole a CubeFS binary refuses it. NULL and 0:
-/// in place; the directory becomes CubeFS's again, Bulkhead's files are kept in its subdirectory bulkhead-original,
-/// and it is as safe against being cut short as an import. progress and report: as with bulkhead_cubefs_import.
+/// target, target_length: a directory that does not exist yet; until it is whole a CubeFS binary refuses it. NULL and 0
+/// (not another pointer with 0): in place; the directory becomes CubeFS's again, Bulkhead's files are kept in its
+/// subdirectory bulkhead-original, and it is as safe against being cut short as an import. progress and report: as with
+/// bulkhead_cubefs_import.
 ///
 /// Errors: BULKHEAD_ALREADY_EXISTS (the target; or bulkhead-original of an earlier export: discard it first),
 /// BULKHEAD_NOT_FOUND, BULKHEAD_DAMAGED and the other faults of a log that is not whole, and those of
@@ -226,7 +227,7 @@ pub unsafe extern "C" fn bulkhead_cubefs_export(
         // SAFETY: as above.
         let config = unsafe { partition_config(config) }?;
         // SAFETY: as above.
-        let target = unsafe { memory::slice(target, target_length as usize, "target") }?;
+        let target = unsafe { export_target(target, target_length as usize) }?;
         let conversion = conversion(open, &config).progress(&tell);
         let exported = if target.is_empty() {
             conversion.export_in_place()?
@@ -238,6 +239,22 @@ pub unsafe extern "C" fn bulkhead_cubefs_export(
         }
         Ok(())
     })
+}
+
+/// Empty: in place. A path that happens to be empty is not to change the directory itself.
+///
+/// # Safety
+/// As for `memory::slice`.
+unsafe fn export_target<'a>(target: *const u8, length: usize) -> Result<&'a [u8]> {
+    if length == 0 && !target.is_null() {
+        return Err(invalid("target_length is 0; give the path's length, or NULL as target to export in place".into()));
+    }
+    // SAFETY: the caller's promise.
+    let path = unsafe { memory::slice(target, length, "target") }?;
+    if length > 0 {
+        check_path(path, "target")?;
+    }
+    Ok(path)
 }
 
 fn conversion<'a>(open: &'a OpenEngine, config: &PartitionConfig) -> Conversion<'a> {

@@ -218,16 +218,7 @@ pub(super) unsafe fn partition_config(config: *const bulkhead_partition_config) 
     let given = unsafe { memory::read_struct(config, "config") }?;
     // SAFETY: the caller's promise.
     let path = unsafe { memory::slice(given.path, given.path_length as usize, "config->path") }?;
-    if path.is_empty() || path.len() >= libc::PATH_MAX as usize {
-        return Err(invalid(format!(
-            "config->path_length is {}; a path has 1 to {} bytes",
-            path.len(),
-            libc::PATH_MAX - 1
-        )));
-    }
-    if path.contains(&0) {
-        return Err(invalid("config->path contains a NUL byte; path_length must not count the one at the end".into()));
-    }
+    check_path(path, "config->path")?;
     let mut known = PartitionConfig::new(PathBuf::from(OsStr::from_bytes(path)), given.partition_id);
     known.mode = match given.mode {
         0 | BULKHEAD_MODE_SYNC => Mode::Sync,
@@ -257,6 +248,17 @@ pub(super) unsafe fn partition_config(config: *const bulkhead_partition_config) 
     };
     known.known_index = given.known_index;
     Ok(known)
+}
+
+/// What no path can be is not asked of the system.
+pub(super) fn check_path(path: &[u8], name: &str) -> Result<()> {
+    if path.is_empty() || path.len() >= libc::PATH_MAX as usize {
+        return Err(invalid(format!("{name}_length is {}; a path has 1 to {} bytes", path.len(), libc::PATH_MAX - 1)));
+    }
+    if path.contains(&0) {
+        return Err(invalid(format!("{name} contains a NUL byte; {name}_length must not count the one at the end")));
+    }
+    Ok(())
 }
 
 fn bad_value(field: &str, value: u32, wanted: &str, id: u64) -> Error {

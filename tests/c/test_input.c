@@ -195,6 +195,7 @@ static void test_control(void) {
 static void test_conversions(const char *directory) {
   bulkhead_partition_config config = check_config(check_path(directory, "nowhere"), 1, 0), unset = config;
   bulkhead_cubefs_report report;
+  static uint8_t long_path[4096]; /* PATH_MAX, which counts a NUL at its end */
 
   SIZED(report);
   REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_cubefs_import(e, NULL, NULL, NULL, &err));
@@ -206,6 +207,12 @@ static void test_conversions(const char *directory) {
   REFUSED(BULKHEAD_NOT_FOUND, bulkhead_cubefs_discard_original(e, &config, &err));
   REFUSED(BULKHEAD_NOT_FOUND, bulkhead_cubefs_export(e, &config, NULL, 0, NULL, NULL, &err));
   REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_cubefs_export(e, &config, NULL, 1, NULL, NULL, &err));
+  /* A target that happens to be empty does not mean the directory itself. */
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_cubefs_export(e, &config, (const uint8_t *)"", 0, NULL, NULL, &err));
+  CHECK(strstr(err.message, "in place") != NULL);
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_cubefs_export(e, &config, (const uint8_t *)"a\0b", 3, NULL, NULL, &err));
+  memset(long_path, 'x', sizeof long_path);
+  REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_cubefs_export(e, &config, long_path, sizeof long_path, NULL, NULL, &err));
   unset.struct_size = 0;
   REFUSED(BULKHEAD_INVALID_ARGUMENT, bulkhead_cubefs_import(e, &unset, NULL, NULL, &err));
   unset = config;

@@ -2,6 +2,25 @@
 //!
 //! An I/O error stays inside the partition it hit: the partition says what happened and stops accepting writes, every other
 //! partition carries on, and the process never dies. See `docs/design.md` for the decisions and `docs/format.md` for the bytes.
+//!
+//! ```no_run
+//! use bulkhead::{Engine, EngineConfig, EntryRef, PartitionConfig};
+//!
+//! fn main() -> bulkhead::Result<()> {
+//!     let engine = Engine::open(EngineConfig::default())?;
+//!     // A path that cannot be used, a lock, somebody else's directory are errors here,
+//!     let p = engine.open_partition(PartitionConfig::new("/tmp/wal_9", 9))?;
+//!     // and a failing disk or damage here, and in p.status().
+//!     let (first, last) = p.bounds()?;
+//!     let entry = EntryRef { index: last + 1, term: 1, kind: 0, data: b"hello" };
+//!     if let Err(e) = p.append(&[entry]) {
+//!         // No writes to this partition until it is back; the others do not notice.
+//!         eprintln!("{e} {:?}", p.last_fault());
+//!     }
+//!     println!("{} entries", p.read(first, last + 2, 1 << 20)?.len());
+//!     engine.close()
+//! }
+//! ```
 
 #![deny(unsafe_code)]
 

@@ -76,3 +76,16 @@ fn life_of_a_log() {
         engine.close().unwrap();
     }
 }
+
+/// The README's Rust program is the one that is compiled as the library's own example.
+#[test]
+fn the_readme_has_the_example_that_is_compiled() {
+    let between = |text: &str, begin: &str| -> Vec<String> {
+        let lines = text.lines().map(|line| line.trim_start_matches("//!").to_string());
+        lines.skip_while(|line| line.trim() != begin).skip(1).take_while(|line| line.trim() != "```").collect()
+    };
+    let example = between(include_str!("../src/lib.rs"), "```no_run").into_iter();
+    let example: Vec<_> = example.map(|line| line.strip_prefix(' ').unwrap_or(&line).to_string()).collect();
+    assert!(example.len() > 5);
+    assert_eq!(between(include_str!("../README.md"), "```rust"), example);
+}

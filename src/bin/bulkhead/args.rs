@@ -7,11 +7,12 @@ use std::path::PathBuf;
 const AFTER: &str = "\
 Exit codes:
   0  done, and nothing is wrong
-  1  damage: a log that is not whole, or one that is not imported for that reason
+  1  damage: a log that is not whole, or one that is not imported for that reason; of a process: a partition is not ReadWrite
   2  the command line is wrong
-  3  the system failed: I/O error, no space, no permission
-  4  in use: locked by a process, or changed meanwhile
-  5  not what the command needs: no log there, another partition's, the target exists, the log has changed since its import
+  3  the system failed: I/O error, no space (also for what is printed), no permission, no answer over HTTP
+  4  in use: locked by a process, or changed meanwhile; over HTTP: the library refused
+  5  not what the command needs: no log there, another partition's, the target exists, the log has changed since its import, a repair
+     that the facts do not allow
   130  ended by Ctrl-C or SIGTERM";
 
 /// Look after the partitions of Bulkhead, a write-ahead log for storage datanodes.
@@ -244,7 +245,8 @@ pub enum CtlCommand {
     Release { id: u64 },
     /// Try to heal a partition now
     Recover { id: u64 },
-    /// Say which limits are in force, of the engine or of a part of it, and change them: NAME=MS, NAME=never, NAME=inherit
+    /// Say which limits are in force, of the engine or of a part of it, and change them: NAME=NUMBER in the unit of
+    /// its name, NAME=never, NAME=inherit
     Limits {
         /// Of a disk, by its device number as `ls -l /dev` shows it, such as 8:17
         #[arg(long, value_name = "DEVICE", conflicts_with = "partition")]

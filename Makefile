@@ -67,8 +67,7 @@ test: test-rust test-c test-go
 	@echo 'make test: Rust, C and Go tests passed'
 
 test-rust: tools
-	$(CARGO) test --features testing
-	$(CARGO) test -p bulkhead-command
+	$(CARGO) test --workspace --features bulkhead/testing
 
 test-c: lib
 	sh tests/c/run.sh
@@ -93,7 +92,7 @@ else
 simulate: export BULKHEAD_SEEDS = $(SEEDS)
 endif
 simulate: tools
-	RUST_BACKTRACE=0 $(CARGO) test --profile $(PROFILE) --features testing --test simulate f25_random_histories -- --nocapture
+	RUST_BACKTRACE=0 $(CARGO) test --workspace --profile $(PROFILE) --features bulkhead/testing --test simulate f25_random_histories -- --nocapture
 
 mutants: tools
 	tests/mutants/run.sh $(NAMES)
@@ -139,8 +138,8 @@ cluster-bench: lib
 
 check: lib
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --all-targets --features testing -- -D warnings
-	$(CARGO) clippy -p bulkhead-command --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features bulkhead/testing -- -D warnings
+	$(CARGO) clippy -p bulkhead-command -- -D warnings
 	sh tests/c/symbols.sh
 	sh tests/go_check.sh
 	tests/mutants/run.sh --check

@@ -1,4 +1,4 @@
-//! The C ABI: include/bulkhead.h is generated from this module, and tests/header.rs holds the two together.
+//! The C ABI: include/bulkhead.h is generated from this module, and tests/header holds the two together.
 //!
 //! | file | content |
 //! |---|---|

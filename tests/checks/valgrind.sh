@@ -24,7 +24,7 @@ memcheck=(valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-lea
 run() {
     local what=$1 name=$2 binary
     shift 2
-    binary=$(cargo test --features testing $name --no-run --message-format=json 2>/dev/null |
+    binary=$(cargo test --workspace --features bulkhead/testing $name --no-run --message-format=json 2>/dev/null |
         sed -n 's/.*"profile":{[^}]*"test":true.*"executable":"\([^"]*\)".*/\1/p' | tail -1)
     [ -x "$binary" ] || { echo "valgrind: cannot build $what"; fail=1; return; }
     if "${memcheck[@]}" "$binary" --test-threads=1 "$@" >"$log" 2>&1; then

@@ -1,9 +1,9 @@
 //! The committed header is what the sources say. A change of the ABI that nobody noticed would reach programs that
 //! were built against the old header.
 //!
-//! `BULKHEAD_BLESS=1 cargo test --test header` writes it anew.
+//! `BULKHEAD_BLESS=1 cargo test -p bulkhead-header` writes it anew.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The order of the header. `testing` is left out: it is in no released library.
 const SOURCES: &[&str] = &[
@@ -27,8 +27,8 @@ const SOURCES: &[&str] = &[
 
 #[test]
 fn header_is_what_the_sources_say() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let generated = generate(root);
+    let root = root();
+    let generated = generate(&root);
     let path = root.join("include/bulkhead.h");
     if std::env::var_os("BULKHEAD_BLESS").is_some() {
         std::fs::create_dir_all(root.join("include")).unwrap();
@@ -43,7 +43,7 @@ fn header_is_what_the_sources_say() {
             .unwrap_or(generated.lines().count().min(committed.lines().count()));
         panic!(
             "include/bulkhead.h is not what src/ffi says; first difference in line {}:\n  sources: {:?}\n  header:  {:?}\n\
-             If the change is meant: BULKHEAD_BLESS=1 cargo test --test header",
+             If the change is meant: BULKHEAD_BLESS=1 cargo test -p bulkhead-header",
             line + 1,
             generated.lines().nth(line),
             committed.lines().nth(line)
@@ -54,7 +54,7 @@ fn header_is_what_the_sources_say() {
 /// A function in a file that is not listed above would be exported and missing in the header.
 #[test]
 fn every_source_with_an_exported_function_is_listed() {
-    let ffi = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ffi");
+    let ffi = root().join("src/ffi");
     for entry in std::fs::read_dir(ffi).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -65,6 +65,10 @@ fn every_source_with_an_exported_function_is_listed() {
             );
         }
     }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn generate(root: &Path) -> String {

@@ -41,12 +41,13 @@ tools:
 	@sh tests/tools.sh
 
 # A program that is linked with the library beside it looks for it by its name.
+# With the features that the whole workspace asks of what both use, or the library would be built once more for the command.
 lib: tools
-	$(CARGO) build --release
+	$(CARGO) build --release --workspace --lib
 	ln -sf libbulkhead.so target/release/libbulkhead.so.$(shell sed -n 's/^.define BULKHEAD_ABI_VERSION //p' include/bulkhead.h)
 
 command: tools
-	$(CARGO) build --release -p bulkhead-command
+	$(CARGO) build --release --workspace --bins
 
 PREFIX ?= /usr/local
 share = $(DESTDIR)$(PREFIX)/share

@@ -5,7 +5,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 # Go does not notice a C library that changed under it.
 export GOFLAGS="${GOFLAGS:-} -count=1"
 # go/admin is tried with the command as its client.
-cargo build --release -p bulkhead-command --manifest-path "$root/Cargo.toml"
+cargo build --release --workspace --bins --manifest-path "$root/Cargo.toml"
 export BULKHEAD_COMMAND="$root/target/release/bulkhead"
 fail=0
 # The README's program, as a reader would copy it; only the directory is another one.

@@ -27,7 +27,7 @@ sh "$repo/tests/prometheus/install.sh" || true # the demo says what it does with
 step() { echo "demo: $*" >&2; }
 
 step "1/3 the Rust library (the first time takes a minute or so)"
-(cd "$repo" && cargo build --release --lib) || exit 2
+(cd "$repo" && cargo build --release --workspace --lib) || exit 2
 
 step "2/3 the demo in Go (the first time fetches and compiles CubeFS's raft)"
 mkdir -p "$(dirname "$bin")"

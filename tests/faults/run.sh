@@ -41,7 +41,7 @@ fi
 echo "test-faults: building"
 export CGO_ENABLED=1 CGO_LDFLAGS="${CGO_LDFLAGS:-} -L$target/release"
 mkdir -p "$bin"
-cargo build --quiet --release -p bulkhead-command --manifest-path "$root/Cargo.toml"
+cargo build --quiet --release --workspace --bins --manifest-path "$root/Cargo.toml"
 ln -sf "$target/release/bulkhead" "$bin/bulkhead"
 (cd "$here" && go build -o "$bin/" ./cmd/badblocks ./cmd/faults)
 # Go does not notice a library that changed under it: without the old binary it must link.

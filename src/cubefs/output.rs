@@ -200,3 +200,38 @@ impl<B: Piece> Job<B> {
 fn no_file(op: Op) -> Error {
     Error::new(Status::Panic, op, "no file was begun; this is a bug of the library")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::sim::{Fault, OpKind, Rule, SimDisk};
+    use crate::io::Storage;
+
+    /// An export of a thousand files must not hold a thousand descriptors, and what does not read back is told while there is work to save.
+    #[test]
+    fn a_file_that_is_read_back_is_let_go_and_a_bad_one_told_early() {
+        for lie in [false, true] {
+            let disk = SimDisk::new(1);
+            disk.make_dirs("/out");
+            if lie {
+                disk.inject(Rule::new(Fault::Lost).on(OpKind::Write).path("/out/0").once());
+            }
+            let dir = disk.open_dir("/out".as_ref()).expect("it is there");
+            let mut output = Output::new(Op::Export, dir, Access::Buffered, false);
+            let mut finish = |n: u64| {
+                output.begin(n.to_string())?;
+                output.write(vec![n as u8 + 1; 5000])?;
+                output.end()
+            };
+            assert!(finish(0).is_ok(), "it waits to be looked at");
+            let handles = disk.open_handles();
+            let told: Vec<_> = (1..10).map(|n| finish(n).map_err(|e| e.status)).collect();
+            if lie {
+                assert_eq!(told[0], Err(Status::Damaged), "it goes on for nothing");
+            } else {
+                assert_eq!(told, [Ok(()); 9]);
+                assert_eq!(disk.open_handles(), handles, "files stay open");
+            }
+        }
+    }
+}

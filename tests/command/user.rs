@@ -87,6 +87,21 @@ fn a_single_directory_is_verified_by_several_readers() {
     }
 }
 
+/// Where the system has no thread to give, those that there are read the more.
+#[test]
+fn a_verify_needs_no_more_threads_than_there_are() {
+    let world = World::new();
+    logs(&world, 3, 700);
+    for args in ["verify . --jobs 8", "verify wal_1 --jobs 8"] {
+        let enough = world.run(args).code(0);
+        // No stack is as large as this: every thread is refused.
+        let output = world.command(args).env("RUST_MIN_STACK", (1u64 << 62).to_string()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), enough.stdout, "{args}");
+    }
+}
+
 #[test]
 fn a_closed_pipe_is_no_error() {
     let world = World::new();

@@ -4,10 +4,11 @@
 //! at which a switch is made. `root` is the last of Bulkhead's files to arrive and the first to leave: while it is not in its place the
 //! partition layer refuses the directory, and `settle` says what becomes of it.
 
+use super::import::read_root_named;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::{LogName, META_NAME};
 use crate::io::{Access, Dir};
-use crate::partition::{renew_root, root_arrives, CUBEFS_IMPORT, ROOT_NAME};
+use crate::partition::{finish_arrival, root_arrives, CUBEFS_IMPORT, ROOT_NAME};
 use crate::segment::{remove_if_there, Segment};
 use std::io;
 use std::sync::Arc;
@@ -125,7 +126,7 @@ pub fn settle(dir: &dyn Dir) -> Result<Shape> {
             Ok(Shape::Cubefs)
         }
         Shape::Bulkhead => {
-            if is_file(dir, IMPORT, ROOT_NAME)? {
+            if is_file(dir, IMPORT, ROOT_NAME)? && !is_old_name(dir)? {
                 let message = "the directory holds a Bulkhead log and another one in `cubefs-import`; move one of them away";
                 return Err(Error::new(Status::Foreign, Op::Import, message));
             }
@@ -134,8 +135,7 @@ pub fn settle(dir: &dyn Dir) -> Result<Shape> {
                 left.push(BULKHEAD_ORIGINAL);
             }
             if left.iter().any(|name| dir.subdir(name).is_ok()) {
-                // The root may have come from there, and the sync of its new name may have failed.
-                renew_root(dir)?;
+                finish_arrival(dir)?; // the root may have come from there
             }
             left.push(EXPORT);
             remove_trees(dir, &left)?;
@@ -143,6 +143,13 @@ pub fn settle(dir: &dyn Dir) -> Result<Shape> {
         }
         Shape::Empty => Ok(Shape::Empty),
     }
+}
+
+/// A root in `IMPORT` beside the one in its place is the same log's, where a power cut has brought its old name back.
+fn is_old_name(dir: &dyn Dir) -> Result<bool> {
+    let import = dir.subdir(IMPORT).map_err(fail("opening cubefs-import"))?;
+    let (old, new) = (read_root_named(&*import, ROOT_NAME)?.1, read_root_named(dir, ROOT_NAME)?.1);
+    Ok(old.incarnation == new.incarnation)
 }
 
 /// Opens a subdirectory, which is made if it is missing.
@@ -161,10 +168,12 @@ pub fn to_bulkhead(dir: &dyn Dir) -> Result<()> {
     finish_import(dir)
 }
 
+/// If that cannot be made durable it is taken back: whoever opens the directory would go on in a log that a power cut takes, and another sync
+/// that says yes would prove nothing.
 fn exchange_meta(dir: &dyn Dir, sub: &str, other: &dyn Dir) -> Result<()> {
-    dir.exchange(META_NAME, &format!("{sub}/{META_NAME}")).map_err(fail("exchanging META"))?;
-    sync(dir)?;
-    sync(other)
+    let exchange = || dir.exchange(META_NAME, &format!("{sub}/{META_NAME}"));
+    exchange().map_err(fail("exchanging META"))?;
+    sync(dir).and_then(|()| sync(other)).inspect_err(|_| drop(exchange().and_then(|()| dir.sync())))
 }
 
 fn sync(dir: &dyn Dir) -> Result<()> {
@@ -177,9 +186,12 @@ fn is_log(name: &str) -> bool {
 
 /// Bulkhead's own but for `root`, which moves alone, and META, which is exchanged.
 fn is_ours(name: &str) -> bool {
-    Segment::parse_name(name).is_some()
-        || name.starts_with("bad-")
-        || matches!(name, "kept" | "root.new" | CUBEFS_ORIGINAL)
+    is_the_logs(name) || name == CUBEFS_ORIGINAL
+}
+
+/// The same without what an import keeps.
+fn is_the_logs(name: &str) -> bool {
+    Segment::parse_name(name).is_some() || name.starts_with("bad-") || matches!(name, "kept" | "root.new")
 }
 
 /// Moves names from one place in `dir` to another; a place is a subdirectory's name with a slash, or nothing.
@@ -200,13 +212,15 @@ fn move_all(dir: &dyn Dir, from: &str, to: &str, which: fn(&str) -> bool) -> Res
 /// From the exchange of META on: CubeFS's logs go, Bulkhead's files come, `root` last. Can be repeated from anywhere on the way.
 fn finish_import(dir: &dyn Dir) -> Result<()> {
     let original = make_dir(dir, CUBEFS_ORIGINAL)?;
-    let import = dir.subdir(IMPORT).map_err(fail("opening cubefs-import"))?;
     move_all(dir, "", &format!("{CUBEFS_ORIGINAL}/"), is_log)?;
-    move_all(dir, &format!("{IMPORT}/"), "", is_ours)?;
+    // What an earlier call has moved moves again: it may have failed to make that durable, and another sync alone would prove nothing. So does
+    // META: a directory for a directory.
+    move_all(dir, "", &format!("{IMPORT}/"), is_the_logs)?;
+    dir.exchange(META_NAME, &format!("{IMPORT}/{META_NAME}")).map_err(fail("exchanging META"))?;
+    move_all(dir, &format!("{IMPORT}/"), "", is_the_logs)?;
     sync(&*original)?;
     sync(dir)?;
-    root_arrives(dir, IMPORT).map_err(fail("moving the root"))?;
-    sync(&*import)?;
+    root_arrives(dir, IMPORT)?;
     remove_tree(dir, IMPORT)
 }
 
@@ -222,7 +236,7 @@ pub fn to_cubefs(dir: &dyn Dir, from: &str, to: &str) -> Result<()> {
     sync(&*away)?;
     sync(dir)?;
     let undo = from == CUBEFS_ORIGINAL;
-    let which = if undo { |name: &str| is_ours(name) && name != CUBEFS_ORIGINAL } else { is_ours };
+    let which = if undo { is_the_logs } else { is_ours };
     move_all(dir, "", &format!("{to}/"), which)?;
     move_all(dir, &format!("{from}/"), "", is_log)?;
     let source = dir.subdir(from).map_err(fail("opening where CubeFS's files are"))?;
@@ -234,13 +248,12 @@ pub fn to_cubefs(dir: &dyn Dir, from: &str, to: &str) -> Result<()> {
 
 /// An export that was cut short before META was exchanged: Bulkhead's files come back, `root` last.
 fn back_from_export(dir: &dyn Dir) -> Result<()> {
-    let original = dir.subdir(BULKHEAD_ORIGINAL).map_err(fail("opening bulkhead-original"))?;
     make_dir(dir, EXPORT)?;
     move_all(dir, "", &format!("{EXPORT}/"), is_log)?;
+    move_all(dir, "", &format!("{BULKHEAD_ORIGINAL}/"), is_ours)?; // as in an import
     move_all(dir, &format!("{BULKHEAD_ORIGINAL}/"), "", is_ours)?;
     sync(dir)?;
-    root_arrives(dir, BULKHEAD_ORIGINAL).map_err(fail("moving the root"))?;
-    sync(&*original)?;
+    root_arrives(dir, BULKHEAD_ORIGINAL)?;
     remove_trees(dir, &[BULKHEAD_ORIGINAL, EXPORT])
 }
 

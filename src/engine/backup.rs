@@ -257,9 +257,8 @@ fn finish(dir: &dyn Dir) -> Result<()> {
         dir.rename(&format!("{UNFINISHED}/{name}"), name).map_err(fail("moving a file"))?;
     }
     dir.sync().and_then(|()| unfinished.sync()).map_err(fail("syncing the target"))?;
-    // A root that could not go back either is one copy too many.
-    let arrived = root_arrives(dir, UNFINISHED).inspect_err(|_| drop(dir.unlink(ROOT_NAME)));
-    arrived.map_err(fail("moving the root"))?;
+    // A copy that its owner takes for failed is not to be opened.
+    root_arrives(dir, UNFINISHED).map_err(|e| e.with_op(Op::Export)).inspect_err(|_| drop(dir.unlink(ROOT_NAME)))?;
     remove_unfinished(dir)
 }
 

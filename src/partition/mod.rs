@@ -2,6 +2,7 @@
 
 mod accept;
 mod append;
+mod arrival;
 mod chain;
 mod close;
 mod compact;
@@ -10,6 +11,7 @@ mod counts;
 mod create;
 mod directory;
 mod disk_counts;
+mod ended;
 mod fence;
 mod flush;
 mod hard_state;
@@ -42,6 +44,7 @@ mod verdict;
 mod verify;
 mod watch;
 
+pub(crate) use arrival::{finish_arrival, root_arrives};
 pub use counts::{Count, Health, Level, PartitionCounts, COUNTS, LEVELS};
 pub use directory::CUBEFS_IMPORT;
 pub use disk_counts::{DiskCounts, HealedBy, SegmentFrom};
@@ -52,8 +55,8 @@ pub use limits::{Limit, LimitChange, LimitInfo, LimitScope, Limits, LIMITS};
 pub use open::{lock_dir, open_dir, path_error};
 pub use orphan::Orphan;
 pub use repair::{Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay};
+pub(crate) use root::first_root;
 pub use root::ROOT_NAME;
-pub(crate) use root::{first_root, renew_root, root_arrives};
 pub use survey::{Survey, SurveyedSegment};
 pub use types::{
     Completion, Counters, Disposition, EngineConfig, Entry, EntryRef, Event, HardState, Mode, PartitionConfig,

@@ -1,6 +1,5 @@
 //! The root file on disk: written as pairs of slots, replaced after a failure, never written again then.
 
-use super::directory::{read_root, StoredRoot};
 use super::parts::Wish;
 use super::types::{Mode, State};
 use super::{Host, Log, Partition, Reserved};
@@ -35,15 +34,20 @@ pub(super) struct RootWriter {
 }
 
 impl RootWriter {
+    /// For a root that lies in a file. `named` if the file's name is durable, or if that is its caller's affair.
+    pub fn over(root: &Root, named: bool) -> RootWriter {
+        RootWriter { generation: root.generation, named, ..RootWriter::default() }
+    }
+
     /// Makes `root` durable.
-    fn write(&mut self, dir: &dyn Dir, root: &mut Root, host: &dyn Host) -> io::Result<()> {
+    pub fn write(&mut self, dir: &dyn Dir, root: &mut Root, host: Option<&dyn Host>) -> io::Result<()> {
         if !self.broken {
             match self.write_in_place(dir, root) {
                 Err(e) if e.kind() == io::ErrorKind::WriteZero => {}
                 done => return done,
             }
         }
-        self.replace(dir, root, Some(host))
+        self.replace(dir, root, host)
     }
 
     /// In one write: one that ends short may leave both slots of the pair torn, and a pair that is torn may have held the newest vote.
@@ -75,8 +79,7 @@ impl RootWriter {
         if !root.clean {
             return self.replace_file(dir, root, host);
         }
-        // Of an opening that has made no segment: the log ends where the root says.
-        self.replace_file(dir, &mut Root { clean: false, epoch: without_segments(root.epoch), ..*root }, host)?;
+        self.replace_file(dir, &mut ended(root), host)?;
         self.write_in_place(dir, root)
     }
 
@@ -108,7 +111,7 @@ impl RootWriter {
     /// Both pairs where they are, one after the other: this takes no space.
     pub fn overwrite(&mut self, dir: &dyn Dir, root: &mut Root, host: &dyn Host) -> io::Result<()> {
         self.broken = false;
-        (0..2).try_for_each(|_| self.write(dir, root, host))
+        (0..2).try_for_each(|_| self.write(dir, root, Some(host)))
     }
 }
 
@@ -181,7 +184,7 @@ impl Partition {
 
     /// A root that cannot be written is replaced, twice at most: the file is small, and whoever waits for a vote waits for this.
     fn write_or_replace(&self, writer: &mut RootWriter, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
-        let first = match writer.write(dir, root, &*self.host) {
+        let first = match writer.write(dir, root, Some(&*self.host)) {
             Err(e) => e,
             written => return written,
         };
@@ -192,7 +195,7 @@ impl Partition {
         let told = self.tell_before_retry(&error);
         for pause in REPLACE_PAUSES {
             self.host.pause(pause);
-            if writer.write(dir, root, &*self.host).is_ok() {
+            if writer.write(dir, root, Some(&*self.host)).is_ok() {
                 if told {
                     self.tell_end_of_trouble(&self.log.lock());
                 }
@@ -273,9 +276,11 @@ impl Partition {
     }
 }
 
-fn without_segments(mut epoch: Id) -> Id {
+/// The same, not clean yet: of an opening that has made no segment, so that the log ends where the root says.
+pub(super) fn ended(root: &Root) -> Root {
+    let mut epoch = root.epoch;
     epoch[..8].copy_from_slice(&NO_SEGMENTS);
-    epoch
+    Root { clean: false, epoch, ..*root }
 }
 
 /// True for the epoch of an opening that has made no segment.
@@ -291,22 +296,6 @@ pub(super) fn same_opening(a: &Id, b: &Id) -> bool {
 /// The root of a closed log that was written as a whole, in a directory that has none.
 pub(crate) fn first_root(dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
     RootWriter::default().replace(dir, root, None)
-}
-
-/// The root of a closed log moves to its place. If its name cannot be made durable it goes back: an open would believe it, and another sync
-/// that says yes would prove nothing.
-pub(crate) fn root_arrives(dir: &dyn Dir, from: &str) -> io::Result<()> {
-    let before = format!("{from}/{ROOT_NAME}");
-    dir.rename(&before, ROOT_NAME)?;
-    dir.sync().inspect_err(|_| drop(dir.rename(ROOT_NAME, &before)))
-}
-
-/// Writes the root of a closed log into a new file, whose name is durable then. The directory is locked.
-pub(crate) fn renew_root(dir: &dyn Dir) -> Result<()> {
-    let Some(StoredRoot { mut root, .. }) = read_root(dir)? else { return Ok(()) };
-    let mut writer = RootWriter { generation: root.generation, ..RootWriter::default() };
-    root.clean |= has_no_segments(&root.epoch); // this was cut short before
-    writer.replace(dir, &mut root, None).map_err(|e| Error::io(Op::Import, &e, "writing the root anew"))
 }
 
 /// The error of a root that cannot be read as one.

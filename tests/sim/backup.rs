@@ -201,12 +201,16 @@ fn f20_the_root_of_a_backup_has_a_durable_name_before_it_is_believed() {
     backup(&stepped(&whole)).unwrap();
     let is_sync = |r: &&OpRecord| r.kind == OpKind::SyncDir && r.number > disk.ops();
     let syncs: Vec<u64> = whole.log().iter().filter(is_sync).map(|r| r.number).collect();
-    for op in syncs {
+    for (op, for_good) in syncs.into_iter().flat_map(|op| [(op, false), (op, true)]) {
         let failing = disk.fork();
-        failing.inject(Rule::errno(libc::EIO).on(OpKind::SyncDir).from_op(op).once());
+        let rule = Rule::errno(libc::EIO).from_op(op);
+        failing.inject(if for_good { rule.on_changes() } else { rule.on(OpKind::SyncDir).once() });
         let done = backup(&stepped(&failing));
         failing.clear_faults();
-        let what = format!("sync at {}: {:?}", op - disk.ops(), done.map(drop));
+        let what = format!("sync at {}, for good: {for_good}: {:?}", op - disk.ops(), done.as_ref().map(drop));
+        if done.is_err_and(|e| e.message.contains("moving the root")) && !for_good {
+            assert!(!failing.exists("/copy/root"), "{what}: it can be opened");
+        }
         let engine = stepped(&failing);
         let config =
             PartitionConfig { disposition: Disposition::OpenExisting, ..partition_config(TARGET, 1, Mode::Sync) };

@@ -55,3 +55,39 @@ fn an_error_at_any_operation_leaves_a_whole_log() {
         }
     }
 }
+
+/// An import whose root is in its place when it is cut short, and a second one, which writes that root anew first, as well: the root that is
+/// left says that nothing has changed since, so that the third can be undone.
+#[test]
+fn an_import_cut_short_twice_can_be_undone() {
+    let disk = cubefs_disk(1, SimConfig::default(), &sample());
+    let arrived = |left: &SimDisk| {
+        let left = left.fork();
+        left.exists("/wal_7/cubefs-import") && convert(&left, |c| c.shape()) == Ok(Shape::Bulkhead)
+    };
+    let whole = disk.fork();
+    convert(&whole, |c| c.import()).expect("an import");
+    let cut = |disk: &SimDisk, op: u64, how| {
+        let cut = disk.fork();
+        cut.crash_at(op);
+        let _ = convert(&cut, |c| c.import());
+        cut.crash(how)
+    };
+    let once: Vec<_> =
+        (disk.ops() + 1..=whole.ops()).map(|op| cut(&disk, op, Crash::PowerEverything)).filter(arrived).collect();
+    assert!(!once.is_empty());
+    for (n, once) in once.iter().enumerate() {
+        let whole = once.fork();
+        convert(&whole, |c| c.import()).expect("an import");
+        for op in once.ops() + 1..=whole.ops() {
+            for how in CRASHES {
+                let what = format!("left {n}, cut at {}, {how:?}", op - once.ops());
+                let twice = cut(once, op, how);
+                let found = convert(&twice, |c| c.import()).unwrap_or_else(|e| panic!("{what}: {e}"));
+                assert!(found.undoable, "{what}");
+                convert(&twice, |c| c.undo_import()).unwrap_or_else(|e| panic!("{what}: {e}"));
+                assert_eq!(read(&twice, PATH), sample(), "{what}");
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Roots of closed logs on the move: a conversion or a backup brings one to its place when everything else is there.
+
+use super::directory::{read_root, StoredRoot};
+use super::root::{ended, has_no_segments, RootWriter, ROOT_NAME};
+use crate::error::{Error, Op, Result, Status};
+use crate::format::Root;
+use crate::io::Dir;
+use std::io;
+
+/// The root of a closed log moves from a subdirectory to its place. *Clean* is said under a durable name only (R7), so it is not said while the
+/// name is new: whoever opens the log then writes the root anew. It is said again when a sync has covered the name.
+pub(crate) fn root_arrives(dir: &dyn Dir, from: &str) -> Result<()> {
+    let fail = |e: io::Error| Error::io(Op::Import, &e, "moving the root");
+    let before = dir.subdir(from).map_err(fail)?;
+    let Some(StoredRoot { mut root, .. }) = read_root(&*before)? else {
+        return Err(Error::new(Status::NotFound, Op::Import, format!("there is no root in `{from}`")));
+    };
+    root.clean |= has_no_segments(&root.epoch); // it was on its way before
+    let mut writer = RootWriter::over(&root, true);
+    if root.clean {
+        write(&mut writer, &*before, &mut ended(&root)).map_err(fail)?;
+    }
+    dir.rename(&format!("{from}/{ROOT_NAME}"), ROOT_NAME).map_err(fail)?;
+    dir.sync().and_then(|()| before.sync()).map_err(fail)?;
+    if root.clean {
+        write(&mut writer, dir, &mut root).map_err(fail)?;
+    }
+    Ok(())
+}
+
+/// In place, or if that fails in a new file.
+fn write(writer: &mut RootWriter, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
+    writer.write(dir, root, None).or_else(|_| writer.write(dir, root, None))
+}
+
+/// The end of an arrival that was cut short: a sync of the name may have failed, and another one that says yes would prove nothing. A new
+/// file takes the root's place. The directory is locked.
+pub(crate) fn finish_arrival(dir: &dyn Dir) -> Result<()> {
+    let Some(StoredRoot { mut root, .. }) = read_root(dir)? else { return Ok(()) };
+    if root.clean || !has_no_segments(&root.epoch) {
+        return Ok(());
+    }
+    root.clean = true;
+    let mut writer = RootWriter::over(&root, false);
+    writer.replace(dir, &mut root, None).map_err(|e| Error::io(Op::Import, &e, "writing the root anew"))
+}

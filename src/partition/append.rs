@@ -176,7 +176,7 @@ impl Partition {
     fn make_ready(&self, log: &mut MutexGuard<'_, Log>, first: u64) -> Result<()> {
         loop {
             self.wait_for_room(log)?;
-            self.know_term(log, first.saturating_sub(1))?;
+            self.know_term(log, first.saturating_sub(1), Op::Append, Partition::check_writable)?;
             if log.trouble.is_none() {
                 return Ok(());
             }

@@ -22,7 +22,7 @@ impl Partition {
             let mut log = self.log.lock();
             // A write under way may replace what is to go.
             self.wait_written(&mut log, Op::Compact)?;
-            self.know_term(&mut log, index)?;
+            self.know_term(&mut log, index, Op::Compact, Partition::check_root_changeable)?;
             self.check_root_changeable(&log, Op::Compact)?;
             if index <= log.compaction.0 {
                 return Ok(());

@@ -12,6 +12,9 @@ use crate::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
+/// Whether the partition takes a call.
+type Check = fn(&Partition, &Log, Op) -> Result<()>;
+
 impl Partition {
     /// First index (the compaction point plus one) and last index (of the last accepted entry, or the compaction point).
     pub fn bounds(&self) -> Result<(u64, u64)> {
@@ -51,12 +54,13 @@ impl Partition {
         known.is_complete().then(|| known.term(index)).flatten()
     }
 
-    /// Indexes the segment that holds `index`, so that `term_locked` need not read it under the lock. The log is free meanwhile.
-    pub(super) fn know_term(&self, log: &mut MutexGuard<'_, Log>, index: u64) -> Result<()> {
-        let served = self.check_root_writable(log, Op::Read).is_ok();
-        if !served || index > log.last.0 || self.term_in_memory(log, index).is_some() {
+    /// Indexes the segment that holds `index`, so that `term_locked` need not read it under the lock. The log is free meanwhile. A call that
+    /// does not pass `check` hears so before anything is read for it: what the read would meet is not its reason.
+    pub(super) fn know_term(&self, log: &mut MutexGuard<'_, Log>, index: u64, op: Op, check: Check) -> Result<()> {
+        if index > log.last.0 || self.term_in_memory(log, index).is_some() {
             return Ok(());
         }
+        check(self, log, op)?;
         let Some(live) = log.locate(index).cloned() else { return Ok(()) };
         MutexGuard::unlocked(log, || self.index_segment(&live))
     }

@@ -72,9 +72,7 @@ impl Partition {
         let first = first_index(entries);
         loop {
             self.wait_written(&mut log, Op::Append)?;
-            // One that takes no appends says why, whatever a read for the term would meet.
-            self.check_writable(&log, Op::Append)?;
-            self.know_term(&mut log, first.saturating_sub(1))?;
+            self.know_term(&mut log, first.saturating_sub(1), Op::Append, Partition::check_writable)?;
             if log.writing {
                 continue;
             }

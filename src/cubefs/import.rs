@@ -15,6 +15,9 @@ use crate::partition::{EntryRef, Limit, Survey, ROOT_NAME};
 use std::io;
 use std::sync::Arc;
 
+/// What an entry of a CubeFS log takes beside its data, its place in the file's index included.
+const SOURCE_BYTES: u64 = 50;
+
 impl Conversion<'_> {
     /// Makes a CubeFS directory a Bulkhead partition, in place. CubeFS's files are kept in `cubefs-original`.
     ///
@@ -101,7 +104,7 @@ impl Conversion<'_> {
             if written.is_ok() {
                 written = entries.iter().try_for_each(|e| {
                     writer.push(e, *left)?;
-                    *left = left.saturating_sub(e.data.len() as u64);
+                    *left = left.saturating_sub(e.data.len() as u64 + SOURCE_BYTES);
                     Ok(())
                 });
                 meter.add(writer.read_back());

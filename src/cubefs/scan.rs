@@ -12,7 +12,7 @@ use crate::io::{Access, Dir};
 use crate::partition::EntryRef;
 use std::cell::Cell;
 
-/// Findings that are kept; a log that has more has been told enough of.
+/// Findings that are kept of each kind, damage and what is none; a log that has more has been told enough of.
 const FINDINGS_MAX: usize = 100;
 const PIECE_BYTES: usize = 1 << 20;
 /// What a new hash of a file's index starts with.
@@ -65,7 +65,7 @@ impl<'a> Scan<'a> {
             dir,
             limits,
             meta: meta.unwrap_or_default(),
-            report: Report { findings: source.findings.clone(), ..Report::default() },
+            report: Report::default(),
             last: (0, 0),
             seen: false,
             conflict: false,
@@ -76,6 +76,7 @@ impl<'a> Scan<'a> {
             take,
             meter,
         };
+        source.findings.iter().for_each(|f| scan.find(f.clone()));
         let mut before: Option<LogName> = None;
         for (i, name) in source.files.iter().enumerate() {
             scan.name = name.to_string();
@@ -90,8 +91,10 @@ impl<'a> Scan<'a> {
     }
 
     pub(super) fn find(&mut self, finding: Finding) {
-        if self.report.findings.len() < FINDINGS_MAX {
-            self.report.findings.push(finding);
+        let findings = &mut self.report.findings;
+        // Damage is found whatever stands before it.
+        if findings.iter().filter(|f| f.damage == finding.damage).count() < FINDINGS_MAX {
+            findings.push(finding);
         }
     }
 
@@ -106,8 +109,8 @@ impl<'a> Scan<'a> {
         let junk = self.junk.take();
         let (first, last) =
             ((self.last.0 + 1).max(self.meta.compaction_index.saturating_add(1)), name.first.wrapping_sub(1));
-        // A file that holds nothing says nothing of where the next one begins.
-        let missing = self.seen && name.first > first;
+        // A file that is empty says nothing of where the next one begins.
+        let missing = (self.seen || junk.is_some()) && name.first > first;
         if missing {
             let kind = if gap { FindingKind::MissingFile } else { FindingKind::MissingEntries };
             let message = format!("{} in no file; the one before this is {before}", are(first, last));

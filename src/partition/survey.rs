@@ -6,6 +6,7 @@ use super::load::live_parts;
 use super::open::path_error;
 use super::parts::Live;
 use super::recovery::{Found, Recovery};
+use super::root::ROOT_NAME;
 use super::types::{HardState, Mode};
 use super::verify::read_part;
 use crate::error::{Error, Op, Result, Status};
@@ -62,6 +63,11 @@ impl Survey {
     /// Past the page cache, of a log that nobody writes to: what an open after a power cut would find.
     pub(crate) fn of_medium(storage: &dyn Storage, path: &Path) -> Result<Survey> {
         let dir = storage.open_dir(path).map_err(|e| path_error(path, &e))?;
+        // Where there is no O_DIRECT this drops the root's clean pages.
+        match dir.open(ROOT_NAME, Access::ReadDirect) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(Op::Status, &e, "opening the root")),
+            _ => {}
+        }
         let survey = Survey::once(&dir, Access::ReadDirect)?;
         match &survey.found.fault {
             Some(fault) => Err(fault.clone()),

@@ -8,6 +8,7 @@ use bulkhead::*;
 use std::sync::Arc;
 
 mod cut_short;
+mod damage;
 mod export;
 mod names;
 mod read_back;

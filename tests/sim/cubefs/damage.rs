@@ -1,0 +1,36 @@
+//! Damage of the original is found, and nothing is changed.
+
+use super::*;
+use bulkhead::cubefs::FindingKind;
+
+/// Imports; returns what damage is found, if it is refused for that, and whether anything was changed.
+fn refused(disk: &SimDisk) -> (Option<FindingKind>, bool) {
+    let before = snapshot(disk, PATH);
+    let found = convert(disk, |c| c.inspect()).expect("an inspection").report;
+    let damage = found.damage().map(|f| f.kind);
+    assert_eq!(convert(disk, |c| c.import()).is_err(), damage.is_some());
+    (damage, snapshot(disk, PATH) != before)
+}
+
+/// Found by reading: notes filled the report, and damage behind them was left out, a vote that is lost first of all.
+#[test]
+fn damage_is_found_behind_any_number_of_notes() {
+    let entries = (1..=5).map(|i| (i, 2, 0, vec![i as u8; 9])).collect();
+    let disk = cubefs_disk(1, SimConfig::default(), &Log { compaction: (0, 0), entries, ..sample() });
+    disk.put_file(&format!("{PATH}/META"), &[]);
+    (0..150).for_each(|i| disk.put_file(&format!("{PATH}/{:016x}-{:016x}.log.bak", i, i), b"x"));
+    assert_eq!(refused(&disk), (Some(FindingKind::VoteLost), false));
+    let found = convert(&disk, |c| c.inspect()).unwrap().report.findings;
+    assert_eq!(found.iter().filter(|f| !f.damage).count(), 100);
+}
+
+/// Found by reading: the name of a file behind the first one says that there were entries, and of these nothing is left but bytes.
+#[test]
+fn entries_that_were_all_in_a_first_file_of_junk_are_missing() {
+    let disk = SimDisk::new(1);
+    disk.make_dirs(PATH);
+    disk.put_file(&format!("{PATH}/META"), &[]);
+    disk.put_file(&format!("{PATH}/{:016x}-{:016x}.log", 1, 1), &[7; 5000]);
+    disk.put_file(&format!("{PATH}/{:016x}-{:016x}.log", 2, 101), &[]);
+    assert_eq!(refused(&disk), (Some(FindingKind::MissingEntries), false));
+}

@@ -34,16 +34,17 @@ var batchPool = sync.Pool{New: func() interface{} { return new(batch) }}
 // there on are replaced. The entries are borrowed until Append returns.
 //
 // In ModeSync goroutines wait on a channel and hold no thread. Where no more
-// than half of GOMAXPROCS (at least 1) append to a disk at a time, those wait
-// inside the library, which is the shortest way to the disk and back.
+// than half of GOMAXPROCS (at least 1) append at a time, those wait inside the
+// library, which is the shortest way to the disk and back.
 func (p *Partition) Append(entries []Entry) error {
 	maybeGC()
 	if !p.waits {
 		return p.appendInside(entries)
 	}
 	crowd := &p.disk.appending
-	defer crowd.leave()
-	if crowd.enter() {
+	inside := crowd.enter()
+	defer crowd.leave(inside)
+	if inside {
 		return p.appendInside(entries)
 	}
 	return p.appendOutside(entries)

@@ -4,29 +4,44 @@ import "testing"
 
 // A crowd waits outside, and so does everybody for a while after it: those inside keep the processors from all other goroutines.
 func TestOnlyAFewWaitInside(t *testing.T) {
-	c := crowd{few: 2}
-	calmDown := func() {
+	var inside int32
+	c := crowd{few: 2, inside: &inside}
+	calmDown := func(c *crowd) {
 		t.Helper()
 		for i := 0; i < calmAppends; i++ {
 			if c.enter() {
 				t.Fatalf("append %d of a new crowd waits inside", i+1)
 			}
-			c.leave()
+			c.leave(false)
 		}
 	}
-	calmDown()
+	calmDown(&c)
 	if !c.enter() || !c.enter() {
 		t.Fatal("two of two wait outside")
 	}
 	if c.enter() {
 		t.Fatal("a third one waits inside")
 	}
-	c.leave()
-	c.leave()
-	c.leave()
-	calmDown()
-	if !c.enter() {
+	c.leave(false)
+	c.leave(true)
+	c.leave(true)
+	calmDown(&c)
+	if !c.enter() || !c.enter() {
+		t.Fatal("two of two wait outside, after the crowd")
+	}
+	other := crowd{few: 2, inside: &inside}
+	calmDown(&other)
+	if other.enter() {
+		t.Fatal("one of another disk waits inside beside two")
+	}
+	other.leave(false)
+	c.leave(true)
+	c.leave(true)
+	if !other.enter() {
 		t.Fatal("one alone waits outside")
 	}
-	c.leave()
+	other.leave(true)
+	if inside != 0 {
+		t.Fatalf("%d are inside, and nobody is", inside)
+	}
 }

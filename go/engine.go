@@ -4,6 +4,7 @@ package bulkhead
 import "C"
 
 import (
+	"errors"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -157,12 +158,16 @@ func (e *Engine) Close() error {
 	// handle goes; the second is for the way here.
 	e.waiters.refuseNew()
 	e.waiters.drain(stallLimit + time.Second)
+	err := e.closePartitions()
 	// Not while the engine is closed: what an event of limits changed is another
-	// call, which must come before that. Here the last ones are fetched.
+	// call, which must come before that. Here the last ones are fetched, those of
+	// partitions that could not close well among them.
 	e.events.stop()
 	for e.drainEvents() == eventBatch {
 	}
-	err := takeError(C.bh_engine_close(e.handle))
+	if closeErr := takeError(C.bh_engine_close(e.handle)); err == nil {
+		err = closeErr
+	}
 	e.completed.stop()
 	e.log.end()
 	e.waiters.fail(&Error{Op: OpAppend, Code: ErrClosed,
@@ -234,6 +239,36 @@ func (e *Engine) Partitions() []*Partition {
 		out = append(out, p)
 	}
 	return out
+}
+
+// closePartitions closes those that are open, a few at a time, and returns the
+// first error.
+func (e *Engine) closePartitions() error {
+	open := make(chan *Partition)
+	errs := make(chan error, otherSlotsPerDisk)
+	for i := 0; i < otherSlotsPerDisk; i++ {
+		go func() {
+			var first error
+			for p := range open {
+				// Closed by somebody else meanwhile: not ours to tell.
+				if err := p.Close(); err != nil && !errors.Is(err, ErrClosed) && first == nil {
+					first = err
+				}
+			}
+			errs <- first
+		}()
+	}
+	for _, p := range e.Partitions() {
+		open <- p
+	}
+	close(open)
+	var first error
+	for i := 0; i < otherSlotsPerDisk; i++ {
+		if err := <-errs; first == nil {
+			first = err
+		}
+	}
+	return first
 }
 
 // deviceOf tells which disk a directory is on: what waits for one disk must

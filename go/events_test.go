@@ -3,6 +3,8 @@ package bulkhead
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"syscall"
 	"testing"
@@ -260,5 +262,32 @@ func TestNoMergeIntoWhatWasRead(t *testing.T) {
 	last := s.pending[len(s.pending)-1]
 	if last.PartitionID != 1 || last.To != StateReadWrite || last.Merged != 0 {
 		t.Errorf("the last event is %+v", last)
+	}
+}
+
+// What a partition meets while the engine closes it is told as well.
+func TestEngineCloseTellsItsFaults(t *testing.T) {
+	e, err := Open(neverHeals)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := openPartition(t, e, ModeNone)
+	mustAppend(t, p, makeEntries(1, 4, 1, 10))
+	sub := e.Subscribe()
+	if err := os.Remove(filepath.Join(p.Path(), "root")); err != nil {
+		t.Fatal(err)
+	}
+	// Housekeeping may have met it before; then there is nothing to close.
+	if err := e.Close(); err != nil && !errors.Is(err, syscall.ENOENT) {
+		t.Errorf("close: %v", err)
+	}
+	for {
+		event, err := sub.Next(context.Background())
+		if err != nil {
+			t.Fatalf("the event has not come: %v", err)
+		}
+		if event.PartitionID == 7 && event.To == StateUnavailable && event.Errno == syscall.ENOENT {
+			return
+		}
 	}
 }

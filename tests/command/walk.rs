@@ -198,6 +198,26 @@ fn mistakes_on_the_command_line_are_exit_code_2() {
     assert_eq!(snapshot(&world), before);
 }
 
+/// Whoever may make a directory must not write lines of the command's, nor clear the operator's screen.
+#[test]
+fn a_name_with_control_characters_stays_in_its_line() {
+    let world = World::new();
+    logs(&world, 1, 5);
+    let name = "wal\u{1b}[2J\nwal_9:\u{9b}\r\u{7f}good_1";
+    std::fs::rename(world.path("wal_1"), world.path(name)).unwrap();
+    for (args, lines) in [("verify .", 1), ("status .", 2), ("stat .", 4), ("verify nowhere\u{1b}", 1)] {
+        let run = world.run(args);
+        let text = run.stdout + &run.stderr;
+        assert!(!text.replace('\n', "").contains(char::is_control), "{args}: {text:?}");
+        assert!(text.lines().count() <= lines && text.contains("\\u001b"), "{args}: {text:?}");
+    }
+    for args in ["verify . --json", "status . --json"] {
+        let line = world.run(args).code(0).stdout;
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
+        assert_eq!(value["path"], format!("./{name}"), "{args}");
+    }
+}
+
 /// As somebody who may look at the directory above and not into it.
 #[test]
 fn without_rights_every_command_says_whose_they_are() {

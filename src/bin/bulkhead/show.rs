@@ -4,6 +4,7 @@ use bulkhead::cubefs::{Finding, Progress};
 use bulkhead::Error;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{json, Value};
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,14 +30,32 @@ fn clear() {
 pub fn line(text: &str) {
     clear();
     if !is_closed() {
-        written(writeln!(std::io::stdout().lock(), "{text}"));
+        written(writeln!(std::io::stdout().lock(), "{}", one_line(text)));
     }
 }
 
 /// A line on stderr. If that cannot be written there is nobody to tell.
 pub fn line_aside(text: &str) {
     clear();
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", one_line(text));
+}
+
+/// A directory's name, or what came over HTTP, must not begin a line of its own, nor order the terminal about. As JSON writes it, so that
+/// JSON stays what it is.
+fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.into()
 }
 
 /// What became of writing to stdout; false if it was the last time. A reader that has seen enough closes the pipe: then there is nobody to

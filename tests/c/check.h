@@ -9,14 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Threads of a test check as well. */
 static int check_passed;
 static int check_failed;
 
 static inline void check_that(int good, const char *file, int line, const char *text) {
   if (good) {
-    check_passed++;
+    __atomic_fetch_add(&check_passed, 1, __ATOMIC_RELAXED);
   } else {
-    check_failed++;
+    __atomic_fetch_add(&check_failed, 1, __ATOMIC_RELAXED);
     fprintf(stderr, "%s:%d: failed: %s\n", file, line, text);
   }
 }

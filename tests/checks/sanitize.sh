@@ -44,9 +44,8 @@ else
     grep -nE -A12 'ERROR: |WARNING: |panicked at|FAILED|^error' "$log" | head -60 || true
 fi
 
-# The tests' own, which is built already.
-cargo build --quiet --lib --features testing --target "$host"
-library=$CARGO_TARGET_DIR/$host/debug/libbulkhead.a
+# The tests' own: `cargo build` would build another one, because the tests ask for more of what both use.
+library=$CARGO_TARGET_DIR/$host/debug/deps/libbulkhead.a
 tests/checks/c_programs.sh "$sanitizer" "$library" || fail=1
 
 # The race detector of Go and this thread sanitizer are two runtimes that do not go into one program; `make test` runs the former.

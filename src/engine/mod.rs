@@ -278,7 +278,8 @@ impl Engine {
         metrics::text(&self.metrics())
     }
 
-    /// Closes all partitions and ends all threads. The first error is returned, everything is closed in any case.
+    /// Closes all partitions, one after the other, and ends all threads. The first error is returned, everything is closed in any case. On a
+    /// disk that hangs each partition may take `stall_limit_ms`.
     pub fn close(&self) -> Result<()> {
         let (disks, partitions, watchdog) = {
             let mut state = self.state.lock();

@@ -10,8 +10,8 @@ use std::io;
 const PIECE_BYTES: usize = 1 << 20;
 const BLOCK_BYTES: usize = 4096;
 
-/// A file that was written begins with these bytes on the medium, by length and CRC-32C; `to_end`: and has no others.
-pub fn read_back_file(op: Op, dir: &dyn Dir, name: &str, (bytes, sum): (u64, u32), to_end: bool) -> Result<()> {
+/// A file that was written has these bytes on the medium, by length and CRC-32C.
+pub fn read_back_file(op: Op, dir: &dyn Dir, name: &str, bytes: u64, sum: u32) -> Result<()> {
     let fail = |e: io::Error| Error::io(op, &e, &format!("reading {name} back"));
     let file = dir.open(name, Access::ReadDirect).map_err(fail)?;
     let mut buf = AlignedBuf::huge();
@@ -27,7 +27,7 @@ pub fn read_back_file(op: Op, dir: &dyn Dir, name: &str, (bytes, sum): (u64, u32
             break;
         }
     }
-    if (at, found) == (bytes, sum) && (!to_end || file.len().map_err(fail)? == bytes) {
+    if (at, found) == (bytes, sum) && file.len().map_err(fail)? == bytes {
         return Ok(());
     }
     Err(lost(op, &format!("{name} is not what was written")))

@@ -118,7 +118,7 @@ impl Conversion<'_> {
         let (first, last) = (status.first_index, status.last_index);
         let total_bytes = status.segment_bytes.max(1);
         let first_named = if first <= last { first } else { 1 };
-        let mut writer = LogWriter::create(dir, first_named, self.engine.has_threads())?;
+        let mut writer = LogWriter::create(dir, first_named, self.engine.has_threads(), status.segment_bytes)?;
         let mut progress = Progress { done_bytes: 0, total_bytes };
         let mut untold = 0;
         let mut written = Ok(());
@@ -148,8 +148,7 @@ impl Conversion<'_> {
         let meta = meta.encode();
         let file = dir.create(meta_name, Access::Buffered).map_err(fail("creating META"))?;
         write_all_at(&*file, &[&meta], 0).and_then(|()| file.sync()).map_err(fail("writing META"))?;
-        let (bytes, sum) = (meta.len() as u64, crc32c::crc32c(&meta));
-        read_back_file(Op::Export, &**dir, meta_name, (bytes, sum), true)?;
+        read_back_file(Op::Export, &**dir, meta_name, meta.len() as u64, crc32c::crc32c(&meta))?;
         dir.sync().map_err(fail("syncing the new files"))?;
         (self.progress)(Progress { done_bytes: total_bytes, total_bytes });
         let entries = (last + 1).saturating_sub(first);

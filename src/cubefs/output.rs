@@ -4,32 +4,28 @@
 use super::content::read_back_file;
 use super::workers::{Done, Workers};
 use crate::error::{Error, Op, Result, Status};
-use crate::io::{write_all_at, Access, Dir, File};
+use crate::io::{retry_interrupted, write_all_at, Access, AlignedBuf, Dir, File};
 use std::collections::VecDeque;
 use std::io;
-use std::ops::Deref;
 use std::sync::Arc;
 
 /// Written at a time.
 pub const PIECE_BYTES: usize = 1 << 20;
 /// Most bytes that are on their way; a piece that is larger goes alone.
 const UNDER_WAY_MAX: usize = 8 * PIECE_BYTES;
-
-/// The bytes of a piece, in memory as the files' access asks for.
-pub trait Piece: Deref<Target = [u8]> + Send + 'static {}
-impl<B: Deref<Target = [u8]> + Send + 'static> Piece for B {}
+/// Writes past the page cache begin and end at multiples of this.
+pub const BLOCK_BYTES: usize = 4096;
 
 /// Where files go, one after the other. Dropping it waits for what is on its way.
-pub struct Output<B> {
+pub struct Output {
     op: Op,
     dir: Arc<dyn Dir>,
-    access: Access,
-    workers: Workers<Job<B>, ()>,
+    workers: Workers<Job, ()>,
     /// Those that are not complete, or not all of whose pieces are written. The last one takes the next piece.
     open: VecDeque<Open>,
     begun: u64,
     under_way: usize,
-    free: Vec<B>,
+    free: Vec<AlignedBuf>,
     read_back: u64,
 }
 
@@ -41,8 +37,8 @@ struct Open {
     complete: bool,
 }
 
-enum Job<B> {
-    Write { number: u64, file: Arc<dyn File>, offset: u64, bytes: B },
+enum Job {
+    Write { number: u64, file: Arc<dyn File>, offset: u64, bytes: AlignedBuf },
     Finish(Written),
 }
 
@@ -54,50 +50,44 @@ struct Written {
     sum: u32,
 }
 
-impl<B: Piece> Output<B> {
+impl Output {
     /// For files in `dir`. Without threads, as in a simulation, or if the system has none to give, the caller does the work.
-    pub fn new(op: Op, dir: Arc<dyn Dir>, access: Access, with_threads: bool) -> Output<B> {
+    pub fn new(op: Op, dir: Arc<dyn Dir>, with_threads: bool) -> Output {
         let target = dir.clone();
-        let workers = Workers::new(op, with_threads, move |job: &Job<B>| job.run(op, access, &*target));
-        Output {
-            op,
-            dir,
-            access,
-            workers,
-            open: VecDeque::new(),
-            begun: 0,
-            under_way: 0,
-            free: Vec::new(),
-            read_back: 0,
-        }
+        let workers = Workers::new(op, with_threads, move |job: &Job| job.run(op, &*target));
+        Output { op, dir, workers, open: VecDeque::new(), begun: 0, under_way: 0, free: Vec::new(), read_back: 0 }
     }
 
-    /// Creates the file that takes the next pieces. Of the one before it nothing more comes.
-    pub fn begin(&mut self, name: String) -> Result<&dyn File> {
+    /// Creates the file that takes the next pieces, with space for `room` bytes; of the one before it nothing more comes.
+    pub fn begin(&mut self, name: String, room: u64) -> Result<()> {
         self.end()?;
-        let file =
-            self.dir.create(&name, self.access).map_err(|e| Error::io(self.op, &e, &format!("creating {name}")))?;
+        let fail = |e: io::Error| Error::io(self.op, &e, &format!("creating {name}"));
+        let file = self.dir.create(&name, Access::Direct).map_err(fail)?;
+        match retry_interrupted(|| file.allocate(room)) {
+            Err(e) if e.raw_os_error() != Some(libc::EOPNOTSUPP) => return Err(fail(e)),
+            _ => {}
+        }
         self.begun += 1;
         let written = Written { file, name, bytes: 0, sum: 0 };
         self.open.push_back(Open { number: self.begun, written, pieces_under_way: 0, complete: false });
-        self.open.back().map(|open| &*open.written.file).ok_or_else(|| no_file(self.op))
+        Ok(())
     }
 
-    /// Bytes for the end of the file that was begun last. An error may be that of an earlier piece.
-    pub fn write(&mut self, bytes: B) -> Result<()> {
+    /// Bytes for the end of the file that was begun last: whole blocks, but for the file's last ones. An error may be that of an earlier piece.
+    pub fn write(&mut self, mut bytes: AlignedBuf) -> Result<()> {
         while self.under_way > 0 && self.under_way + bytes.len() > UNDER_WAY_MAX {
             self.wait()?;
         }
         let Some(open) = self.open.back_mut() else { return Err(no_file(self.op)) };
-        let Written { file, bytes: offset, sum, .. } = &mut open.written;
-        let job = Job::Write { number: open.number, file: file.clone(), offset: *offset, bytes };
-        if let Job::Write { bytes, .. } = &job {
-            *sum = crc32c::crc32c_append(*sum, bytes);
-            *offset += bytes.len() as u64;
-            self.under_way += bytes.len();
-        }
+        let Written { file, bytes: end, sum, .. } = &mut open.written;
+        let (file, offset) = (file.clone(), *end);
+        *sum = crc32c::crc32c_append(*sum, &bytes);
+        *end += bytes.len() as u64;
+        bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES));
+        self.under_way += bytes.len();
         open.pieces_under_way += 1;
-        self.give(job)
+        let number = open.number;
+        self.give(Job::Write { number, file, offset, bytes })
     }
 
     /// The file that was begun last is complete.
@@ -115,9 +105,11 @@ impl<B: Piece> Output<B> {
         Ok(())
     }
 
-    /// Memory of a piece that is written.
-    pub fn free(&mut self) -> Option<B> {
-        self.free.pop()
+    /// Empty memory for a piece.
+    pub fn buffer(&mut self) -> AlignedBuf {
+        let mut buffer = self.free.pop().unwrap_or_else(AlignedBuf::huge);
+        buffer.clear();
+        buffer
     }
 
     /// Bytes that were read back since this was asked last.
@@ -125,7 +117,7 @@ impl<B: Piece> Output<B> {
         std::mem::take(&mut self.read_back)
     }
 
-    fn give(&mut self, job: Job<B>) -> Result<()> {
+    fn give(&mut self, job: Job) -> Result<()> {
         // What has come back frees memory, and tells early what went wrong.
         while let Some(done) = self.workers.done() {
             self.take(done)?;
@@ -147,7 +139,7 @@ impl<B: Piece> Output<B> {
         Ok(true)
     }
 
-    fn take(&mut self, (job, result): Done<Job<B>, ()>) -> Result<()> {
+    fn take(&mut self, (job, result): Done<Job, ()>) -> Result<()> {
         result?;
         match job {
             Job::Write { number, bytes, .. } => {
@@ -176,22 +168,18 @@ impl<B: Piece> Output<B> {
     }
 }
 
-impl<B: Piece> Job<B> {
-    fn run(&self, op: Op, access: Access, dir: &dyn Dir) -> Result<()> {
+impl Job {
+    fn run(&self, op: Op, dir: &dyn Dir) -> Result<()> {
         let fail = |e: io::Error| Error::io(op, &e, "writing a file");
         match self {
-            Job::Write { file, offset, bytes, .. } => {
-                write_all_at(&**file, &[bytes], *offset).map_err(fail)?;
-                if access == Access::Buffered {
-                    file.start_write_back(*offset, bytes.len() as u64);
+            Job::Write { file, offset, bytes, .. } => write_all_at(&**file, &[bytes], *offset).map_err(fail),
+            Job::Finish(Written { file, name, bytes, sum }) => {
+                // What is allocated beyond, and the rest of the last block.
+                if file.len().map_err(fail)? > *bytes {
+                    file.set_len(*bytes).map_err(fail)?;
                 }
-                Ok(())
-            }
-            Job::Finish(written) => {
-                written.file.sync().map_err(fail)?;
-                // What is allocated beyond is for others.
-                let to_end = access == Access::Buffered;
-                read_back_file(op, dir, &written.name, (written.bytes, written.sum), to_end)
+                file.sync().map_err(fail)?;
+                read_back_file(op, dir, name, *bytes, *sum)
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::format::{
     align8, BeginData, Id, LogEnd, RecordHeader, RecordType, Root, SegmentHeader, SegmentSalt, BEGIN_DATA_BYTES,
     RECORD_HEADER_BYTES,
 };
-use crate::io::{Access, AlignedBuf, Dir};
+use crate::io::{AlignedBuf, Dir};
 use crate::partition::{first_root, EntryRef, HardState, Mode};
 use crate::segment::Segment;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct NewPartition<'a> {
 pub struct SegmentWriter<'a> {
     new: NewPartition<'a>,
     dir: Arc<dyn Dir>,
-    output: Output<AlignedBuf>,
+    output: Output,
     incarnation: Id,
     epoch: Id,
     block_bytes: u32,
@@ -59,7 +59,7 @@ impl<'a> SegmentWriter<'a> {
     pub fn create(dir: &Arc<dyn Dir>, new: NewPartition<'a>) -> Result<SegmentWriter<'a>> {
         // Whoever points a stock CubeFS at the place is refused.
         switch::make_dir(&**dir, META_NAME)?;
-        let output = Output::new(Op::Import, dir.clone(), Access::Direct, new.with_threads);
+        let output = Output::new(Op::Import, dir.clone(), new.with_threads);
         let (incarnation, epoch) = ((new.random_id)(), (new.random_id)());
         let block_bytes = dir.device().block_bytes;
         let last = new.compaction;
@@ -107,16 +107,9 @@ impl<'a> SegmentWriter<'a> {
         };
         let least = block + record_bytes(BEGIN_DATA_BYTES) + need;
         let capacity = self.in_blocks(self.new.segment_max_bytes.max(least));
-        let file = self.output.begin(Segment::name_of(self.sequence))?;
-        let room = capacity.min((least + left).next_multiple_of(u64::from(self.block_bytes)));
-        match crate::io::retry_interrupted(|| file.allocate(room)) {
-            Err(e) if e.raw_os_error() != Some(libc::EOPNOTSUPP) => {
-                return Err(Error::io(Op::Import, &e, "allocating space for a segment"));
-            }
-            _ => {}
-        }
-        let mut buf = self.output.free().unwrap_or_else(AlignedBuf::huge);
-        buf.clear();
+        let room = capacity.min(self.in_blocks(least + left));
+        self.output.begin(Segment::name_of(self.sequence), room)?;
+        let mut buf = self.output.buffer();
         buf.extend_from_slice(&header.encode());
         buf.resize(block as usize);
         self.segment = Some(Current { salt: SegmentSalt::new(header.salt), capacity, buf, offset: 0 });
@@ -154,8 +147,7 @@ impl<'a> SegmentWriter<'a> {
             segment.buf.resize(segment.buf.len().next_multiple_of(block));
         }
         let whole = segment.buf.len() / block * block;
-        let mut next = self.output.free().unwrap_or_else(AlignedBuf::huge);
-        next.clear();
+        let mut next = self.output.buffer();
         next.extend_from_slice(segment.buf.get(whole..).unwrap_or(&[]));
         let mut bytes = std::mem::replace(&mut segment.buf, next);
         bytes.resize(whole);

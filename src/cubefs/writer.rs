@@ -1,30 +1,35 @@
 //! Writes log files as CubeFS's own WAL does: in files of 32 MiB, each but the last sealed by an index record and a footer.
 
-use super::output::{Output, PIECE_BYTES};
+use super::output::{Output, BLOCK_BYTES, PIECE_BYTES};
 use crate::error::{Op, Result};
 use crate::format::cubefs::{encode_seal, Entry, IndexItem, LogName};
-use crate::io::{Access, Dir};
+use crate::io::{AlignedBuf, Dir};
 use std::sync::Arc;
 
 /// CubeFS's DefaultFileSize.
 const FILE_BYTES: u64 = 32 << 20;
 
 pub struct LogWriter {
-    output: Output<Vec<u8>>,
+    output: Output,
     sequence: u64,
     /// Bytes of the file of that number that are on their way. Others follow them in memory.
     sent: u64,
-    buffer: Vec<u8>,
+    buffer: AlignedBuf,
+    /// One that is encoded.
+    record: Vec<u8>,
     items: Vec<IndexItem>,
     finished_bytes: u64,
+    /// About what is still to come: a file is made no larger than that, and grows if it is more.
+    left: u64,
 }
 
 impl LogWriter {
-    /// `first` is the index of the first entry that will come.
-    pub fn create(dir: &Arc<dyn Dir>, first: u64, with_threads: bool) -> Result<LogWriter> {
-        let mut output = Output::new(Op::Export, dir.clone(), Access::Buffered, with_threads);
-        output.begin(LogName { sequence: 1, first }.to_string())?;
-        Ok(LogWriter { output, sequence: 1, sent: 0, buffer: Vec::new(), items: Vec::new(), finished_bytes: 0 })
+    /// `first` is the index of the first entry that will come, `bytes` about what they take.
+    pub fn create(dir: &Arc<dyn Dir>, first: u64, with_threads: bool, bytes: u64) -> Result<LogWriter> {
+        let mut output = Output::new(Op::Export, dir.clone(), with_threads);
+        output.begin(LogName { sequence: 1, first }.to_string(), bytes.min(FILE_BYTES))?;
+        let (buffer, record, items) = (output.buffer(), Vec::new(), Vec::new());
+        Ok(LogWriter { output, sequence: 1, sent: 0, buffer, record, items, finished_bytes: 0, left: bytes })
     }
 
     pub fn push(&mut self, entry: &Entry<'_>) -> Result<()> {
@@ -35,40 +40,42 @@ impl LogWriter {
         }
         // Below FILE_BYTES and one entry: it fits.
         self.items.push(IndexItem { index: entry.index, term: entry.term, offset: offset as u32 });
-        entry.encode_record(&mut self.buffer);
+        self.left = self.left.saturating_sub(entry.record_bytes());
+        self.record.clear();
+        entry.encode_record(&mut self.record);
+        self.buffer.extend_from_slice(&self.record);
         if self.buffer.len() >= PIECE_BYTES {
-            self.flush()?;
+            self.flush(self.buffer.len() / BLOCK_BYTES * BLOCK_BYTES)?;
         }
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<()> {
-        let mut next = self.output.free().unwrap_or_else(new_buffer);
-        next.clear();
-        let bytes = std::mem::replace(&mut self.buffer, next);
-        self.sent += bytes.len() as u64;
-        self.output.write(bytes)
+    /// Sends the first `bytes` off: whole blocks, or all at the file's end.
+    fn flush(&mut self, bytes: usize) -> Result<()> {
+        let mut next = self.output.buffer();
+        next.extend_from_slice(self.buffer.get(bytes..).unwrap_or(&[]));
+        let mut piece = std::mem::replace(&mut self.buffer, next);
+        piece.resize(bytes);
+        self.sent += bytes as u64;
+        self.output.write(piece)
     }
 
     fn rotate(&mut self, first: u64) -> Result<()> {
         let offset = self.sent + self.buffer.len() as u64;
-        encode_seal(&self.items, offset, &mut self.buffer);
+        self.record.clear();
+        encode_seal(&self.items, offset, &mut self.record);
+        self.buffer.extend_from_slice(&self.record);
         self.items.clear();
-        self.flush()?;
+        self.flush(self.buffer.len())?;
         self.finished_bytes += std::mem::take(&mut self.sent);
         self.sequence += 1;
-        self.output.begin(LogName { sequence: self.sequence, first }.to_string()).map(drop)
+        self.output.begin(LogName { sequence: self.sequence, first }.to_string(), self.left.min(FILE_BYTES))
     }
 
     /// Makes everything durable but the directory, and reads it back. Returns how many files there are, and their bytes.
     pub fn finish(mut self) -> Result<(u64, u64)> {
-        self.flush()?;
+        self.flush(self.buffer.len())?;
         self.output.finish()?;
         Ok((self.sequence, self.finished_bytes + self.sent))
     }
-}
-
-/// A piece and the record that takes it over that; a longer one lets it grow.
-fn new_buffer() -> Vec<u8> {
-    Vec::with_capacity(PIECE_BYTES * 2)
 }

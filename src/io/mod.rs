@@ -48,6 +48,8 @@ pub trait File: Send + Sync {
     /// Allocates space up to `len` and extends the file (`fallocate`). EOPNOTSUPP is reported, not emulated.
     fn allocate(&self, len: u64) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
+    /// Cuts it (`ftruncate`).
+    fn set_len(&self, len: u64) -> io::Result<()>;
     /// Where at or behind `offset` the next bytes may lie that are not zero, as far as the filesystem knows (SEEK_DATA); the file's
     /// length if there are none.
     fn next_data(&self, offset: u64) -> io::Result<u64> {
@@ -57,8 +59,6 @@ pub trait File: Send + Sync {
     fn writes_are_durable(&self) -> bool;
     /// Drops the pages that the kernel holds for clean (POSIX_FADV_DONTNEED), so that without O_DIRECT, too, the next read is the medium's.
     fn drop_cache(&self);
-    /// The kernel is to begin writing this range back (SYNC_FILE_RANGE_WRITE), so that a later `sync` finds less to do. Waits for nothing.
-    fn start_write_back(&self, _offset: u64, _len: u64) {}
     /// What `Dir::link` knows it by: the descriptor of a real file, the inode of a simulated one.
     fn id(&self) -> u64;
 }

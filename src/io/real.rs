@@ -239,6 +239,11 @@ impl File for RealFile {
         Ok(fstat(self.fd.as_raw_fd())?.st_size.max(0) as u64)
     }
 
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        // SAFETY: fd is open.
+        check(unsafe { libc::ftruncate(self.fd.as_raw_fd(), off(len)?) })
+    }
+
     fn next_data(&self, offset: u64) -> io::Result<u64> {
         // The file's position, which this moves, is used by nobody.
         // SAFETY: fd is open.
@@ -260,13 +265,6 @@ impl File for RealFile {
         // It is advice: there is no error to heed.
         // SAFETY: fd is open.
         unsafe { libc::posix_fadvise(self.fd.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
-    }
-
-    fn start_write_back(&self, offset: u64, len: u64) {
-        let (Ok(offset), Ok(len)) = (off(offset), off(len)) else { return };
-        // It is advice: what goes wrong is found by the sync that follows.
-        // SAFETY: fd is open.
-        unsafe { libc::sync_file_range(self.fd.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE) };
     }
 
     fn id(&self) -> u64 {

@@ -261,6 +261,10 @@ impl File for WatchedFile {
         self.reading(|| self.inner.len())
     }
 
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.calls.note(self.prepare, || self.inner.set_len(len))
+    }
+
     fn next_data(&self, offset: u64) -> io::Result<u64> {
         self.reading(|| self.inner.next_data(offset))
     }

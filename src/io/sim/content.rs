@@ -205,6 +205,12 @@ impl Content {
         self.durable.cut(len.min(self.durable.len));
     }
 
+    /// The page cache's length; the medium's follows with a flush.
+    pub fn cut(&mut self, len: u64) {
+        self.cached.cut(len);
+        self.dirty.retain(|number, _| number * (SECTOR as u64) < len);
+    }
+
     /// Everything unsynced becomes durable.
     pub fn flush(&mut self) {
         for number in std::mem::take(&mut self.dirty).into_keys() {

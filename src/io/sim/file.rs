@@ -186,6 +186,14 @@ impl File for SimFile {
         verdict.result(state.content(self.handle.inode).cached.len)
     }
 
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let (mut state, verdict) = self.handle.shared.begin(OpKind::Allocate, &self.handle.path, 0, len)?;
+        if verdict.happens() {
+            state.content(self.handle.inode).cut(len);
+        }
+        verdict.result(())
+    }
+
     fn drop_cache(&self) {
         let mut state = self.handle.shared.state.lock();
         state.content(self.handle.inode).drop_caches();

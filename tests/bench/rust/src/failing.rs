@@ -170,6 +170,9 @@ impl File for FailingFile {
     fn len(&self) -> io::Result<u64> {
         self.inner.len()
     }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
     fn writes_are_durable(&self) -> bool {
         self.inner.writes_are_durable()
     }

@@ -63,9 +63,11 @@ impl Output {
         self.end()?;
         let fail = |e: io::Error| Error::io(self.op, &e, &format!("creating {name}"));
         let file = self.dir.create(&name, Access::Direct).map_err(fail)?;
-        match retry_interrupted(|| file.allocate(room)) {
-            Err(e) if e.raw_os_error() != Some(libc::EOPNOTSUPP) => return Err(fail(e)),
-            _ => {}
+        if room > 0 {
+            match retry_interrupted(|| file.allocate(room)) {
+                Err(e) if e.raw_os_error() != Some(libc::EOPNOTSUPP) => return Err(fail(e)),
+                _ => {}
+            }
         }
         self.begun += 1;
         let written = Written { file, name, bytes: 0, sum: 0 };
@@ -205,10 +207,12 @@ mod tests {
                 disk.inject(Rule::new(Fault::Lost).on(OpKind::Write).path("/out/0").once());
             }
             let dir = disk.open_dir("/out".as_ref()).expect("it is there");
-            let mut output = Output::new(Op::Export, dir, Access::Buffered, false);
+            let mut output = Output::new(Op::Export, dir, false);
             let mut finish = |n: u64| {
-                output.begin(n.to_string())?;
-                output.write(vec![n as u8 + 1; 5000])?;
+                output.begin(n.to_string(), 8192)?;
+                let mut piece = output.buffer();
+                piece.extend_from_slice(&[n as u8 + 1; 5000]);
+                output.write(piece)?;
                 output.end()
             };
             assert!(finish(0).is_ok(), "it waits to be looked at");

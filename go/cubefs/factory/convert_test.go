@@ -219,7 +219,7 @@ func TestImportCutShort(t *testing.T) {
 			set(t, Policy{Enabled: true, Share: Share{Percent: 100}, Import: true})
 			openGroup(t, dir, 1).Close()
 			// Back to before the last step: the root has not arrived yet.
-			if err := os.Mkdir(filepath.Join(dir, "cubefs-import"), 0o700); err != nil {
+			if err := os.MkdirAll(filepath.Join(dir, "cubefs-import", "META"), 0o700); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.Rename(filepath.Join(dir, "root"), filepath.Join(dir, "cubefs-import", "root")); err != nil {

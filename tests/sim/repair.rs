@@ -230,6 +230,35 @@ fn a_size_that_cannot_be_read_ends_the_search() {
     assert!(planned.expect("it ends").map_or(true, |damage| damage > 0), "and does not call the log sound");
 }
 
+/// A close whose root had to be a new file, cut short before that was clean: nothing has begun since, and the root says where the log ended,
+/// also where its newest segment is gone.
+#[test]
+fn a_root_without_segments_says_where_the_log_ended() {
+    let closed = |cut: Option<u64>| {
+        let disk = SimDisk::new(7);
+        let engine = Engine::stepped(healing_config(), &disk, 1).expect("an engine");
+        let p = open(&engine, PATH, 1, Mode::Sync);
+        append_each(&p, 1, LAST, 3, 5000);
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/p1/root").once());
+        cut.into_iter().for_each(|op| disk.crash_at(op));
+        assert_eq!(p.close().is_ok(), cut.is_none());
+        disk
+    };
+    let whole = closed(None);
+    let in_place = whole.log().into_iter().rfind(|r| r.kind == OpKind::Write && r.path == "/p1/root");
+    let cut = closed(in_place.map(|r| r.number - 1)).crash(Crash::PowerNothing);
+    let root = bulkhead::format::Root::decode_file(&cut.durable_bytes("/p1/root")).unwrap();
+    assert!(!root.clean && root.epoch[..8] == [0; 8], "{root:?}");
+    let losses = |disk: &SimDisk| {
+        disk.remove(&newest(disk));
+        let plan = plan(disk, FACTS).unwrap();
+        plan.offers().iter().map(|offer| (offer.way, offer.losses.clone())).collect::<Vec<_>>()
+    };
+    let sure = losses(&whole.crash(Crash::PowerNothing));
+    assert!(!sure.is_empty() && sure.iter().flat_map(|(_, losses)| losses).all(|l| l.last == LAST), "{sure:?}");
+    assert_eq!(losses(&cut), sure, "where it ended is not known");
+}
+
 #[test]
 fn facts_that_do_not_allow_a_way_are_asked_for() {
     let (disk, _) = log(Mode::Sync, true);

@@ -3,31 +3,36 @@
 use super::source::Source;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
-use crate::io::{read_full_at, Access, AlignedBuf, Dir};
+use crate::io::{read_full_at, Access, AlignedBuf, Dir, File};
 use std::io;
 
 /// Read at a time.
 const PIECE_BYTES: usize = 1 << 20;
 const BLOCK_BYTES: usize = 4096;
 
-/// A file that was written has these bytes on the medium, by length and CRC-32C.
-pub fn read_back_file(op: Op, dir: &dyn Dir, name: &str, bytes: u64, sum: u32) -> Result<()> {
-    let fail = |e: io::Error| Error::io(op, &e, &format!("reading {name} back"));
-    let file = dir.open(name, Access::ReadDirect).map_err(fail)?;
+/// The file has these bytes, by length and CRC-32C, and no others.
+pub fn holds(file: &dyn File, bytes: u64, sum: u32) -> io::Result<bool> {
     let mut buf = AlignedBuf::huge();
     let (mut at, mut found) = (0, 0);
     while at < bytes {
         // Whole blocks, as O_DIRECT asks for.
         let want = (bytes - at).min(PIECE_BYTES as u64) as usize;
         buf.resize(want.next_multiple_of(BLOCK_BYTES));
-        let read = read_full_at(&*file, &mut buf, at).map_err(fail)?.min(want);
+        let read = read_full_at(file, &mut buf, at)?.min(want);
         found = crc32c::crc32c_append(found, buf.get(..read).unwrap_or(&[]));
         at += read as u64;
         if read < want {
             break;
         }
     }
-    if (at, found) == (bytes, sum) && file.len().map_err(fail)? == bytes {
+    Ok((at, found) == (bytes, sum) && file.len()? == bytes)
+}
+
+/// A file that was written has on the medium what `check` wants.
+pub fn read_back(op: Op, dir: &dyn Dir, name: &str, check: impl Fn(&dyn File) -> io::Result<bool>) -> Result<()> {
+    let fail = |e: io::Error| Error::io(op, &e, &format!("reading {name} back"));
+    let file = dir.open(name, Access::ReadDirect).map_err(fail)?;
+    if check(&*file).map_err(fail)? {
         return Ok(());
     }
     Err(lost(op, &format!("{name} is not what was written")))

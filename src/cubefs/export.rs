@@ -1,6 +1,6 @@
 //! Export: the log in CubeFS's format, in a new directory or in place of Bulkhead's own.
 
-use super::content::read_back_file;
+use super::content::{holds, read_back};
 use super::import::read_root_named;
 use super::report::Progress;
 use super::switch::{self, Shape};
@@ -148,7 +148,8 @@ impl Conversion<'_> {
         let meta = meta.encode();
         let file = dir.create(meta_name, Access::Buffered).map_err(fail("creating META"))?;
         write_all_at(&*file, &[&meta], 0).and_then(|()| file.sync()).map_err(fail("writing META"))?;
-        read_back_file(Op::Export, &**dir, meta_name, meta.len() as u64, crc32c::crc32c(&meta))?;
+        let sum = crc32c::crc32c(&meta);
+        read_back(Op::Export, &**dir, meta_name, |file| holds(file, meta.len() as u64, sum))?;
         dir.sync().map_err(fail("syncing the new files"))?;
         (self.progress)(Progress { done_bytes: total_bytes, total_bytes });
         let entries = (last + 1).saturating_sub(first);

@@ -1,7 +1,7 @@
 //! Files on their way to the disk: a few threads write them, piece by piece, while the next pieces are read, checked and encoded, and sync and
 //! read back each file that is complete.
 
-use super::content::read_back_file;
+use super::content::read_back;
 use super::workers::{Done, Workers};
 use crate::error::{Error, Op, Result, Status};
 use crate::io::{retry_interrupted, write_all_at, Access, AlignedBuf, Dir, File};
@@ -34,7 +34,6 @@ struct Open {
     number: u64,
     written: Written,
     pieces_under_way: usize,
-    complete: bool,
 }
 
 enum Job {
@@ -42,12 +41,15 @@ enum Job {
     Finish(Written),
 }
 
-/// What a complete file should hold: so many bytes with this CRC-32C.
+/// Says whether a file, read past the page cache, holds what it should.
+pub type Check = Box<dyn Fn(&dyn File) -> io::Result<bool> + Send>;
+
+/// A file, its length so far, and what is to be asked of it, once it is complete.
 struct Written {
     file: Arc<dyn File>,
     name: String,
     bytes: u64,
-    sum: u32,
+    check: Option<Check>,
 }
 
 impl Output {
@@ -58,9 +60,8 @@ impl Output {
         Output { op, dir, workers, open: VecDeque::new(), begun: 0, under_way: 0, free: Vec::new(), read_back: 0 }
     }
 
-    /// Creates the file that takes the next pieces, with space for `room` bytes; of the one before it nothing more comes.
+    /// Creates the file that takes the next pieces, with space for `room` bytes.
     pub fn begin(&mut self, name: String, room: u64) -> Result<()> {
-        self.end()?;
         let fail = |e: io::Error| Error::io(self.op, &e, &format!("creating {name}"));
         let file = self.dir.create(&name, Access::Direct).map_err(fail)?;
         if room > 0 {
@@ -70,8 +71,8 @@ impl Output {
             }
         }
         self.begun += 1;
-        let written = Written { file, name, bytes: 0, sum: 0 };
-        self.open.push_back(Open { number: self.begun, written, pieces_under_way: 0, complete: false });
+        let written = Written { file, name, bytes: 0, check: None };
+        self.open.push_back(Open { number: self.begun, written, pieces_under_way: 0 });
         Ok(())
     }
 
@@ -81,9 +82,8 @@ impl Output {
             self.wait()?;
         }
         let Some(open) = self.open.back_mut() else { return Err(no_file(self.op)) };
-        let Written { file, bytes: end, sum, .. } = &mut open.written;
+        let Written { file, bytes: end, .. } = &mut open.written;
         let (file, offset) = (file.clone(), *end);
-        *sum = crc32c::crc32c_append(*sum, &bytes);
         *end += bytes.len() as u64;
         bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES));
         self.under_way += bytes.len();
@@ -92,19 +92,18 @@ impl Output {
         self.give(Job::Write { number, file, offset, bytes })
     }
 
-    /// The file that was begun last is complete.
-    pub fn end(&mut self) -> Result<()> {
-        if let Some(open) = self.open.back_mut() {
-            open.complete = true;
-        }
+    /// The file that was begun last is complete. It is synced, read back and checked.
+    pub fn end(&mut self, check: Check) -> Result<()> {
+        let Some(open) = self.open.back_mut() else { return Err(no_file(self.op)) };
+        open.written.check = Some(check);
         self.finish_written()
     }
 
     /// Waits until all files are durable and read back.
     pub fn finish(&mut self) -> Result<()> {
-        self.end()?;
         while self.wait()? {}
-        Ok(())
+        // One that nobody has ended.
+        self.open.pop_front().map_or(Ok(()), |_| Err(no_file(self.op)))
     }
 
     /// Empty memory for a piece.
@@ -162,7 +161,9 @@ impl Output {
     }
 
     fn finish_written(&mut self) -> Result<()> {
-        while let Some(at) = self.open.iter().position(|open| open.complete && open.pieces_under_way == 0) {
+        while let Some(at) =
+            self.open.iter().position(|open| open.written.check.is_some() && open.pieces_under_way == 0)
+        {
             let Some(open) = self.open.remove(at) else { break };
             self.give(Job::Finish(open.written))?;
         }
@@ -175,24 +176,25 @@ impl Job {
         let fail = |e: io::Error| Error::io(op, &e, "writing a file");
         match self {
             Job::Write { file, offset, bytes, .. } => write_all_at(&**file, &[bytes], *offset).map_err(fail),
-            Job::Finish(Written { file, name, bytes, sum }) => {
+            Job::Finish(Written { file, name, bytes, check }) => {
                 // What is allocated beyond, and the rest of the last block.
                 if file.len().map_err(fail)? > *bytes {
                     file.set_len(*bytes).map_err(fail)?;
                 }
                 file.sync().map_err(fail)?;
-                read_back_file(op, dir, name, *bytes, *sum)
+                read_back(op, dir, name, |file| check.as_ref().map_or(Ok(false), |check| check(file)))
             }
         }
     }
 }
 
 fn no_file(op: Op) -> Error {
-    Error::new(Status::Panic, op, "no file was begun; this is a bug of the library")
+    Error::new(Status::Panic, op, "no file was begun, or one was not ended; this is a bug of the library")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::content::holds;
     use super::*;
     use crate::io::sim::{Fault, OpKind, Rule, SimDisk};
     use crate::io::Storage;
@@ -212,8 +214,9 @@ mod tests {
                 output.begin(n.to_string(), 8192)?;
                 let mut piece = output.buffer();
                 piece.extend_from_slice(&[n as u8 + 1; 5000]);
+                let sum = crc32c::crc32c(&piece);
                 output.write(piece)?;
-                output.end()
+                output.end(Box::new(move |file| holds(file, 5000, sum)))
             };
             assert!(finish(0).is_ok(), "it waits to be looked at");
             let handles = disk.open_handles();

@@ -10,9 +10,10 @@ use crate::format::{
     align8, BeginData, Id, LogEnd, RecordHeader, RecordType, Root, SegmentHeader, SegmentSalt, BEGIN_DATA_BYTES,
     RECORD_HEADER_BYTES,
 };
-use crate::io::{AlignedBuf, Dir};
+use crate::io::{AlignedBuf, Dir, File};
 use crate::partition::{first_root, EntryRef, HardState, Mode};
-use crate::segment::Segment;
+use crate::segment::{scan, Segment};
+use std::io;
 use std::sync::Arc;
 
 /// What the partition is to be.
@@ -41,7 +42,10 @@ pub struct SegmentWriter<'a> {
 
 /// The segment that is being written.
 struct Current {
+    header: SegmentHeader,
     salt: SegmentSalt,
+    /// The index of its first entry.
+    first: u64,
     capacity: u64,
     /// What is not on its way yet, and where it goes.
     buf: AlignedBuf,
@@ -51,6 +55,24 @@ struct Current {
 impl Current {
     fn end(&self) -> u64 {
         self.offset + self.buf.len() as u64
+    }
+
+    /// Every record is there, by the checksums that were taken of CubeFS's entries, and nothing between them.
+    fn reads_back(&self, file: &dyn File, end: &BeginData, last: (u64, u64)) -> io::Result<bool> {
+        let segment = Segment::new(self.header, self.capacity);
+        let mut cursor = segment.cursor(file, self.offset);
+        cursor.read_on();
+        let encoded = self.header.encode();
+        let whole = cursor.bytes(0, encoded.len()) == encoded;
+        let found = scan(&mut cursor, u64::from(self.header.header_bytes));
+        let begins = found.begin.is_some_and(|(header, _)| header.index == self.first);
+        if let Some(e) = found.unreadable {
+            return Err(e);
+        }
+        let [run] = found.runs.as_slice() else { return Ok(false) };
+        let ends = (run.end, run.last_lsn, run.last_index, run.last_term);
+        let all = ends == (end.end_offset, end.last_lsn, last.0, last.1) && run.entries == last.0 + 1 - self.first;
+        Ok(whole && begins && found.leading.is_none() && all)
     }
 }
 
@@ -112,7 +134,8 @@ impl<'a> SegmentWriter<'a> {
         let mut buf = self.output.buffer();
         buf.extend_from_slice(&header.encode());
         buf.resize(block as usize);
-        self.segment = Some(Current { salt: SegmentSalt::new(header.salt), capacity, buf, offset: 0 });
+        let salt = SegmentSalt::new(header.salt);
+        self.segment = Some(Current { header, salt, first, capacity, buf, offset: 0 });
         let begin = self.end.encode();
         self.record(RecordType::Begin, &EntryRef { index: first, term: self.last.1, kind: 0, data: &begin });
         Ok(())
@@ -152,13 +175,15 @@ impl<'a> SegmentWriter<'a> {
         let mut bytes = std::mem::replace(&mut segment.buf, next);
         bytes.resize(whole);
         segment.offset += whole as u64;
-        if all {
-            self.segment = None;
+        if !bytes.is_empty() {
+            self.output.write(bytes)?;
         }
-        if bytes.is_empty() {
+        if !all {
             return Ok(());
         }
-        self.output.write(bytes)
+        let Some(done) = self.segment.take() else { return Ok(()) };
+        let (end, last) = (self.end, self.last);
+        self.output.end(Box::new(move |file| done.reads_back(file, &end, last)))
     }
 
     /// Bytes that were read back since this was asked last.
@@ -202,4 +227,40 @@ impl<'a> SegmentWriter<'a> {
 
 fn record_bytes(data: usize) -> u64 {
     align8((RECORD_HEADER_BYTES + data) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::sim::SimDisk;
+    use crate::io::Storage;
+
+    /// What is compared are the entries as they were read, not the bytes as they were handed to the disk.
+    #[test]
+    fn an_entry_that_is_not_what_was_read_is_found_before_there_is_a_root() {
+        for flip in [false, true] {
+            let disk = SimDisk::new(1);
+            disk.make_dirs("/new");
+            let dir = disk.open_dir("/new".as_ref()).expect("it is there");
+            let random_id = || [7; 16];
+            let new = NewPartition {
+                id: 7,
+                segment_max_bytes: 1 << 20,
+                compaction: (0, 0),
+                with_threads: false,
+                random_id: &random_id,
+            };
+            let mut writer = SegmentWriter::create(&dir, new).expect("a writer");
+            for index in 1..=3 {
+                let entry = EntryRef { index, term: 1, kind: 0, data: &[5; 100] };
+                writer.push(&entry, 1000).expect("it is pushed");
+            }
+            if let (true, Some(segment)) = (flip, writer.segment.as_mut()) {
+                let at = segment.buf.len() - 150;
+                segment.buf[at] ^= 1;
+            }
+            assert_eq!(writer.finish(HardState::default()).is_err(), flip);
+            assert_eq!(disk.exists("/new/root"), !flip);
+        }
+    }
 }

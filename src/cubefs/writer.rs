@@ -1,5 +1,6 @@
 //! Writes log files as CubeFS's own WAL does: in files of 32 MiB, each but the last sealed by an index record and a footer.
 
+use super::content::holds;
 use super::output::{Output, BLOCK_BYTES, PIECE_BYTES};
 use crate::error::{Op, Result};
 use crate::format::cubefs::{encode_seal, Entry, IndexItem, LogName};
@@ -12,8 +13,9 @@ const FILE_BYTES: u64 = 32 << 20;
 pub struct LogWriter {
     output: Output,
     sequence: u64,
-    /// Bytes of the file of that number that are on their way. Others follow them in memory.
+    /// Bytes of the file of that number that are on their way, and their CRC-32C. Others follow them in memory.
     sent: u64,
+    sum: u32,
     buffer: AlignedBuf,
     /// One that is encoded.
     record: Vec<u8>,
@@ -29,7 +31,7 @@ impl LogWriter {
         let mut output = Output::new(Op::Export, dir.clone(), with_threads);
         output.begin(LogName { sequence: 1, first }.to_string(), bytes.min(FILE_BYTES))?;
         let (buffer, record, items) = (output.buffer(), Vec::new(), Vec::new());
-        Ok(LogWriter { output, sequence: 1, sent: 0, buffer, record, items, finished_bytes: 0, left: bytes })
+        Ok(LogWriter { output, sequence: 1, sent: 0, sum: 0, buffer, record, items, finished_bytes: 0, left: bytes })
     }
 
     pub fn push(&mut self, entry: &Entry<'_>) -> Result<()> {
@@ -57,7 +59,15 @@ impl LogWriter {
         let mut piece = std::mem::replace(&mut self.buffer, next);
         piece.resize(bytes);
         self.sent += bytes as u64;
+        self.sum = crc32c::crc32c_append(self.sum, &piece);
         self.output.write(piece)
+    }
+
+    fn end_file(&mut self) -> Result<()> {
+        self.flush(self.buffer.len())?;
+        let (bytes, sum) = (std::mem::take(&mut self.sent), std::mem::take(&mut self.sum));
+        self.finished_bytes += bytes;
+        self.output.end(Box::new(move |file| holds(file, bytes, sum)))
     }
 
     fn rotate(&mut self, first: u64) -> Result<()> {
@@ -66,16 +76,15 @@ impl LogWriter {
         encode_seal(&self.items, offset, &mut self.record);
         self.buffer.extend_from_slice(&self.record);
         self.items.clear();
-        self.flush(self.buffer.len())?;
-        self.finished_bytes += std::mem::take(&mut self.sent);
+        self.end_file()?;
         self.sequence += 1;
         self.output.begin(LogName { sequence: self.sequence, first }.to_string(), self.left.min(FILE_BYTES))
     }
 
     /// Makes everything durable but the directory, and reads it back. Returns how many files there are, and their bytes.
     pub fn finish(mut self) -> Result<(u64, u64)> {
-        self.flush(self.buffer.len())?;
+        self.end_file()?;
         self.output.finish()?;
-        Ok((self.sequence, self.finished_bytes + self.sent))
+        Ok((self.sequence, self.finished_bytes))
     }
 }

@@ -83,6 +83,10 @@ impl Output {
         }
         let Some(open) = self.open.back_mut() else { return Err(no_file(self.op)) };
         let Written { file, bytes: end, .. } = &mut open.written;
+        if *end % BLOCK_BYTES as u64 != 0 {
+            let message = "a piece begins within a block that another one ends in; this is a bug of the library";
+            return Err(Error::new(Status::Panic, self.op, message));
+        }
         let (file, offset) = (file.clone(), *end);
         *end += bytes.len() as u64;
         bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES));

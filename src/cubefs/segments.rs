@@ -2,7 +2,7 @@
 //!
 //! Nothing of it counts before there is a root, and by then all of it is durable.
 
-use super::output::{Output, PIECE_BYTES};
+use super::output::{Output, BLOCK_BYTES, PIECE_BYTES};
 use super::switch;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
@@ -166,11 +166,12 @@ impl<'a> SegmentWriter<'a> {
     fn write_out(&mut self, all: bool) -> Result<()> {
         let Some(segment) = self.segment.as_mut() else { return Ok(()) };
         let block = self.block_bytes as usize;
+        let unit = if all { block } else { block.max(BLOCK_BYTES) };
         if all {
             segment.buf.resize(segment.buf.len().next_multiple_of(block));
         }
-        let whole = segment.buf.len() / block * block;
-        let mut next = self.output.buffer();
+        let whole = segment.buf.len() / unit * unit;
+        let mut next = if all { AlignedBuf::new() } else { self.output.buffer() };
         next.extend_from_slice(segment.buf.get(whole..).unwrap_or(&[]));
         let mut bytes = std::mem::replace(&mut segment.buf, next);
         bytes.resize(whole);
@@ -232,8 +233,27 @@ fn record_bytes(data: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::sim::SimDisk;
+    use crate::io::sim::{SimConfig, SimDisk};
     use crate::io::Storage;
+
+    fn new_partition(random_id: &dyn Fn() -> Id) -> NewPartition<'_> {
+        let (segment_max_bytes, compaction) = (4 << 20, (0, 0));
+        NewPartition { id: 7, segment_max_bytes, compaction, with_threads: false, random_id }
+    }
+
+    /// Two of them are written at a time: the padding of one must not lie over the next.
+    #[test]
+    fn pieces_do_not_overlap_where_blocks_are_small() {
+        let disk = SimDisk::with_config(1, SimConfig { block_bytes: 512, ..SimConfig::default() });
+        disk.make_dirs("/new");
+        let dir = disk.open_dir("/new".as_ref()).expect("it is there");
+        let mut writer = SegmentWriter::create(&dir, new_partition(&|| [7; 16])).expect("a writer");
+        for index in 1..=30 {
+            let entry = EntryRef { index, term: 1, kind: 0, data: &[5; 100_000] };
+            writer.push(&entry, 3 << 20).expect("every piece begins at a block");
+        }
+        writer.finish(HardState::default()).expect("it reads back");
+    }
 
     /// What is compared are the entries as they were read, not the bytes as they were handed to the disk.
     #[test]
@@ -242,15 +262,7 @@ mod tests {
             let disk = SimDisk::new(1);
             disk.make_dirs("/new");
             let dir = disk.open_dir("/new".as_ref()).expect("it is there");
-            let random_id = || [7; 16];
-            let new = NewPartition {
-                id: 7,
-                segment_max_bytes: 1 << 20,
-                compaction: (0, 0),
-                with_threads: false,
-                random_id: &random_id,
-            };
-            let mut writer = SegmentWriter::create(&dir, new).expect("a writer");
+            let mut writer = SegmentWriter::create(&dir, new_partition(&|| [7; 16])).expect("a writer");
             for index in 1..=3 {
                 let entry = EntryRef { index, term: 1, kind: 0, data: &[5; 100] };
                 writer.push(&entry, 1000).expect("it is pushed");

@@ -164,8 +164,16 @@ pub fn make_dir(dir: &dyn Dir, name: &str) -> Result<Arc<dyn Dir>> {
 /// The switch to Bulkhead, whose files lie ready in `IMPORT`. What follows the exchange is `finish_import`'s.
 pub fn to_bulkhead(dir: &dyn Dir) -> Result<()> {
     let original = dir.subdir(CUBEFS_ORIGINAL).map_err(fail("opening cubefs-original"))?;
-    exchange_meta(dir, CUBEFS_ORIGINAL, &*original)?;
+    exchange_meta(dir, CUBEFS_ORIGINAL, &*original).inspect_err(|_| void_import(dir))?;
     finish_import(dir)
+}
+
+/// CubeFS has its log back and may go on in it. If a power cut brings the exchange again after all, the import must not be finished with what
+/// the log was before.
+fn void_import(dir: &dyn Dir) {
+    if let (Ok(Shape::Cubefs), Ok(import)) = (shape(dir), dir.subdir(IMPORT)) {
+        let _ = remove_if_there(&*import, ROOT_NAME).and_then(|()| import.sync());
+    }
 }
 
 /// If that cannot be made durable it is taken back: whoever opens the directory would go on in a log that a power cut takes, and another sync

@@ -74,7 +74,13 @@ impl Engine {
     fn empty_target(&self, target: &Path) -> Result<Arc<dyn Dir>> {
         let storage = self.storage();
         match storage.create_dir(target) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            // Who made it may not have come to make its name durable.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match storage.sync_parent(target) {
+                Err(e) if e.kind() != io::ErrorKind::PermissionDenied => {
+                    return Err(fail("syncing the target's parent")(e).at(target));
+                }
+                _ => {}
+            },
             other => other.map_err(|e| crate::partition::path_error(target, &e).with_op(Op::Export))?,
         }
         let dir = storage.open_dir(target).map_err(|e| crate::partition::path_error(target, &e).with_op(Op::Export))?;

@@ -20,9 +20,14 @@ impl Partition {
         let _operation = self.lock_operation(Op::Compact)?;
         let (version, term, commit) = {
             let mut log = self.log.lock();
-            // A write under way may replace what is to go.
-            self.wait_written(&mut log, Op::Compact)?;
-            self.know_term(&mut log, index, Op::Compact, Partition::check_root_changeable)?;
+            // A write under way may replace what is to go, also one that begins while the term is read.
+            loop {
+                self.wait_written(&mut log, Op::Compact)?;
+                self.know_term(&mut log, index, Op::Compact, Partition::check_root_changeable)?;
+                if !log.writing {
+                    break;
+                }
+            }
             self.check_root_changeable(&log, Op::Compact)?;
             if index <= log.compaction.0 {
                 return Ok(());

@@ -33,9 +33,10 @@ var batchPool = sync.Pool{New: func() interface{} { return new(batch) }}
 // first is at most the last of the log + 1. At or below it, the entries from
 // there on are replaced. The entries are borrowed until Append returns.
 //
-// In ModeSync goroutines wait on a channel and hold no thread. Where no more
-// than half of GOMAXPROCS (at least 1) append at a time, those wait inside the
-// library, which is the shortest way to the disk and back.
+// In ModeSync goroutines wait on a channel and hold no thread. On a disk where
+// for a while no more than half of GOMAXPROCS (at least 1) append at a time,
+// those wait inside the library, which is the shortest way to the disk and back;
+// at most as many in all of the process.
 func (p *Partition) Append(entries []Entry) error {
 	maybeGC()
 	if !p.waits {

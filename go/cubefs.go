@@ -113,8 +113,8 @@ func (r *CubeFSReport) Damage() *CubeFSFinding {
 	return nil
 }
 
-// findingsMax is how many the library keeps.
-const findingsMax = 100
+// findingsMax is how many the library keeps: 100 of damage, and 100 that are none.
+const findingsMax = 200
 
 // InspectCubeFS says what a directory is, and reads and judges the CubeFS log in
 // it. It changes nothing and takes no lock: the directory may be in use. Damage

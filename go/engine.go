@@ -161,7 +161,8 @@ func (e *Engine) Close() error {
 	err := e.closePartitions()
 	// Not while the engine is closed: what an event of limits changed is another
 	// call, which must come before that. Here the last ones are fetched, those of
-	// partitions that could not close well among them.
+	// partitions that could not close well among them; of one that somebody else is
+	// closing meanwhile they may come too late.
 	e.events.stop()
 	for e.drainEvents() == eventBatch {
 	}
@@ -241,10 +242,32 @@ func (e *Engine) Partitions() []*Partition {
 	return out
 }
 
-// closePartitions closes those that are open, a few at a time, and returns the
-// first error.
+// closePartitions closes those that are open, a few of each disk at a time, so
+// that a disk that hangs holds up its own only, and returns the first error.
 func (e *Engine) closePartitions() error {
-	open := make(chan *Partition)
+	disks := make(map[*disk][]*Partition)
+	for _, p := range e.Partitions() {
+		disks[p.disk] = append(disks[p.disk], p)
+	}
+	errs := make(chan error, len(disks))
+	for _, partitions := range disks {
+		go func(partitions []*Partition) { errs <- closeAll(partitions) }(partitions)
+	}
+	var first error
+	for range disks {
+		if err := <-errs; first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+func closeAll(partitions []*Partition) error {
+	open := make(chan *Partition, len(partitions))
+	for _, p := range partitions {
+		open <- p
+	}
+	close(open)
 	errs := make(chan error, otherSlotsPerDisk)
 	for i := 0; i < otherSlotsPerDisk; i++ {
 		go func() {
@@ -258,10 +281,6 @@ func (e *Engine) closePartitions() error {
 			errs <- first
 		}()
 	}
-	for _, p := range e.Partitions() {
-		open <- p
-	}
-	close(open)
 	var first error
 	for i := 0; i < otherSlotsPerDisk; i++ {
 		if err := <-errs; first == nil {
@@ -278,8 +297,8 @@ func deviceOf(path string) uint64 {
 	return device
 }
 
-// disk bounds how many goroutines wait inside the library for one disk, each of
-// which holds an OS thread.
+// disk keeps what bounds how many goroutines wait inside the library for one
+// disk, each of which holds an OS thread.
 type disk struct {
 	appending  crowd
 	otherSlots chan struct{} // SetHardState and the like, which have no form that does not wait

@@ -1309,7 +1309,8 @@ bulkhead_status bulkhead_get_hard_state(bulkhead_partition partition,
 ///
 /// config: path, partition_id and known_index count; an index that is known to be in the log makes a log that ends
 /// below it damage. report: receives the result. findings: receives up to capacity findings, the first ones; may be
-/// NULL if capacity is 0; report->findings says how many there are. Damage is no error of this call.
+/// NULL if capacity is 0; report->findings says how many there are, at most 100 of damage and 100 others, and
+/// report->damages how many of these are damage, beyond capacity as well. Damage is no error of this call.
 ///
 /// Errors: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_NOT_FOUND,
 /// BULKHEAD_NOT_A_DIRECTORY, BULKHEAD_SYMLINK, BULKHEAD_PERMISSION_DENIED, BULKHEAD_FOREIGN, BULKHEAD_IO_ERROR,
@@ -1334,10 +1335,11 @@ bulkhead_status bulkhead_cubefs_inspect(bulkhead_engine engine,
 /// config: path, partition_id and known_index count. progress: may be NULL; written while the call runs. report: may
 /// be NULL; receives what was imported.
 ///
-/// Errors, all with the directory as it was: BULKHEAD_DAMAGED with the range of entries (bulkhead_cubefs_inspect tells
-/// all), BULKHEAD_NOT_FOUND (no log in it), BULKHEAD_ENTRY_TOO_LARGE, BULKHEAD_FOREIGN, BULKHEAD_ALREADY_OPEN,
+/// Errors, with the directory as it was, or, if moving the files failed, as one that both refuse until this is called
+/// again: BULKHEAD_DAMAGED with the range of entries (bulkhead_cubefs_inspect tells all), or without one if what was
+/// written does not read back, BULKHEAD_NOT_FOUND (no log in it), BULKHEAD_ENTRY_TOO_LARGE, BULKHEAD_FOREIGN, BULKHEAD_ALREADY_OPEN,
 /// BULKHEAD_LOCKED, BULKHEAD_BUSY (it changed meanwhile), BULKHEAD_UNSUPPORTED_FILESYSTEM, those of
-/// bulkhead_cubefs_inspect, and BULKHEAD_NO_SPACE, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED.
+/// bulkhead_cubefs_inspect, and BULKHEAD_NO_SPACE, BULKHEAD_READ_ONLY_FILESYSTEM. Nothing is healed here.
 /// Thread safety: any thread. Takes about as long as copying the files does.
 bulkhead_status bulkhead_cubefs_import(bulkhead_engine engine,
                                        const struct bulkhead_partition_config *config,

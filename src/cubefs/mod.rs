@@ -1,10 +1,11 @@
-//! CubeFS's own WAL directories: import in place, undo, export. Stands on the engine: a log is written through a partition like any other.
+//! CubeFS's own WAL directories: import in place, undo, export. Stands on the engine: an export reads a log through a
+//! partition like any other; an import writes segments itself.
 //!
 //! | file | content |
 //! |---|---|
 //! | source, reader, scan, verdict, report | reads a CubeFS log and judges it |
 //! | writer | writes one |
-//! | segments | writes a Bulkhead log |
+//! | segments | writes a Bulkhead log, and checks it record by record |
 //! | output, workers, content | files on their way to the disk, and whether it gives them back |
 //! | switch | how a directory changes hands, safe against being cut short |
 //! | import, undo, export | the operations |

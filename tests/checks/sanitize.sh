@@ -37,8 +37,10 @@ mkdir -p "$CARGO_TARGET_DIR"
 echo "$sanitizer sanitizer: building and running the Rust tests"
 cargo test --quiet --target "$host" --features testing "${tests[@]}" --no-fail-fast >"$log" 2>&1 || fail=1
 passed=$(sed -n 's/^test result: .* \([0-9]*\) passed.*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
+ignored=$(sed -n 's/^test result: .* \([0-9]*\) ignored.*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
+[ "$passed" -gt 0 ] || fail=1
 if [ $fail -eq 0 ]; then
-    echo "Rust tests, $sanitizer sanitizer: $passed passed"
+    echo "Rust tests, $sanitizer sanitizer: $passed passed, $ignored ignored"
 else
     echo "Rust tests, $sanitizer sanitizer: FAILED; the whole story: $log"
     grep -nE -A12 'ERROR: |WARNING: |panicked at|FAILED|^error' "$log" | head -60 || true

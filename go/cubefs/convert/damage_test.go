@@ -3,6 +3,7 @@ package convert
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -234,6 +235,22 @@ func TestDamage(t *testing.T) {
 				h.cubefs(t, dir)
 			}
 		})
+	}
+}
+
+// TestDamageBehindNotes: notes, however many, leave room for damage.
+func TestDamageBehindNotes(t *testing.T) {
+	engine := newEngine(t)
+	dir := harmed(t)
+	for i := 0; i < 150; i++ {
+		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%016x-%016x.log.bak", i, i)), nil, 0o600))
+	}
+	config := at(dir)
+	config.KnownIndex = harmLast + 3
+	report, err := engine.InspectCubeFS(config)
+	must(t, err)
+	if found := report.Damage(); found == nil || found.Kind != bulkhead.CubeFSBelowKnown {
+		t.Fatalf("damage %+v, of %d findings", found, len(report.Findings))
 	}
 }
 

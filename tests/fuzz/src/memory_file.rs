@@ -28,6 +28,10 @@ impl bulkhead::io::File for MemoryFile {
         Ok(self.0.len() as u64)
     }
 
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
     fn drop_cache(&self) {}
 
     fn id(&self) -> u64 {

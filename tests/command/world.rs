@@ -214,15 +214,23 @@ impl World {
     /// As a user who is not root; as the one who runs the tests if that is not root. `None` if the command cannot be reached that way.
     pub fn run_as_nobody(&self, args: &str) -> Option<Run> {
         const NOBODY: u32 = 65_534;
+        const ETXTBSY: i32 = 26;
         let mut command = self.command(args);
         if std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0) {
             let copy = self.path("bulkhead");
-            std::fs::copy(env!("CARGO_BIN_EXE_bulkhead"), &copy).unwrap();
+            if !copy.exists() {
+                std::fs::copy(env!("CARGO_BIN_EXE_bulkhead"), &copy).unwrap();
+            }
             command = Command::new(copy);
             command.args(args.split(' ')).current_dir(self.dir.path()).uid(NOBODY).gid(NOBODY);
         }
-        let output = command.output().ok()?;
-        Some(self.done(args, output))
+        loop {
+            match command.output() {
+                // A child of another test's, between its fork and its exec, has the copy open for writing still.
+                Err(e) if e.raw_os_error() == Some(ETXTBSY) => std::thread::sleep(Duration::from_millis(10)),
+                output => return Some(self.done(args, output.ok()?)),
+            }
+        }
     }
 }
 

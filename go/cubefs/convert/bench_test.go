@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +15,8 @@ import (
 
 // benchBytes is the size of the log.
 const benchBytes = 1 << 30
+
+var benchCold = flag.Bool("convert.cold", false, "empty the page cache before each turn (root): an operator converts files that nobody has read lately")
 
 // BenchmarkConvert compares import and export of 1 GiB with copying the files
 // (cp -r and a sync of the filesystem), in turns. It reports ratios to the speed
@@ -46,6 +49,9 @@ func benchConvert(b *testing.B, size int) {
 	var copied, imported, exported []float64
 	for round := 0; round < rounds; round++ {
 		timed := func(list *[]float64, work func()) {
+			if *benchCold {
+				must(b, os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0))
+			}
 			begun := time.Now()
 			work()
 			*list = append(*list, time.Since(begun).Seconds())

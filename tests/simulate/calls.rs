@@ -253,7 +253,7 @@ impl World {
     /// A failed recovery that a good disk can lead to: what was acknowledged before is gone, and it says so.
     fn is_excused(&self, n: usize, e: &Error) -> bool {
         let part = self.parts[n].borrow();
-        part.tainted || e.status == Status::LostEntries && part.model.may_report_loss
+        part.tainted || e.status == Status::LostEntries && part.model.may_lose(e.range)
     }
 
     /// True if a change can reach the disk: a partition that is Unavailable refuses it before.

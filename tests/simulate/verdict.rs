@@ -162,7 +162,7 @@ impl World {
                 || !self.disk().is_calm()
                 // Read as damage at an open under faults; nothing probes damage, the next open looks again.
                 || status.cause == Cause::Damage
-                || matches!(status.cause, Cause::LostEntries) && part.model.may_report_loss;
+                || matches!(status.cause, Cause::LostEntries) && part.model.may_lose(status.lost);
             if status.state != State::ReadWrite && !excused {
                 return Err(format!("{} does not come back on a good disk: {:?}", part.path, handle.last_fault()));
             }

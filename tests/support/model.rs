@@ -161,6 +161,12 @@ impl Model {
         }
     }
 
+    /// A partition may report entries of this range as lost: in mode sync those of a flush that failed. A next open may have shown them from the
+    /// page cache, found no space to write them anew, and then the kernel dropped them.
+    pub fn may_lose(&self, range: (u64, u64)) -> bool {
+        self.may_report_loss || !self.surely_there().any(|e| (range.0..=range.1).contains(&e.index))
+    }
+
     /// Entries that were acknowledged and that nothing which was tried since may have replaced.
     pub fn surely_there(&self) -> impl Iterator<Item = &Arc<Entry>> {
         let tried = self.steps[self.acknowledged..].iter().map(|e| e.index).min().unwrap_or(u64::MAX);

@@ -172,13 +172,15 @@ impl Partition {
         Ok(())
     }
 
-    /// Waits for room, and learns the term before `first`: that may free the lock, and then a flush may fail meanwhile.
+    /// Waits for room, and learns the term before `first`: that may free the lock, and then a flush may fail meanwhile. A fault that came and
+    /// went in this time has taken entries with it that this call was to follow: it is told the fault, not a gap.
     fn make_ready(&self, log: &mut MutexGuard<'_, Log>, first: u64) -> Result<()> {
+        let faults = log.fault_count;
         loop {
             self.wait_for_room(log)?;
             self.know_term(log, first.saturating_sub(1), Op::Append, Partition::check_writable)?;
             if log.trouble.is_none() {
-                return Ok(());
+                return log.ended_wait(faults, |_| false).unwrap_or(Ok(()));
             }
         }
     }

@@ -6,9 +6,10 @@ use crate::format::cubefs::META_NAME;
 use crate::io::{read_full_at, Access, AlignedBuf, Dir, File};
 use std::io;
 
-/// Read at a time.
-const PIECE_BYTES: usize = 1 << 20;
-const BLOCK_BYTES: usize = 4096;
+/// Read or written at a time.
+pub const PIECE_BYTES: usize = 1 << 20;
+/// What goes past the page cache begins and ends at multiples of this.
+pub const BLOCK_BYTES: usize = 4096;
 
 /// The file has these bytes, by length and CRC-32C, and no others.
 pub fn holds(file: &dyn File, bytes: u64, sum: u32) -> io::Result<bool> {

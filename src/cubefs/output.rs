@@ -1,7 +1,7 @@
 //! Files on their way to the disk: a few threads write them, piece by piece, while the next pieces are read, checked and encoded, and sync and
 //! read back each file that is complete.
 
-use super::content::read_back;
+use super::content::{read_back, BLOCK_BYTES, PIECE_BYTES};
 use super::workers::{Done, Workers};
 use crate::error::{Error, Op, Result, Status};
 use crate::io::{retry_interrupted, write_all_at, Access, AlignedBuf, Dir, File};
@@ -9,12 +9,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-/// Written at a time.
-pub const PIECE_BYTES: usize = 1 << 20;
 /// Most bytes that are on their way; a piece that is larger goes alone.
 const UNDER_WAY_MAX: usize = 8 * PIECE_BYTES;
-/// Writes past the page cache begin and end at multiples of this.
-pub const BLOCK_BYTES: usize = 4096;
 
 /// Where files go, one after the other. Dropping it waits for what is on its way.
 pub struct Output {

@@ -2,7 +2,8 @@
 //!
 //! Nothing of it counts before there is a root, and by then all of it is durable.
 
-use super::output::{Output, BLOCK_BYTES, PIECE_BYTES};
+use super::content::{BLOCK_BYTES, PIECE_BYTES};
+use super::output::Output;
 use super::switch;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;

@@ -1,7 +1,7 @@
 //! Writes log files as CubeFS's own WAL does: in files of 32 MiB, each but the last sealed by an index record and a footer.
 
-use super::content::holds;
-use super::output::{Output, BLOCK_BYTES, PIECE_BYTES};
+use super::content::{holds, BLOCK_BYTES, PIECE_BYTES};
+use super::output::Output;
 use crate::error::{Op, Result};
 use crate::format::cubefs::{encode_seal, Entry, IndexItem, LogName};
 use crate::io::{AlignedBuf, Dir};

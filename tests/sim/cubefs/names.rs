@@ -98,3 +98,19 @@ fn f20_names_whose_sync_has_failed_are_not_relied_on() {
         assert!(failed > 0, "{name}");
     }
 }
+
+/// CubeFS has its log back and goes on in it: a power cut that brings the exchange again must not find an older log to finish with.
+#[test]
+fn an_import_that_was_taken_back_leaves_no_root_to_finish_with() {
+    let mut taken_back = 0;
+    for nth in 0..12 {
+        let disk = cubefs_disk(1, SimConfig::default(), &sample());
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::SyncDir).skip(nth).once());
+        let failed = convert(&disk, |c| c.import()).is_err();
+        if failed && convert(&disk, |c| c.inspect()).unwrap().shape == Shape::Cubefs {
+            taken_back += 1;
+            assert!(!disk.exists(&format!("{PATH}/cubefs-import/root")), "sync {nth}");
+        }
+    }
+    assert!(taken_back > 2);
+}

@@ -79,13 +79,13 @@ impl World {
             Ok(Finding::ReportedLoss) => {
                 drop(handle);
                 self.tell(|| format!("      {} is given up", self.parts[n].borrow().path));
-                self.start_anew(n);
+                self.start_anew(n)?;
                 Ok(false)
             }
             // Tampered files may leave an older log without a trace if what told otherwise is gone, too.
             Err(_) if tainted => {
                 drop(handle);
-                self.start_anew(n);
+                self.start_anew(n)?;
                 Ok(false)
             }
             Err(e) => Err(e),

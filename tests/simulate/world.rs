@@ -336,7 +336,7 @@ impl World {
                 drop(part);
                 self.tell(|| format!("      {path} is given up: {e}"));
                 if calm {
-                    self.start_anew(n);
+                    self.start_anew(n)?;
                 }
                 Ok(false)
             }
@@ -417,11 +417,13 @@ impl World {
     }
 
     /// Gives a partition up, as its owner would that rejoins as an empty replica.
-    pub fn start_anew(&self, n: usize) {
+    pub fn start_anew(&self, n: usize) -> Verdict {
         let handle = self.parts[n].borrow_mut().handle.take();
         if let Some(handle) = handle {
             let _ = catch_unwind(AssertUnwindSafe(|| handle.close()));
         }
+        // What was accepted before ends at the latest with the close.
+        self.drain_completions()?;
         self.saw("found", "a loss that is reported");
         let mode = self.history.modes[n];
         // A lie that is still to come hits the new one.
@@ -431,5 +433,6 @@ impl World {
         if self.disk().exists(&path) {
             self.disk().remove(&path);
         }
+        Ok(())
     }
 }

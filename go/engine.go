@@ -164,7 +164,7 @@ func (e *Engine) Close() error {
 	// partitions that could not close well among them; of one that somebody else is
 	// closing meanwhile they may come too late.
 	e.events.stop()
-	for e.drainEvents() == eventBatch {
+	for e.drainEvents() {
 	}
 	if closeErr := takeError(C.bh_engine_close(e.handle)); err == nil {
 		err = closeErr

@@ -174,11 +174,11 @@ func (s *Subscription) add(event Event) {
 	s.signal()
 }
 
-// drainEvents is called by one pump at a time.
-func (e *Engine) drainEvents() int {
+// drainEvents is called by one pump at a time. True if more may wait.
+func (e *Engine) drainEvents() bool {
 	n := int(C.bh_engine_events(e.handle, &e.eventBuffer[0], eventBatch))
 	if n <= 0 {
-		return 0
+		return false
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -204,5 +204,5 @@ func (e *Engine) drainEvents() int {
 			s.add(event)
 		}
 	}
-	return n
+	return n == eventBatch
 }

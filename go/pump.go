@@ -5,8 +5,9 @@ import (
 	"syscall"
 )
 
-// pump calls drain whenever a descriptor of the engine is readable. It waits in
-// Go's network poller, so that it holds no OS thread.
+// pump calls drain whenever a descriptor of the engine is readable, until it says
+// that nothing more waits. It waits in Go's network poller, so that it holds no OS
+// thread.
 type pump struct {
 	file *os.File
 	done chan struct{}
@@ -14,7 +15,7 @@ type pump struct {
 
 // startPump duplicates fd, so that the engine may close its own at any time. The
 // descriptor must be non-blocking, otherwise Go would not poll it.
-func startPump(fd int, name string, drain func() int) (*pump, error) {
+func startPump(fd int, name string, drain func() bool) (*pump, error) {
 	dup, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 0)
 	if errno != 0 {
 		return nil, &Error{Op: OpOpen, Code: ErrResourceExhausted, Errno: errno, Message: "cannot duplicate the engine's descriptor"}
@@ -30,16 +31,15 @@ func startPump(fd int, name string, drain func() int) (*pump, error) {
 	return p, nil
 }
 
-// run drains inside the poll callback: the poller is edge-triggered and forgets
-// the edge when Read starts, so that what arrived before must be fetched after
-// that, or it would be waited for in vain.
-func (p *pump) run(raw syscall.RawConn, drain func() int) {
+// run drains inside the poll callback and never leaves it for what is ready: the
+// poller is edge-triggered, and remembers an edge that comes while drain runs.
+func (p *pump) run(raw syscall.RawConn, drain func() bool) {
 	defer close(p.done)
-	for {
-		if err := raw.Read(func(uintptr) bool { return drain() != 0 }); err != nil {
-			return // stopped
+	_ = raw.Read(func(uintptr) bool { // ends with an error when stopped
+		for drain() {
 		}
-	}
+		return false
+	})
 }
 
 // stop returns when drain is not running and will not run again.

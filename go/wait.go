@@ -118,13 +118,11 @@ func (t *waiterTable) fail(err error) {
 // completionBatch bounds how many completions one cgo call fetches.
 const completionBatch = 256
 
-// drainCompletions is called by one pump at a time. It returns 0 when nothing
-// was there, or when the engine is gone.
-func (e *Engine) drainCompletions() int {
+// drainCompletions is called by one pump at a time. True if more may wait.
+func (e *Engine) drainCompletions() bool {
 	n := int(C.bh_engine_completions(e.handle, &e.completionBuffer[0], completionBatch))
-	if n <= 0 {
-		return 0
+	if n > 0 {
+		e.waiters.deliver(e.completionBuffer[:n])
 	}
-	e.waiters.deliver(e.completionBuffer[:n])
-	return n
+	return n == completionBatch
 }

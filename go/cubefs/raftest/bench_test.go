@@ -21,6 +21,7 @@ import (
 var (
 	benchArms = flag.String("b10.arms", "cubefs,cubefs-sync,bulkhead-sync,bulkhead-none", "the arms of BenchmarkB10; the first one is what ratios are taken to")
 	benchSlot = flag.Duration("b10.slot", time.Second, "how long an arm's turn lasts")
+	inFlight  = flag.Int("b10.in-flight", 1, "proposals of each group that are under way at a time")
 )
 
 const (
@@ -48,7 +49,7 @@ type benchArm struct {
 }
 
 // BenchmarkB10 is row B10 without a file system above: CubeFS's raft, three nodes on loopback, 64 groups with one proposal of 4 KiB in
-// flight each. The arms take turns, -benchtime 7x is seven rounds. The processor time is that of the whole process: raft and transport of
+// flight each, or -b10.in-flight of them. The arms take turns, -benchtime 7x is seven rounds. The processor time is that of the whole process: raft and transport of
 // all three nodes, and the arms' idle clusters.
 func BenchmarkB10(b *testing.B) {
 	var arms []*benchArm
@@ -103,7 +104,7 @@ func BenchmarkB10(b *testing.B) {
 	}
 }
 
-// turn proposes to all groups for a while, one after the other in each.
+// turn proposes to all groups for a while.
 func (a *benchArm) turn(length time.Duration, count bool) error {
 	var (
 		mu     sync.Mutex
@@ -113,7 +114,7 @@ func (a *benchArm) turn(length time.Duration, count bool) error {
 	)
 	cpu, begin := processorTime(), time.Now()
 	end := begin.Add(length)
-	for g := uint64(1); g <= benchGroups; g++ {
+	for i := 0; i < benchGroups**inFlight; i++ {
 		wg.Add(1)
 		go func(g uint64) {
 			defer wg.Done()
@@ -130,13 +131,15 @@ func (a *benchArm) turn(length time.Duration, count bool) error {
 				}
 				own = append(own, time.Since(before))
 			}
-			a.truncate(g)
 			mu.Lock()
 			took = append(took, own...)
 			mu.Unlock()
-		}(g)
+		}(uint64(i%benchGroups + 1))
 	}
 	wg.Wait()
+	for g := uint64(1); g <= benchGroups; g++ {
+		a.truncate(g)
+	}
 	elapsed := time.Since(begin)
 	if count {
 		a.rates = append(a.rates, float64(len(took))/elapsed.Seconds())

@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 work=$PWD/target/mutants
 tree=$work/tree log=$work/log
-export CARGO_TARGET_DIR=$work/build CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 BULKHEAD_BASE=1 RUST_BACKTRACE=0
+export CARGO_INCREMENTAL=1 CARGO_TARGET_DIR=$work/build CARGO_PROFILE_DEV_DEBUG=0 BULKHEAD_BASE=1 RUST_BACKTRACE=0
 mkdir -p "$tree" "$work"
 
 # Files that are the same keep their times, so that little is built.

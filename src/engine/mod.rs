@@ -1,6 +1,7 @@
 //! The engine: one per process. It owns the disks, their threads, and the queues that tell the owner what happened.
 
 mod backup;
+mod close;
 mod disk;
 mod healer;
 mod limits;
@@ -276,44 +277,6 @@ impl Engine {
     /// The same in Prometheus's text format, version 0.0.4.
     pub fn metrics_text(&self) -> String {
         metrics::text(&self.metrics())
-    }
-
-    /// Closes all partitions, one after the other, and ends all threads. The first error is returned, everything is closed in any case. On a
-    /// disk that hangs each partition may take `stall_limit_ms`.
-    pub fn close(&self) -> Result<()> {
-        let (disks, partitions, watchdog) = {
-            let mut state = self.state.lock();
-            if state.closed {
-                return Ok(());
-            }
-            state.closed = true;
-            let disks: Vec<_> = std::mem::take(&mut state.disks).into_values().collect();
-            let partitions: Vec<_> =
-                std::mem::take(&mut state.open).into_values().filter_map(|p| p.upgrade()).collect();
-            (disks, partitions, state.watchdog.take())
-        };
-        let mut result = Ok(());
-        for partition in partitions {
-            result = result.and(partition.close());
-        }
-        for disk in disks {
-            disk.stop();
-        }
-        if let Some(stepped) = &self.stepped {
-            stepped.stop();
-        }
-        self.shared.watchdog.stop();
-        if let Some(thread) = watchdog {
-            let _ = thread.join();
-        }
-        self.end_log();
-        result
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.close();
     }
 }
 

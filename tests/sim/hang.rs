@@ -259,3 +259,42 @@ fn f28_partitions_on_other_disks_are_untouched() {
         disk.release();
     }
 }
+
+/// The engine is closed while a disk hangs: partitions of other disks are closed, cleanly, without waiting for it, whichever comes first.
+#[test]
+fn f28_an_engine_closes_the_other_disks_beside_one_that_hangs() {
+    for (mode, hung) in MODES.into_iter().flat_map(|mode| [(mode, 1), (mode, 2), (mode, 3)]) {
+        let what = format!("{mode:?}, disk {hung} hangs");
+        let disk = SimDisk::new(1);
+        let engine = engine_with_stall_limit(&disk, 10_000);
+        let parts: Vec<_> = (1..=6u64).map(|id| (format!("/p{id}"), id, id.div_ceil(2))).collect();
+        let open_one = |(path, id, device): &(String, u64, u64)| {
+            disk.make_dirs(path);
+            disk.set_device(path, *device);
+            let p = open(&engine, path, *id, mode);
+            append_each(&p, 1, 3, 1, 100);
+            p
+        };
+        let handles: Vec<_> = parts.iter().map(open_one).collect();
+        wait_for_quiet(&disk);
+        let hangs = |id: u64, device: u64| (device == hung).then_some(format!("/p{id}/"));
+        for path in parts.iter().filter_map(|(_, id, device)| hangs(*id, *device)) {
+            disk.inject(Rule::new(Fault::Hang).path(&path));
+        }
+        let closing = std::thread::spawn(move || engine.close());
+        assert!(disk.wait_hung(1, Duration::from_secs(5)), "{what}: nothing hangs");
+        let closed = |p: &Partition| state(p) == State::Closed;
+        wait_for(&what, Duration::from_secs(3), || {
+            handles.iter().zip(&parts).all(|(p, (.., device))| *device == hung || closed(p))
+        });
+        assert!(handles.iter().any(|p| !closed(p)), "{what}: the hung disk was waited for");
+        disk.clear_faults();
+        disk.release();
+        returns_within(Duration::from_secs(8), &what, move || closing.join()).unwrap().unwrap();
+        for (path, id, _) in &parts {
+            let survey = bulkhead::Survey::of(&disk, std::path::Path::new(path)).unwrap();
+            assert!(survey.is_clean(), "{what}: partition {id}");
+            assert_eq!(survey.bounds(), (1, 3), "{what}: partition {id}");
+        }
+    }
+}

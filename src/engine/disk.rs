@@ -296,10 +296,6 @@ impl Host for DiskHost {
         self.0.shared.watchdog.add(partition);
     }
 
-    fn limits_changed(&self) {
-        self.0.shared.watchdog.read_limits();
-    }
-
     fn emit(&self, event: Event, tag: &Arc<AtomicU64>) {
         self.0.shared.events.push(event, tag.clone());
     }

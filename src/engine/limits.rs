@@ -128,21 +128,26 @@ impl Engine {
     }
 
     fn change(&self, changes: &[LimitChange], device: Option<u64>) -> Result<()> {
-        let mut levels = self.shared.limits.lock();
-        if self.state.lock().closed {
-            return Err(Error::new(Status::Closed, Op::SetLimits, "the engine is closed"));
-        }
-        let changed = match device {
-            None => self.shared.limits.change_engine(&mut levels, changes)?,
-            Some(device) => levels.change_disk(device, changes)?,
+        let told = {
+            let mut levels = self.shared.limits.lock();
+            if self.state.lock().closed {
+                return Err(Error::new(Status::Closed, Op::SetLimits, "the engine is closed"));
+            }
+            let changed = match device {
+                None => self.shared.limits.change_engine(&mut levels, changes)?,
+                Some(device) => levels.change_disk(device, changes)?,
+            };
+            let told = self.spread(&levels, device);
+            self.shared.limits_set(changed);
+            told
         };
-        self.spread(&levels, device);
-        self.shared.limits_set(changed);
+        // Whoever held one may have let go: its close is not to be under the limits' lock.
+        told.into_iter().for_each(drop_elsewhere);
         Ok(())
     }
 
-    /// Tells the disks and partitions that are concerned.
-    fn spread(&self, levels: &Levels, device: Option<u64>) {
+    /// Tells the disks and partitions that are concerned. The partitions are the caller's to let go of.
+    fn spread(&self, levels: &Levels, device: Option<u64>) -> Vec<Arc<Partition>> {
         let concerned = |other: &u64| device.map_or(true, |device| device == *other);
         let (disks, partitions) = {
             let state = self.state.lock();
@@ -154,15 +159,14 @@ impl Engine {
         for disk in disks {
             disk.take_limits(&levels.of_disk(disk.device()));
         }
-        for (device, partition) in partitions {
+        let tell = |(device, partition): (u64, Arc<Partition>)| {
             partition.inherit_limits(levels.of_disk(device));
             if self.shared.cache_is_over() {
                 partition.drop_cache();
             }
-            // Whoever held it may have let go: its close is not to be under the limits' lock.
-            drop_elsewhere(partition);
-        }
-        self.shared.watchdog.read_limits();
+            partition
+        };
+        partitions.into_iter().map(tell).collect()
     }
 
     /// For one that was opened while a change was made, which may not have found it.

@@ -4,7 +4,7 @@
 //! Only partitions that had a call lately are looked at; an idle engine's watchdog sleeps.
 
 use crate::io::{Calls, CALLS_MAX};
-use crate::partition::Partition;
+use crate::partition::{Limit, Partition, PartitionLimits};
 use crate::sync::{Condvar, Mutex};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -28,8 +28,7 @@ struct Watched {
 struct Entry {
     partition: Weak<Partition>,
     calls: Arc<Calls>,
-    /// A call that takes longer is slow, zero for never; one that takes longer hangs.
-    times: (Duration, Duration),
+    limits: Arc<PartitionLimits>,
     /// By place: a call, and when it was first seen.
     seen: [Option<Seen>; CALLS_MAX],
     last_look: [u64; CALLS_MAX],
@@ -66,7 +65,7 @@ impl Watchdog {
         watched.partitions.push(Entry {
             partition: Arc::downgrade(partition),
             calls: partition.calls().clone(),
-            times: partition.watch_times(),
+            limits: partition.limits_in_force().clone(),
             seen: [None; CALLS_MAX],
             last_look: [0; CALLS_MAX],
             idle_looks: 0,
@@ -74,17 +73,6 @@ impl Watchdog {
         });
         if watched.partitions.len() == 1 {
             self.wake.notify_one();
-        }
-    }
-
-    /// Limits have changed.
-    pub fn read_limits(&self) {
-        let mut watched = self.watched.lock();
-        for entry in &mut watched.partitions {
-            if let Some(partition) = entry.partition.upgrade() {
-                entry.times = partition.watch_times();
-                drop_elsewhere(partition);
-            }
         }
     }
 
@@ -157,7 +145,8 @@ impl Watchdog {
 }
 
 fn look_at(entry: &mut Entry, number: usize, now: Instant, next: &mut Instant, found: &mut Vec<Finding>) {
-    let (slow, stall) = entry.times;
+    // A call that takes longer is slow, zero for never; one that takes longer hangs.
+    let (slow, stall) = (entry.limits.time(Limit::SlowDiskMs), entry.limits.time(Limit::StallLimitMs));
     for (i, (seen, place)) in entry.seen.iter_mut().zip(entry.last_look).enumerate() {
         let Some(code) = Calls::code(place) else {
             *seen = None;

@@ -1,12 +1,11 @@
 //! Changing a partition's limits while it runs.
 
 use super::limit_changes::in_words;
-use super::limits::{Limit, LimitChange, Limits};
+use super::limits::{LimitChange, Limits, PartitionLimits};
 use super::types::State;
 use super::Partition;
 use crate::error::{Cause, Op, Result};
 use std::sync::Arc;
-use std::time::Duration;
 
 impl Partition {
     /// What is in force for this partition, and what each was set for.
@@ -26,7 +25,6 @@ impl Partition {
         };
         let set = closed.map_or_else(|| self.limits.change(changes), Err);
         let changed = set.map_err(|e| e.partition(self.id).at(&self.path))?;
-        self.host.limits_changed();
         let mut log = self.log.lock();
         self.plan_probe(&mut log);
         let state = log.shown_state();
@@ -45,9 +43,9 @@ impl Partition {
         }
     }
 
-    /// After how long the watchdog is to tell of a call that is slow, 0 for never, and of one that hangs.
-    pub fn watch_times(&self) -> (Duration, Duration) {
-        (self.limits.time(Limit::SlowDiskMs), self.limits.time(Limit::StallLimitMs))
+    /// The same for one that looks at them again and again, and holds no partition meanwhile.
+    pub(crate) fn limits_in_force(&self) -> &Arc<PartitionLimits> {
+        &self.limits
     }
 
     /// Gives up what it keeps for reading.

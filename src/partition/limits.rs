@@ -220,7 +220,7 @@ pub(super) fn check_segments(limits: &Limits) -> Result<()> {
 }
 
 /// A partition's limits.
-pub(super) struct PartitionLimits {
+pub(crate) struct PartitionLimits {
     in_force: [AtomicU64; COUNT],
     origin: Mutex<Origin>,
 }

@@ -50,7 +50,7 @@ pub use directory::CUBEFS_IMPORT;
 pub use disk_counts::{DiskCounts, HealedBy, SegmentFrom};
 pub use limit_changes::LimitChanged;
 pub(crate) use limit_changes::{changed, in_words, joined};
-pub(crate) use limits::OwnLimits;
+pub(crate) use limits::{OwnLimits, PartitionLimits};
 pub use limits::{Limit, LimitChange, LimitInfo, LimitScope, Limits, LIMITS};
 pub use open::{lock_dir, open_dir, path_error};
 pub use orphan::Orphan;
@@ -66,7 +66,6 @@ pub use types::{
 use crate::format::Id;
 use crate::io::{Calls, Dir, File};
 use crate::sync::{Condvar, Mutex};
-use limits::PartitionLimits;
 use log::Log;
 use root::RootWriter;
 use std::path::PathBuf;
@@ -115,8 +114,6 @@ pub trait Host: Send + Sync {
     fn counts(&self) -> Arc<DiskCounts>;
     /// The watchdog is to look at the calls of a partition that has just begun one, until it has had none for a while.
     fn watch(&self, _partition: &Arc<Partition>) {}
-    /// A partition's limits have changed: the watchdog has copies.
-    fn limits_changed(&self) {}
     fn now(&self) -> Instant {
         Instant::now()
     }
@@ -141,7 +138,7 @@ pub struct Partition {
     path: PathBuf,
     known_index: u64,
     must_exist: bool,
-    limits: PartitionLimits,
+    limits: Arc<PartitionLimits>,
     host: Arc<dyn Host>,
     me: Weak<Partition>,
     tag: Arc<AtomicU64>,

@@ -119,7 +119,7 @@ impl Partition {
             path: config.path.clone(),
             known_index: config.known_index,
             must_exist: config.disposition == Disposition::OpenExisting,
-            limits: PartitionLimits::new(limits),
+            limits: Arc::new(PartitionLimits::new(limits)),
             counts: Arc::new(PartitionCounts::new(config.partition_id, config.mode)),
             disk_counts: host.counts(),
             calls: watched_calls(me, &host),

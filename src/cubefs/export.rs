@@ -9,7 +9,7 @@ use super::Conversion;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::{Entry, Meta, META_NAME};
 use crate::io::{write_all_at, Access, Dir};
-use crate::partition::{Partition, PartitionStatus, State, ROOT_NAME};
+use crate::partition::{make_dir, Partition, PartitionStatus, State, ROOT_NAME};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl Conversion<'_> {
             self.settle_bulkhead()?;
             let partition = self.open_existing()?;
             let storage = self.engine.storage();
-            storage.create_dir(target).map_err(|e| match e.kind() {
+            make_dir(storage, target).map_err(|e| match e.kind() {
                 std::io::ErrorKind::AlreadyExists => {
                     let message = "the target exists already; give a directory that is to be made";
                     Error::new(Status::AlreadyExists, Op::Export, message).at(target)

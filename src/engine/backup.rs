@@ -5,7 +5,8 @@ use super::Engine;
 use crate::error::{Error, Op, Result, Status};
 use crate::io::Dir;
 use crate::partition::{
-    root_arrives, Disposition, EntryRef, HardState, Mode, Partition, PartitionConfig, State, Survey, ROOT_NAME,
+    make_dir, root_arrives, Disposition, EntryRef, HardState, Mode, Partition, PartitionConfig, State, Survey,
+    ROOT_NAME,
 };
 use crate::segment::Segment;
 use std::io;
@@ -73,7 +74,7 @@ impl Engine {
 
     fn empty_target(&self, target: &Path) -> Result<Arc<dyn Dir>> {
         let storage = self.storage();
-        match storage.create_dir(target) {
+        match make_dir(storage, target) {
             // Who made it may not have come to make its name durable.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match storage.sync_parent(target) {
                 Err(e) if e.kind() != io::ErrorKind::PermissionDenied => {

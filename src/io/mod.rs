@@ -125,8 +125,10 @@ pub enum Filesystem {
 pub trait Storage: Send + Sync {
     /// Opens a directory (O_DIRECTORY | O_NOFOLLOW): ENOENT, ENOTDIR or ELOOP say what it is instead.
     fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>>;
-    /// Creates the last component of `path` (mode 0700) and makes its entry in the parent durable.
+    /// Creates the last component of `path` (mode 0700).
     fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// Makes the entry of `path` in its parent durable.
     fn sync_parent(&self, path: &Path) -> io::Result<()>;
     /// Where the filesystem of `path` is mounted; `path` itself where that cannot be told.

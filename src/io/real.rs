@@ -4,6 +4,7 @@ use super::sys::{
     check, cstring, device_info, fstat, ignores_direct_io, off, open_at, read_names, set_nocow, size, sync_fd,
 };
 use super::{Access, DeviceInfo, Dir, File, Filesystem, Storage};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -26,12 +27,15 @@ impl Storage for RealStorage {
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        let fd = open_parent(path)?;
-        let name = path.file_name().ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-        let name = cstring(name.as_bytes())?;
+        let (fd, name) = (open_parent(path)?, last_name(path)?);
         // SAFETY: fd is open and name is NUL-terminated.
-        check(unsafe { libc::mkdirat(fd.as_raw_fd(), name.as_ptr(), 0o700) })?;
-        sync_fd(fd.as_raw_fd(), false)
+        check(unsafe { libc::mkdirat(fd.as_raw_fd(), name.as_ptr(), 0o700) })
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let (fd, name) = (open_parent(path)?, last_name(path)?);
+        // SAFETY: fd is open and name is NUL-terminated.
+        check(unsafe { libc::unlinkat(fd.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) })
     }
 
     fn sync_parent(&self, path: &Path) -> io::Result<()> {
@@ -47,6 +51,11 @@ fn open_parent(path: &Path) -> io::Result<OwnedFd> {
     };
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
     open_at(libc::AT_FDCWD, &cstring(parent.as_os_str().as_bytes())?, flags, 0)
+}
+
+fn last_name(path: &Path) -> io::Result<CString> {
+    let name = path.file_name().ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+    cstring(name.as_bytes())
 }
 
 const DIR_FLAGS: i32 = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;

@@ -52,7 +52,7 @@ pub use limit_changes::LimitChanged;
 pub(crate) use limit_changes::{changed, in_words, joined};
 pub(crate) use limits::{OwnLimits, PartitionLimits};
 pub use limits::{Limit, LimitChange, LimitInfo, LimitScope, Limits, LIMITS};
-pub use open::{lock_dir, open_dir, path_error};
+pub use open::{lock_dir, make_dir, open_dir, path_error};
 pub use orphan::Orphan;
 pub use repair::{Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay};
 pub(crate) use root::first_root;

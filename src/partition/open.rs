@@ -26,7 +26,7 @@ pub fn open_dir(storage: &dyn Storage, config: &PartitionConfig) -> Result<(Arc<
             return Err(Error::new(Status::AlreadyExists, Op::Open, message).at(path).partition(config.partition_id));
         }
         (Err(e), Disposition::OpenOrCreate | Disposition::CreateNew) if e.kind() == io::ErrorKind::NotFound => {
-            storage.create_dir(path).map_err(|e| fail(&e))?;
+            make_dir(storage, path).map_err(|e| fail(&e))?;
             created = true;
             storage.open_dir(path).map_err(|e| fail(&e))?
         }
@@ -45,6 +45,13 @@ pub fn open_dir(storage: &dyn Storage, config: &PartitionConfig) -> Result<(Arc<
         }
     }
     Ok((dir, created))
+}
+
+/// Makes a directory, and its name durable. If that fails it is removed: the next call makes it anew, where another sync of its name, on a
+/// filesystem that has forgotten it, would say yes to nothing.
+pub fn make_dir(storage: &dyn Storage, path: &Path) -> io::Result<()> {
+    storage.create_dir(path)?;
+    storage.sync_parent(path).inspect_err(|_| drop(storage.remove_dir(path)))
 }
 
 /// `Locked` if somebody else has the directory.

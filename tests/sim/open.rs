@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
-use bulkhead::{Cause, Engine, HardState, Mode, State, Status};
+use bulkhead::{Cause, Disposition, Engine, HardState, Mode, PartitionConfig, State, Status};
 
 #[test]
 fn f26_a_second_open_is_refused_and_the_first_goes_on() {
@@ -121,6 +121,28 @@ fn f20_a_directory_that_a_crash_left_without_a_durable_name_gets_one() {
         p.set_hard_state(hard(2, 1, 3)).unwrap();
         let engine = crate::support::engine(&disk.fork().crash(Crash::PowerNothing));
         let p = reopen(&engine, "/p1", 1, Mode::Sync);
+        assert_same(&read_all(&p).unwrap(), &entries(1, 3, 1, 100), "after the power cut");
+        assert_eq!(p.hard_state().unwrap(), hard(2, 1, 3));
+    }
+}
+
+/// A directory whose name could not be made durable is no directory: a sync that says yes afterwards may cover nothing of it.
+#[test]
+fn f20_a_directory_whose_name_could_not_be_synced_is_made_anew() {
+    let config = SimConfig { failed_dir_syncs_forget: true, journalled: false, ..SimConfig::default() };
+    for disposition in [Disposition::OpenOrCreate, Disposition::CreateNew] {
+        let disk = SimDisk::with_config(1, config.clone());
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::SyncDir).once());
+        let first = stepped(&disk);
+        let config = PartitionConfig { disposition, ..partition_config("/p1", 1, Mode::Sync) };
+        let refused = first.open_partition(config.clone()).map(|p| p.status()).expect_err("its name is not durable");
+        assert_eq!(refused.status, Status::IoError, "{refused}");
+        assert!(!disk.exists("/p1"), "an open that failed leaves nothing");
+        let p = first.open_partition(config).unwrap_or_else(|e| panic!("{disposition:?}: {e}"));
+        append(&p, &entries(1, 3, 1, 100)).unwrap();
+        p.set_hard_state(hard(2, 1, 3)).unwrap();
+        let second = stepped(&disk.fork().crash(Crash::PowerNothing));
+        let p = reopen(&second, "/p1", 1, Mode::Sync);
         assert_same(&read_all(&p).unwrap(), &entries(1, 3, 1, 100), "after the power cut");
         assert_eq!(p.hard_state().unwrap(), hard(2, 1, 3));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::content::Content;
 use super::file::SimFile;
-use super::gate::{os, Effect, Handle, Shared};
+use super::gate::{os, Effect, Handle, Shared, Verdict};
 use super::plan::OpKind;
 use super::state::{Node, State, ROOT};
 use crate::io::{Access, DeviceInfo, Dir, File};
@@ -53,27 +53,45 @@ fn new_dir() -> Node {
     Node::Dir { cached: BTreeMap::new(), durable: BTreeMap::new() }
 }
 
-/// `Storage::create_dir`: the entry is durable on return.
+/// `Storage::create_dir`.
 pub fn create_dir(shared: &Shared, path: &str) -> io::Result<()> {
     let (mut state, verdict) = shared.begin(OpKind::CreateDir, path, 0, 0)?;
     if verdict.happens() {
         add(&mut state, ROOT, path, new_dir())?;
-        if verdict.errno.is_none() {
-            let parent = state.parent(ROOT, path)?.0;
-            state.commit_dir(parent);
-        }
+    }
+    verdict.result(())
+}
+
+/// `Storage::remove_dir`, and that of a directory, which knows it as `full`.
+pub fn remove_dir(shared: &Shared, from: u64, name: &str, full: &str) -> io::Result<()> {
+    let (mut state, verdict) = shared.begin(OpKind::Unlink, full, 0, 0)?;
+    let inode = state.walk(from, name)?;
+    if !state.entries(inode)?.is_empty() {
+        return Err(os(libc::ENOTEMPTY));
+    }
+    if verdict.happens() {
+        let (dir, name) = state.parent(from, name)?;
+        state.change(vec![(dir, name, None)], inode);
     }
     verdict.result(())
 }
 
 /// `Storage::sync_parent`.
 pub fn sync_parent(shared: &Shared, path: &str) -> io::Result<()> {
-    let (mut state, verdict) = shared.begin(OpKind::SyncDir, path, 0, 0)?;
-    if verdict.happens() && verdict.errno.is_none() {
-        let parent = state.parent(ROOT, path)?.0;
-        state.commit_dir(parent);
-    }
+    let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+    let (mut state, verdict) = shared.begin(OpKind::SyncDir, if parent.is_empty() { "/" } else { parent }, 0, 0)?;
+    let inode = state.parent(ROOT, path)?.0;
+    sync_dir(&mut state, &verdict, inode);
     verdict.result(())
+}
+
+fn sync_dir(state: &mut State, verdict: &Verdict, inode: u64) {
+    let full = !matches!(verdict.effect, Effect::Part | Effect::Nothing | Effect::Lost);
+    if full || (verdict.crashed && verdict.happens()) {
+        state.commit_dir(inode);
+    } else if !verdict.crashed && state.config.failed_dir_syncs_forget {
+        state.forget_dir(inode);
+    }
 }
 
 /// `Storage::open_dir`.
@@ -179,16 +197,7 @@ impl Dir for SimDir {
     }
 
     fn remove_dir(&self, name: &str) -> io::Result<()> {
-        let (mut state, verdict) = self.shared().begin(OpKind::Unlink, &self.path_of(name), 0, 0)?;
-        let inode = state.walk(self.handle.inode, name)?;
-        if !state.entries(inode)?.is_empty() {
-            return Err(os(libc::ENOTEMPTY));
-        }
-        if verdict.happens() {
-            let (dir, name) = state.parent(self.handle.inode, name)?;
-            state.change(vec![(dir, name, None)], inode);
-        }
-        verdict.result(())
+        remove_dir(self.shared(), self.handle.inode, name, &self.path_of(name))
     }
 
     fn mkdir(&self, name: &str) -> io::Result<()> {
@@ -214,12 +223,7 @@ impl Dir for SimDir {
 
     fn sync(&self) -> io::Result<()> {
         let (mut state, verdict) = self.shared().begin(OpKind::SyncDir, &self.handle.path, 0, 0)?;
-        let full = !matches!(verdict.effect, Effect::Part | Effect::Nothing | Effect::Lost);
-        if full || (verdict.crashed && verdict.happens()) {
-            state.commit_dir(self.handle.inode);
-        } else if !verdict.crashed && state.config.failed_dir_syncs_forget {
-            state.forget_dir(self.handle.inode);
-        }
+        sync_dir(&mut state, &verdict, self.handle.inode);
         verdict.result(())
     }
 

@@ -195,6 +195,10 @@ impl Storage for SimDisk {
         dir::create_dir(&self.shared, &name_of(path)?)
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        dir::remove_dir(&self.shared, ROOT, &name_of(path)?, &name_of(path)?)
+    }
+
     fn sync_parent(&self, path: &Path) -> io::Result<()> {
         dir::sync_parent(&self.shared, &name_of(path)?)
     }

@@ -11,7 +11,7 @@ pub(super) const BLOCK: usize = 4096;
 
 pub(super) fn disk() -> (SimDisk, Arc<dyn Dir>) {
     let disk = SimDisk::new(7);
-    disk.create_dir(Path::new("/d")).unwrap();
+    disk.create_dir(Path::new("/d")).and_then(|()| disk.sync_parent(Path::new("/d"))).unwrap();
     let dir = disk.open_dir(Path::new("/d")).unwrap();
     (disk, dir)
 }

@@ -79,6 +79,10 @@ impl Storage for FailingStorage {
         self.real.create_dir(path)
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.real.remove_dir(path)
+    }
+
     fn sync_parent(&self, path: &Path) -> io::Result<()> {
         self.real.sync_parent(path)
     }

@@ -6,9 +6,9 @@ use crate::error::{Error, Op, Result, Status};
 use crate::io::Dir;
 use crate::partition::{
     make_dir, root_arrives, Disposition, EntryRef, HardState, Mode, Partition, PartitionConfig, State, Survey,
-    ROOT_NAME,
+    NEW_ROOT_NAME, ROOT_NAME,
 };
-use crate::segment::Segment;
+use crate::segment::{remove_if_there, Segment};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -62,12 +62,12 @@ impl Engine {
         // Before anything is made: the source must be one.
         Survey::of(self.storage(), source)?;
         let dir = self.empty_target(target)?;
-        dir.mkdir(UNFINISHED).and_then(|()| dir.sync()).map_err(fail("creating a directory")).map_err(at)?;
-        let copied = self.copy_in_tries(source, target, tell);
+        let begun = dir.mkdir(UNFINISHED).and_then(|()| dir.sync()).map_err(fail("creating a directory"));
+        let copied = begun.and_then(|()| self.copy_in_tries(source, target, tell));
         let done = copied.and_then(|backup| finish(&*dir).map(|()| backup)).map_err(at);
         if done.is_err() {
             // What is left says itself that it is unfinished.
-            let _ = remove_unfinished(&*dir);
+            let _ = remove_begun(&*dir);
         }
         done
     }
@@ -87,8 +87,10 @@ impl Engine {
         let dir = storage.open_dir(target).map_err(|e| crate::partition::path_error(target, &e).with_op(Op::Export))?;
         // Until the copy is whole: what is in it is nobody's to open, and nobody's to remove as a remnant.
         crate::partition::lock_dir(&*dir, target).map_err(|e| e.with_op(Op::Export))?;
-        let names = dir.list().map_err(|e| fail("listing the target")(e).at(target))?;
-        let message = match names.iter().find(|n| *n != "lost+found") {
+        let mut names = dir.list().map_err(|e| fail("listing the target")(e).at(target))?;
+        names.retain(|name| name != "lost+found");
+        let unfinished = names.iter().find(|name| *name == UNFINISHED);
+        let message = match unfinished.or(names.first()) {
             None => return Ok(dir),
             Some(name) if name == UNFINISHED => {
                 "the target holds a backup that was cut short; remove it, or give another directory".to_string()
@@ -259,24 +261,41 @@ impl Batch {
 fn finish(dir: &dyn Dir) -> Result<()> {
     let unfinished = dir.subdir(UNFINISHED).map_err(fail("opening a directory"))?;
     let names = unfinished.list().map_err(fail("listing a directory"))?;
-    let moves = |name: &&String| Segment::parse_name(name).is_some() || *name == "META";
-    for name in names.iter().filter(moves) {
+    for name in names.iter().filter(|name| is_moved(name)) {
         dir.rename(&format!("{UNFINISHED}/{name}"), name).map_err(fail("moving a file"))?;
     }
     dir.sync().and_then(|()| unfinished.sync()).map_err(fail("syncing the target"))?;
-    // A copy that its owner takes for failed is not to be opened.
-    root_arrives(dir, UNFINISHED).map_err(|e| e.with_op(Op::Export)).inspect_err(|_| drop(dir.unlink(ROOT_NAME)))?;
+    root_arrives(dir, UNFINISHED).map_err(|e| e.with_op(Op::Export))?;
     remove_unfinished(dir)
+}
+
+fn is_moved(name: &str) -> bool {
+    Segment::parse_name(name).is_some() || name == "META"
+}
+
+/// Of a backup that has failed. The root goes first, for good: a copy that its owner takes for failed is not to be opened, nor to be a root
+/// whose segments are gone. What says that it is unfinished goes last.
+fn remove_begun(dir: &dyn Dir) -> Result<()> {
+    remove_if_there(dir, ROOT_NAME).and_then(|()| dir.sync()).map_err(fail("removing the root"))?;
+    let names = dir.list().map_err(fail("listing a directory"))?;
+    let begun = |name: &&String| is_moved(name) || *name == NEW_ROOT_NAME;
+    names.iter().filter(begun).try_for_each(|name| remove(dir, name))?;
+    remove_unfinished(dir)
+}
+
+/// A file, or an empty directory.
+fn remove(dir: &dyn Dir, name: &str) -> Result<()> {
+    let removed = match dir.unlink(name) {
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EISDIR | libc::EPERM)) => dir.remove_dir(name),
+        other => other,
+    };
+    removed.map_err(fail("removing a file"))
 }
 
 fn remove_unfinished(dir: &dyn Dir) -> Result<()> {
     let unfinished = dir.subdir(UNFINISHED).map_err(fail("opening a directory"))?;
     for name in unfinished.list().map_err(fail("listing a directory"))? {
-        let removed = match unfinished.unlink(&name) {
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EISDIR | libc::EPERM)) => unfinished.remove_dir(&name),
-            other => other,
-        };
-        removed.map_err(fail("removing a file"))?;
+        remove(&*unfinished, &name)?;
     }
     drop(unfinished);
     dir.remove_dir(UNFINISHED).and_then(|()| dir.sync()).map_err(fail("removing a directory"))

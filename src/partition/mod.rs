@@ -50,13 +50,13 @@ pub use directory::CUBEFS_IMPORT;
 pub use disk_counts::{DiskCounts, HealedBy, SegmentFrom};
 pub use limit_changes::LimitChanged;
 pub(crate) use limit_changes::{changed, in_words, joined};
-pub(crate) use limits::{OwnLimits, PartitionLimits};
 pub use limits::{Limit, LimitChange, LimitInfo, LimitScope, Limits, LIMITS};
+pub(crate) use limits::{OwnLimits, PartitionLimits};
 pub use open::{lock_dir, make_dir, open_dir, path_error};
 pub use orphan::Orphan;
 pub use repair::{Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay};
-pub(crate) use root::first_root;
 pub use root::ROOT_NAME;
+pub(crate) use root::{first_root, NEW_ROOT_NAME};
 pub use survey::{Survey, SurveyedSegment};
 pub use types::{
     Completion, Counters, Disposition, EngineConfig, Entry, EntryRef, Event, HardState, Mode, PartitionConfig,

@@ -11,7 +11,7 @@ use std::io;
 use std::time::Duration;
 
 pub const ROOT_NAME: &str = "root";
-pub(super) const NEW_ROOT_NAME: &str = "root.new";
+pub(crate) const NEW_ROOT_NAME: &str = "root.new";
 /// An epoch whose first half is zeros: no segment has it, so that the log ends where the root says.
 const NO_SEGMENTS: [u8; 8] = [0; 8];
 /// lsns that may be used until the root is written again: more than a segment holds records, and the root is written for each segment.

@@ -63,10 +63,11 @@ impl Survey {
     /// Past the page cache, of a log that nobody writes to: what an open after a power cut would find.
     pub(crate) fn of_medium(storage: &dyn Storage, path: &Path) -> Result<Survey> {
         let dir = storage.open_dir(path).map_err(|e| path_error(path, &e))?;
-        // Where there is no O_DIRECT this drops the root's clean pages.
-        match dir.open(ROOT_NAME, Access::ReadDirect) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(Op::Status, &e, "opening the root")),
-            _ => {}
+        // The root is read through the page cache.
+        match dir.open(ROOT_NAME, Access::Read) {
+            Ok(file) => file.drop_cache(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::io(Op::Status, &e, "opening the root")),
         }
         let survey = Survey::once(&dir, Access::ReadDirect)?;
         match &survey.found.fault {

@@ -1,7 +1,8 @@
 //! Backup on the simulated disk: a copy of one moment, of an open partition too; cut short at any operation it is whole or cannot be opened.
 
 use crate::support::*;
-use bulkhead::io::sim::{Crash, OpKind, OpRecord, Rule, SimConfig, SimDisk};
+use bulkhead::io::sim::{Crash, Fault, OpKind, OpRecord, Rule, SimConfig, SimDisk};
+use bulkhead::io::Storage;
 use bulkhead::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -173,6 +174,53 @@ fn a_backup_cut_short_at_any_operation_is_whole_or_refused() {
             check_left(&failing.crash(Crash::Process), &log, hard_state, &what);
         }
     }
+}
+
+/// Whatever fails, once: the target is as empty as it was, so the same call again goes through.
+#[test]
+fn what_a_failed_backup_has_begun_is_removed() {
+    for direct_io in [true, false] {
+        let config = SimConfig { direct_io, ..SimConfig::default() };
+        let (disk, log, hard_state) = small_log_on(&SimDisk::with_config(1, config), Mode::Sync, true);
+        let whole = disk.fork();
+        backup(&stepped(&whole)).unwrap();
+        let mut failed = 0;
+        for op in disk.ops() + 1..=whole.ops() {
+            let failing = disk.fork();
+            failing.inject(Rule::errno(libc::EIO).from_op(op).once());
+            let Err(e) = backup(&stepped(&failing)) else { continue };
+            failed += 1;
+            failing.clear_faults();
+            let what = format!("operation {}: {e}", op - disk.ops());
+            assert_eq!(failing.files(TARGET), Vec::<String>::new(), "{what}: what was begun stays");
+            backup(&stepped(&failing)).unwrap_or_else(|again| panic!("{what}, again: {again}"));
+            assert_eq!(view(&failing.crash(Crash::PowerNothing), TARGET), (hard_state, (3, 16), log.clone()), "{what}");
+        }
+        println!("{failed} failed");
+        assert!(failed > 30);
+    }
+}
+
+/// The target was made by somebody who has not synced its name, and a backup is not to go with it.
+#[test]
+fn f20_a_target_that_is_there_has_a_durable_name_when_the_backup_has_returned() {
+    let config = SimConfig { journalled: false, ..SimConfig::default() };
+    let (disk, log, hard_state) = small_log_on(&SimDisk::with_config(3, config), Mode::Sync, true);
+    disk.create_dir(Path::new(TARGET)).unwrap();
+    backup(&stepped(&disk)).unwrap();
+    let left = disk.crash(Crash::PowerNothing);
+    assert!(left.exists(TARGET), "a power cut took the target");
+    assert_eq!(view(&left, TARGET), (hard_state, (3, 16), log));
+}
+
+/// Where there is no O_DIRECT the page cache shows a root that the disk has dropped without a word: the copy is read back past it.
+#[test]
+fn f32_a_backup_whose_root_is_in_the_page_cache_alone_is_none() {
+    let config = SimConfig { direct_io: false, ..SimConfig::default() };
+    let (disk, ..) = small_log_on(&SimDisk::with_config(1, config), Mode::Sync, true);
+    disk.inject(Rule::new(Fault::Lost).on(OpKind::Sync).path("/copy/backup-unfinished/root"));
+    let refused = backup(&stepped(&disk)).expect_err("a power cut takes the root");
+    assert!(refused.message.contains("reads back differently"), "{refused}");
 }
 
 fn check_left(disk: &SimDisk, log: &[Entry], hard_state: HardState, what: &str) {

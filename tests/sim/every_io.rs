@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::driver::Driver;
 use crate::support::judge::After;
 use crate::support::*;
-use bulkhead::io::sim::{Crash, Fault, Rule, SimConfig, SimDisk};
+use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
 use bulkhead::Mode;
 
 /// Everything a partition does in its life. Goes on after refusals, as an owner would that retries.
@@ -79,8 +79,8 @@ fn works(d: &mut Driver) -> Result<bool, String> {
     Ok(d.append(0, &entries(last + 1, last + 3, 20, 1000))? && d.set_hard_state(0, hard(30, 1, last))? && d.sync(0)?)
 }
 
-/// All N for one kind of fault. A run that hangs is a failure as well.
-fn every_io(name: &str, fault: &Fault, once: bool, stride: u64) {
+/// All N for one kind of fault, of the operations that it can hit. A run that hangs is a failure as well.
+fn every_io(name: &str, rule: &Rule, once: bool, stride: u64) {
     for (mode, direct_io) in [(Mode::Sync, true), (Mode::Sync, false), (Mode::None, true), (Mode::Interval, true)] {
         let mut at = 1;
         loop {
@@ -89,14 +89,13 @@ fn every_io(name: &str, fault: &Fault, once: bool, stride: u64) {
                 if once { "once" } else { "from then on" }
             );
             let (send, receive) = mpsc::channel();
-            let (fault, seed) = (fault.clone(), at);
+            let (rule, seed) = (rule.clone().skip(at - 1), at);
             std::thread::spawn(move || {
                 // Without direct I/O nobody can look behind a page cache that differs from the medium.
                 let disk = SimDisk::with_config(
                     seed,
                     SimConfig { direct_io, failed_syncs_forget: direct_io, ..SimConfig::default() },
                 );
-                let rule = Rule::new(fault).from_op(at);
                 let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     let mut d = Driver::new(disk, &[mode]);
                     let result = run(&mut d, if once { rule.once() } else { rule }, at);
@@ -113,37 +112,36 @@ fn every_io(name: &str, fault: &Fault, once: bool, stride: u64) {
             }
             at += stride;
         }
-        assert!(at > 60, "{name}: the life cycle has only {at} operations");
+        assert!(at > 20, "{name}: the life cycle has only {at} operations");
     }
 }
 
+/// What is read or written comes up short; other kinds of operation cannot.
+fn short(bytes: usize) -> Rule {
+    Rule::new(Fault::Short(bytes)).on(OpKind::Read).on(OpKind::Write)
+}
+
 macro_rules! rows {
-    ($($test:ident: $fault:expr;)*) => { $(
+    ($($test:ident: $rule:expr, $stride:expr;)*) => { $(
         #[test]
         fn $test() {
-            let fault = $fault;
-            every_io(stringify!($test), &fault, true, 1);
-            every_io(stringify!($test), &fault, false, 2);
+            every_io(stringify!($test), &$rule, true, 1);
+            every_io(stringify!($test), &$rule, false, $stride);
         }
     )* };
 }
 
 rows! {
-    f24_every_io_gives_eio: Fault::Errno(libc::EIO);
-    f24_every_io_gives_eio_after_it_happened: Fault::ErrnoAfter(libc::EIO);
-    f24_every_io_gives_enospc: Fault::Errno(libc::ENOSPC);
-    f24_every_io_gives_erofs: Fault::Errno(libc::EROFS);
-    f24_every_io_gives_edquot: Fault::Errno(libc::EDQUOT);
-    f24_every_io_gives_eintr: Fault::Errno(libc::EINTR);
-    f24_every_io_gives_enomem: Fault::Errno(libc::ENOMEM);
-    f24_every_io_gives_emfile: Fault::Errno(libc::EMFILE);
-    f24_every_io_transfers_nothing: Fault::Short(0);
-}
-
-#[test]
-fn f24_every_io_comes_up_short() {
-    for bytes in [1, 511, 4096] {
-        every_io(&format!("{bytes} bytes"), &Fault::Short(bytes), true, 1);
-        every_io(&format!("{bytes} bytes"), &Fault::Short(bytes), false, 5);
-    }
+    f24_every_io_gives_eio: Rule::errno(libc::EIO), 2;
+    f24_every_io_gives_eio_after_it_happened: Rule::new(Fault::ErrnoAfter(libc::EIO)), 2;
+    f24_every_io_gives_enospc: Rule::errno(libc::ENOSPC), 2;
+    f24_every_io_gives_erofs: Rule::errno(libc::EROFS), 2;
+    f24_every_io_gives_edquot: Rule::errno(libc::EDQUOT), 2;
+    f24_every_io_gives_eintr: Rule::errno(libc::EINTR), 2;
+    f24_every_io_gives_enomem: Rule::errno(libc::ENOMEM), 2;
+    f24_every_io_gives_emfile: Rule::errno(libc::EMFILE), 2;
+    f24_every_io_transfers_nothing: short(0), 2;
+    f24_every_io_transfers_one_byte: short(1), 5;
+    f24_every_io_ends_within_a_sector: short(511), 2;
+    f24_every_io_ends_at_a_block: short(4096), 2;
 }

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"sort"
 	"time"
 
@@ -70,16 +71,16 @@ func (s *Supervisor) Report() []Report {
 		reports, openings = append(reports, r), append(openings, o)
 	}
 	s.mu.Unlock()
-	limit := time.NewTimer(time.Second)
-	defer limit.Stop()
+	limit, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
 	for i, o := range openings {
-		reports[i].fill(o, limit.C)
+		reports[i].fill(limit, o)
 	}
 	sort.Slice(reports, func(i, j int) bool { return reports[i].ID < reports[j].ID })
 	return reports
 }
 
-func (r *Report) fill(o *opening, limit <-chan time.Time) {
+func (r *Report) fill(limit context.Context, o *opening) {
 	if o.storage == nil {
 		return
 	}
@@ -93,20 +94,23 @@ func (r *Report) fill(o *opening, limit <-chan time.Time) {
 		r.State = bulkhead.StateClosed.String()
 	}
 	if err == nil && o.group.Server != nil && o.group.Server.IsLeader(o.group.ID) {
-		r.pins(statusOf(o.group, limit))
+		r.pins(statusOf(limit, o.group))
 	}
 }
 
 // statusOf asks a raft loop. That of a dead group never answers, and its
 // goroutine stays: only groups are asked that lead, which a dead one does not for
 // long.
-func statusOf(group Group, limit <-chan time.Time) *raft.Status {
+func statusOf(limit context.Context, group Group) *raft.Status {
+	if limit.Err() != nil {
+		return nil // no more goroutines for loops that do not answer
+	}
 	answer := make(chan *raft.Status, 1)
 	go func() { answer <- group.Server.Status(group.ID) }()
 	select {
 	case status := <-answer:
 		return status
-	case <-limit:
+	case <-limit.Done():
 		return nil
 	}
 }

@@ -64,9 +64,10 @@ fn kind(dir: &dyn Dir, name: &str) -> Result<Kind> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Kind::Missing),
         Err(e) if e.raw_os_error() == Some(libc::EINVAL) => match dir.subdir(name) {
             Ok(_) => Ok(Kind::Dir),
-            Err(_) => {
+            Err(e) if e.raw_os_error() == Some(libc::ENOTDIR) => {
                 Err(Error::new(Status::Foreign, Op::Import, format!("`{name}` is neither a file nor a directory")))
             }
+            Err(e) => Err(Error::io(Op::Import, &e, &format!("opening {name}"))),
         },
         Err(e) if e.raw_os_error() == Some(libc::ELOOP) => {
             Err(Error::new(Status::Symlink, Op::Import, format!("`{name}` is a symbolic link")))

@@ -114,3 +114,16 @@ fn an_import_that_was_taken_back_leaves_no_root_to_finish_with() {
     }
     assert!(taken_back > 2);
 }
+
+/// Found by a random history: whoever is told `Foreign` looks for somebody else's files.
+#[test]
+fn a_meta_that_cannot_be_looked_at_is_a_fault_of_the_disk() {
+    for (errno, status) in [(libc::EIO, Status::IoError), (libc::EMFILE, Status::ResourceExhausted)] {
+        let disk = imported(1, SimConfig::default());
+        disk.inject(Rule::errno(errno).on(OpKind::Subdir).path("/META"));
+        let told = convert(&disk, |c| c.undo_import()).expect_err("it is not known whose the directory is");
+        assert_eq!((told.status, told.errno), (status, errno), "{told}");
+        disk.clear_faults();
+        convert(&disk, |c| c.undo_import()).expect("nothing was changed");
+    }
+}

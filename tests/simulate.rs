@@ -4,12 +4,23 @@
 //! `make simulate SEEDS=n` runs n fresh ones, `TIME=s` as many as fit into s seconds, `SEED=0x...` one again, which shortens it if it fails.
 //! Without any of them a small fixed set runs.
 
+#[path = "simulate/action.rs"]
+mod action;
+#[path = "simulate/between.rs"]
+mod between;
 #[path = "simulate/calls.rs"]
 mod calls;
+#[path = "simulate/convert.rs"]
+mod convert;
 #[path = "simulate/copies.rs"]
 mod copies;
+mod cubefs_support;
 #[path = "simulate/limits.rs"]
 mod limits;
+#[path = "simulate/outside.rs"]
+mod outside;
+#[path = "simulate/places.rs"]
+mod places;
 #[path = "simulate/plan.rs"]
 mod plan;
 #[path = "simulate/runner.rs"]
@@ -19,15 +30,20 @@ mod shrink;
 mod support;
 #[path = "simulate/verdict.rs"]
 mod verdict;
+#[path = "simulate/widen.rs"]
+mod widen;
 #[path = "simulate/world.rs"]
 mod world;
+#[path = "simulate/wrong.rs"]
+mod wrong;
 
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use action::{Action, Batch, Step};
 use bulkhead::io::sim::{mix, Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
 use bulkhead::{Engine, Mode, State};
-use plan::{Action, Batch, History, Step};
+use plan::History;
 use runner::{replay, run_many, Amount};
 use support::*;
 
@@ -121,6 +137,7 @@ fn f25_what_was_submitted_and_failed_may_be_there_at_the_next_open() {
         segment_bytes: 128 << 10,
         cache_bytes: 4096,
         heals: false,
+        wide: false,
         steps: steps.map(|action| Step { part: 0, action, during: None }).to_vec(),
     };
     world::play(&Rc::new(history), false).0.unwrap();

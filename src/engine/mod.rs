@@ -110,6 +110,14 @@ impl Engine {
         }
     }
 
+    /// For simulation: the watchdog looks once. What it sees under way now and saw before has taken the time in between. Does nothing if the
+    /// engine has threads.
+    pub fn watch(&self) {
+        if let Some(stepped) = &self.stepped {
+            stepped.watch();
+        }
+    }
+
     /// For simulation: true if a call on this partition can be made in the middle of a disk operation, that is, if it would not wait for a
     /// lock that is held further up on the stack.
     pub fn can_be_called(&self, partition: &Partition) -> bool {

@@ -139,6 +139,11 @@ impl Stepped {
         true
     }
 
+    /// The watchdog looks at the calls under way.
+    pub fn watch(&self) {
+        self.shared.watchdog.look(self.clock.now());
+    }
+
     /// Does all work of this much time.
     pub fn pass(&self, time: Duration) {
         let end = self.clock.now() + time;
@@ -253,6 +258,14 @@ impl Host for SteppedHost {
 
     fn cache_released(&self, bytes: usize) -> bool {
         self.0.shared.cache_released(bytes)
+    }
+
+    fn watch(&self, partition: &Arc<Partition>) {
+        self.0.shared.watchdog.add(partition);
+    }
+
+    fn limits_changed(&self) {
+        self.0.shared.watchdog.read_limits();
     }
 
     fn now(&self) -> Instant {

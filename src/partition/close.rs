@@ -9,7 +9,7 @@ use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::LogEnd;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a close looks whether the calls of others have come back.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
@@ -28,7 +28,7 @@ impl Partition {
 
     fn shut(&self, on_this_thread: bool) -> Result<()> {
         let patience = self.limits.time(Limit::StallLimitMs);
-        let _operation = self.operation.try_lock_for(patience);
+        let _operation = self.lock_within(&self.operation, patience);
         {
             let mut log = self.log.lock();
             if log.state == State::Closed {
@@ -57,9 +57,9 @@ impl Partition {
         };
         let wait = if healthy { patience } else { FAULTED_PATIENCE };
         // Held until the directory is let go: whoever comes later finds none.
-        let maintenance = self.maintenance.try_lock_for(wait);
-        let allocation = self.allocation.try_lock_for(wait);
-        let root = self.root.try_lock_for(wait);
+        let maintenance = self.lock_within(&self.maintenance, wait);
+        let allocation = self.lock_within(&self.allocation, wait);
+        let root = self.root.try_lock_until(self.lock_until(Instant::now() + wait));
         let quiet = maintenance.is_some() && allocation.is_some() && root.is_some();
         // Syncs of other callers, in mode none, take a moment.
         let deadline = self.host.now() + wait;

@@ -93,6 +93,11 @@ impl Partition {
         Err(Error::new(Status::Busy, op, message).partition(self.id).at(&self.path))
     }
 
+    /// Takes a lock that somebody else gives back within this time.
+    pub(super) fn lock_within<'a>(&self, lock: &'a Mutex<()>, time: Duration) -> Option<MutexGuard<'a, ()>> {
+        lock.try_lock_until(self.lock_until(Instant::now() + time))
+    }
+
     /// The limit of a wait for a lock. Without threads nobody else could give it back: whoever holds it is further up on this stack.
     pub(super) fn lock_until(&self, deadline: Instant) -> Instant {
         if self.host.has_threads() {

@@ -3,7 +3,7 @@
 use bulkhead::io::sim::{Fault, Rule};
 use bulkhead::{Entry, Error, HardState, Limit, Mode, Op, Partition, State, Status};
 
-use super::plan::{Action, Batch, Step};
+use super::action::{Action, Batch, Step};
 use super::world::{Verdict, World};
 use crate::support::driver::is_fault;
 use crate::support::judge::After;
@@ -33,6 +33,9 @@ impl World {
             Action::Limits(scope, changes) => return self.set_limits(n, *scope, changes),
             Action::PowerCutAt(ahead) => self.disk().crash_at(self.disk().ops() + ahead),
             Action::Crash(how) => return self.crash(*how),
+            Action::AtStart(trouble) => self.plan_start(trouble),
+            Action::Hang(time, steps) => return self.hang(*time, *steps),
+            Action::Restart => return self.restart_engine(),
             call => return self.owner_calls(n, call),
         }
         Ok(())
@@ -57,6 +60,14 @@ impl World {
             }
             Action::Recover => self.recover(n),
             Action::Repair(damage) => self.repair(n, *damage),
+            Action::Mode(mode) => {
+                let after = self.close(n)?;
+                self.parts[n].borrow_mut().model.opened_in = Some(*mode);
+                self.open(n, after).map(drop)
+            }
+            Action::Fence(to) => self.fence(n, *to),
+            Action::Place(place) => self.place(n, *place),
+            Action::Convert(calls) => self.convert(n, calls),
             // An open that failed leaves a log that the model does not know yet.
             _ if !known => Ok(()),
             Action::Append(batch) => self.append(n, batch, false),
@@ -64,6 +75,9 @@ impl World {
             Action::HardState { term_up, vote, commit } => self.hard_state(n, *term_up, *vote, *commit),
             Action::Compact(percent) => self.compact(n, *percent),
             Action::Reset(ahead) => self.reset(n, *ahead),
+            Action::Snapshot(percent) => self.snapshot(n, *percent),
+            Action::Wrong => self.wrong_calls(n),
+            Action::Survey => self.survey(n),
             Action::Sync => self.sync(n),
             Action::Verify => self.verify(n),
             Action::Backup => self.backup(n),
@@ -101,8 +115,10 @@ impl World {
         let waits = submit && self.parts[n].borrow().model.mode == Mode::Sync;
         let token = self.tokens.get() << 8 | n as u64;
         self.tokens.set(self.tokens.get() + 1);
+        self.appending.set(Some(n));
         let result =
             self.call(n, |p| if submit { p.submit(&refs(&entries), token) } else { p.append(&refs(&entries)) });
+        self.appending.set(None);
         self.tell(|| {
             format!(
                 "      entries {} to {}: {}",
@@ -131,7 +147,8 @@ impl World {
                 part.model.pending.push_back((token, 0));
             }
         }
-        self.note_flush(n, result.is_ok(), result.is_ok() && !submit && self.history.modes[n] == Mode::Sync);
+        let durable = !submit && self.parts[n].borrow().model.mode == Mode::Sync;
+        self.note_flush(n, result.is_ok(), result.is_ok() && durable);
         self.heard(n, result, false)
     }
 
@@ -139,7 +156,11 @@ impl World {
         let hard = {
             let model = &self.parts[n].borrow().model;
             let (old, floor) = (model.hard(), model.hard().commit.max(model.compaction().0));
-            let above = if model.pending.is_empty() { model.last().saturating_sub(floor) } else { 0 };
+            let above = if model.pending.is_empty() && self.appending.get() != Some(n) {
+                model.last().saturating_sub(floor)
+            } else {
+                0
+            };
             let term = old.term.max(model.last_term()) + term_up;
             let vote = if term > old.term { vote } else { old.vote };
             HardState { term, vote, commit: floor + above * commit / 100 }
@@ -185,6 +206,24 @@ impl World {
             let model = &self.parts[n].borrow().model;
             (model.last() + ahead, model.last_term().max(model.hard().term).max(1))
         };
+        self.reset_to(n, index, term)
+    }
+
+    /// A snapshot of what a part of the log says, or of all of it.
+    fn snapshot(&self, n: usize, percent: u64) -> Verdict {
+        let (index, term) = {
+            let model = &self.parts[n].borrow().model;
+            let floor = model.compaction().0.max(model.hard().commit);
+            let index = floor + model.last().saturating_sub(floor) * percent / 100;
+            (index, model.log().get(&index).map_or(model.compaction().1, |e| e.term))
+        };
+        if index == 0 || !self.parts[n].borrow().model.pending.is_empty() {
+            return Ok(());
+        }
+        self.reset_to(n, index, term)
+    }
+
+    fn reset_to(&self, n: usize, index: u64, term: u64) -> Verdict {
         let reaches = self.reaches_disk(n);
         let result = self.call(n, |p| p.reset(index, term));
         self.tell(|| format!("      to {index} of term {term}: {}", said(&result)));
@@ -207,11 +246,11 @@ impl World {
     }
 
     fn verify(&self, n: usize) -> Verdict {
-        let before = self.disk().faults_fired();
+        let before = self.faults();
         let result = self.call(n, Partition::verify);
         self.tell(|| format!("      {result:?}"));
-        let disturbed = self.disk().is_dead() || self.disk().faults_fired() > before;
-        let healthy = self.handle(n).status().state == State::ReadWrite;
+        let disturbed = self.disk().is_dead() || self.faults() > before;
+        let healthy = self.parts[n].borrow().handle.as_ref().is_some_and(|p| p.status().state == State::ReadWrite);
         match result {
             Ok(report) if report.bad_records > 0 && healthy && !disturbed && !self.parts[n].borrow().tainted => {
                 Err(format!("verify finds {report:?} where nothing is bad"))
@@ -222,15 +261,18 @@ impl World {
     }
 
     fn recover(&self, n: usize) -> Verdict {
-        let calm = self.disk().is_calm();
+        let calm = self.calm();
         let result = self.call(n, Partition::recover);
         // A fault may have been put in its way in the middle of it.
-        let calm = calm && self.disk().is_calm();
+        let calm = self.stayed_calm(calm);
         self.tell(|| format!("      {}", said(&result)));
-        let handle = self.handle(n);
         self.drain_events()?;
         self.drain_completions()?;
+        // Closed while an operation of it hung.
+        let Some(handle) = self.parts[n].borrow().handle.clone() else { return Ok(()) };
         match result {
+            // Only a release helps.
+            Err(e) if e.status == Status::Fenced && self.parts[n].borrow().fault.is_some() => self.settle(n),
             Err(e) if !is_fault(&e) => Err(format!("recover says {e}")),
             Err(e) if calm && !self.is_excused(n, &e) => Err(format!("recover fails on a good disk: {e}")),
             Err(_) => {
@@ -312,11 +354,12 @@ impl World {
     /// What a call on a partition said: a fault that is told again must be the first one; a call that is allowed must not be refused.
     fn heard(&self, n: usize, result: Result<(), Error>, works_read_only: bool) -> Verdict {
         self.drain_completions()?;
-        let handle = self.handle(n);
+        // Closed while an operation of it hung.
+        let Some(handle) = self.parts[n].borrow().handle.clone() else { return Ok(()) };
         let (state, now) = (handle.status().state, handle.last_fault());
         let (fault, called_in) = (self.parts[n].borrow().fault.clone(), self.parts[n].borrow().called_in);
         match (result, fault) {
-            (Err(e), _) if !is_fault(&e) => {
+            (Err(e), fault) if !(is_fault(&e) || e.status == Status::Fenced && fault.is_some()) => {
                 Err(format!("{} refused what is allowed: {e}", self.parts[n].borrow().path))
             }
             // One that was done while the partition was ReadOnly counts, whatever came before it returned.
@@ -330,7 +373,9 @@ impl World {
                 let same = |f: &Error| f.status == e.status && f.errno == e.errno;
                 // A ReadOnly partition compacts, and reads for it: a read that fails is told as what it is.
                 let own_read = works_read_only && state == State::ReadOnly && e.op == Op::Read;
-                if own_read || same(&first) || now.as_ref().is_some_and(same) {
+                // Whoever waits for what hangs is told that it does, and a call that hung itself what it met.
+                let waits = e.status == Status::Busy && self.hanging.get();
+                if own_read || waits || self.parts[n].borrow().hung || same(&first) || now.as_ref().is_some_and(same) {
                     return self.settle(n);
                 }
                 Err(format!("{} answers {e}, the first error was {first}", self.parts[n].borrow().path))

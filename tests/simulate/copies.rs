@@ -34,7 +34,7 @@ impl World {
             (part.path.clone(), part.model.mode, healthy && !part.tainted)
         };
         let target = format!("/copy{}", self.disk().ops());
-        let calm = self.disk().is_calm() && healthy && self.handle(n).status().damaged.2 == 0;
+        let calm = self.calm().filter(|_| healthy && self.handle(n).status().damaged.2 == 0);
         let other = Engine::stepped(config(), &self.disk(), self.seed_of(&target)).expect("an engine");
         *self.moments.borrow_mut() = Some((n, Vec::new()));
         self.note_moment();
@@ -47,7 +47,7 @@ impl World {
         self.note_moment();
         let moments = self.moments.borrow_mut().take().map_or(Vec::new(), |m| m.1);
         self.tell(|| format!("      to {target}: {copied:?}"));
-        let calm = calm && self.disk().is_calm() && !self.parts[n].borrow().tainted;
+        let calm = self.stayed_calm(calm) && !self.parts[n].borrow().tainted;
         let judged = match copied {
             Ok(backup) => {
                 self.saw("copy", "a backup");
@@ -135,7 +135,7 @@ impl World {
         left
     }
 
-    fn seed_of(&self, what: &str) -> u64 {
+    pub fn seed_of(&self, what: &str) -> u64 {
         mix(&[self.history.seed, self.disk().ops(), hash_name(what)])
     }
 
@@ -218,7 +218,7 @@ impl World {
 
     /// What could be read before can be read, or is named as what goes, and kept.
     fn apply(&self, n: usize, plan: &Repair, offer: &RepairOffer) -> Verdict<bool> {
-        let (path, mode) = (self.parts[n].borrow().path.clone(), self.history.modes[n]);
+        let (path, mode) = (self.parts[n].borrow().path.clone(), self.parts[n].borrow().model.mode);
         let readable = self.readable(n);
         let quiet = self.quiet.replace(true);
         let done = plan.apply(offer.way);
@@ -266,9 +266,10 @@ impl World {
     /// Acknowledged entries that an open would read from the medium: what the page cache has besides, of a disk that lies, is none to count on.
     fn readable(&self, n: usize) -> Vec<Entry> {
         let (path, id) = (self.parts[n].borrow().path.clone(), self.parts[n].borrow().id);
+        let mode = self.parts[n].borrow().model.mode;
         let fork = self.fork(Crash::PowerNothing);
         let Ok(engine) = Engine::stepped(config(), &fork, self.seed_of(&path)) else { return Vec::new() };
-        let Ok(p) = engine.open_partition(partition_config(&path, id, self.history.modes[n])) else {
+        let Ok(p) = engine.open_partition(partition_config(&path, id, mode)) else {
             return Vec::new();
         };
         let part = self.parts[n].borrow();

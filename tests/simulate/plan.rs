@@ -1,12 +1,12 @@
 //! What happens in a history: a list of steps that follows from a seed. A step says what it does in terms of the log as it then is, so that
 //! a history from which steps are taken out is still a history.
 
-use std::fmt;
 use std::time::Duration;
 
 use bulkhead::io::sim::{mix, Crash, Fault, OpKind, Rule, SimConfig};
 use bulkhead::{Limit, LimitChange, LimitScope, Mode, LIMITS};
 
+use super::action::{Action, Batch, Step};
 use crate::support::Payload;
 
 /// Numbers that follow from the seed.
@@ -35,105 +35,6 @@ impl Dice {
     }
 }
 
-/// Entries to append.
-#[derive(Clone, Copy, Debug)]
-pub struct Batch {
-    /// How many of the last entries are replaced, as far as they are not committed.
-    pub replaces: u64,
-    pub term_up: bool,
-    pub count: u64,
-    pub len: usize,
-    pub payload: Payload,
-}
-
-#[derive(Clone, Debug)]
-pub enum Action {
-    Append(Batch),
-    Submit(Batch),
-    /// `commit` in percent of the entries above the stored commit.
-    HardState {
-        term_up: u64,
-        vote: u64,
-        commit: u64,
-    },
-    /// In percent of the entries.
-    Compact(u64),
-    /// This far behind the last entry.
-    Reset(u64),
-    Sync,
-    Read,
-    Verify,
-    /// Some of them are refused.
-    Limits(LimitScope, Vec<LimitChange>),
-    Reopen,
-    Recover,
-    Backup,
-    /// Closes it, flips a bit perhaps, asks what a repair would do, and does it where there is damage.
-    Repair(Option<u64>),
-    /// This many pieces of the work that waits for threads.
-    Work(u64),
-    Time(Duration),
-    Inject(Rule),
-    /// As `Inject`, of a disk that lies: the partition's files are not trusted any more.
-    Lie(Rule),
-    FlipBit(u64),
-    Unreadable(u64),
-    Unwritable(u64),
-    DropCaches,
-    /// Leaves this many bytes free.
-    Full(u64),
-    SpaceBack,
-    ClearFaults,
-    /// All faults end, space is back, and time passes: what heals by itself has to be well again.
-    Mend,
-    /// The power goes this many operations later.
-    PowerCutAt(u64),
-    /// Ends the run; the next step finds what the crash left.
-    Crash(Crash),
-}
-
-impl Action {
-    /// For the count of what histories had.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Action::Append(batch) | Action::Submit(batch) if batch.replaces > 0 => "append that replaces",
-            Action::Append(_) => "append",
-            Action::Submit(_) => "submit",
-            Action::HardState { .. } => "hard state",
-            Action::Compact(_) => "compact",
-            Action::Reset(_) => "reset",
-            Action::Sync => "sync",
-            Action::Read => "read",
-            Action::Verify => "verify",
-            Action::Limits(..) => "limits",
-            Action::Reopen => "reopen",
-            Action::Recover => "recover",
-            Action::Backup => "backup",
-            Action::Repair(_) => "repair",
-            Action::Work(_) | Action::Time(_) => "background work",
-            Action::Inject(_) => "fault",
-            Action::Lie(_) => "lie",
-            Action::FlipBit(_) => "flipped bit",
-            Action::Unreadable(_) => "unreadable sector",
-            Action::Unwritable(_) => "unwritable sector",
-            Action::DropCaches => "page cache dropped",
-            Action::Full(_) => "full disk",
-            Action::SpaceBack | Action::ClearFaults | Action::Mend => "end of faults",
-            Action::PowerCutAt(_) => "power cut to come",
-            Action::Crash(_) => "crash",
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// Index of the partition it is about.
-    pub part: usize,
-    pub action: Action,
-    /// Taken in the middle of the disk operation that is this many operations ahead, if the partition can be called then.
-    pub during: Option<u64>,
-}
-
 /// All that a history needs.
 #[derive(Clone)]
 pub struct History {
@@ -144,6 +45,8 @@ pub struct History {
     pub cache_bytes: u64,
     /// The engine heals by itself.
     pub heals: bool,
+    /// Steps are taken in the middle of an open, too.
+    pub wide: bool,
     pub steps: Vec<Step>,
 }
 
@@ -160,11 +63,11 @@ fn sim_config(dice: &mut Dice) -> SimConfig {
     }
 }
 
-const ERRNOS: [i32; 9] =
+pub const ERRNOS: [i32; 9] =
     [libc::EIO, libc::EIO, libc::EIO, libc::ENOSPC, libc::EROFS, libc::EDQUOT, libc::EINTR, libc::ENOMEM, libc::EMFILE];
 
 /// A fault on the Nth operation from now, once, for some time, or for good; of one partition or of all.
-fn random_rule(dice: &mut Dice, parts: u64) -> Rule {
+pub fn random_rule(dice: &mut Dice, parts: u64) -> Rule {
     let fault = match dice.roll(14) {
         0 => Fault::Short(0),
         1 => Fault::Short(dice.roll(5000) as usize),
@@ -454,15 +357,18 @@ impl History {
             steps.push(Step { part: 0, action: Action::Crash(how), during: None });
         }
         let segment_bytes = dice.pick(&[64 << 10, 64 << 10, 64 << 10, 128 << 10]);
-        History {
+        let mut history = History {
             seed,
             config,
             modes,
             segment_bytes,
             cache_bytes: dice.pick(&[0, 4096, 64 << 20]),
             heals: !dice.one_in(3),
+            wide: false,
             steps,
-        }
+        };
+        history.widen();
+        history
     }
 
     /// Without the last partition, and what is about it.
@@ -472,27 +378,5 @@ impl History {
         less.modes.truncate(left);
         less.steps.retain(|s| s.part < left);
         Some(less)
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(ahead) = self.during {
-            write!(f, "in the middle of the {ahead}. operation from here: ")?;
-        }
-        match &self.action {
-            Action::PowerCutAt(n) => write!(f, "the power will go at the {n}. operation from here"),
-            Action::Crash(how) => write!(f, "crash: {how:?}"),
-            Action::Inject(rule) => write!(f, "fault: {rule}"),
-            Action::Lie(rule) => write!(f, "lie: {rule}"),
-            Action::Full(free) => write!(f, "the disk fills up, {free} bytes are free"),
-            Action::SpaceBack => write!(f, "space comes back"),
-            Action::ClearFaults => write!(f, "the faults end"),
-            Action::Mend => write!(f, "all faults end, and two minutes pass"),
-            Action::DropCaches => write!(f, "the page cache drops what is clean"),
-            Action::Time(time) => write!(f, "{time:?} pass"),
-            Action::Work(n) => write!(f, "{n} pieces of background work"),
-            action => write!(f, "/p{}: {action:?}", self.part + 1),
-        }
     }
 }

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::plan::{Action, History};
+use super::action::Action;
+use super::plan::History;
 use super::world::play;
 
 struct Shrinker {
@@ -62,7 +63,7 @@ impl Shrinker {
         }
     }
 
-    /// Steps in the middle of an operation come after it, and batches get one short entry, if that fails as well.
+    /// Steps in the middle of an operation come after it, batches get one short entry, and conversions become fewer, if that fails as well.
     fn simplify(&mut self) {
         for at in 0..self.best.steps.len() {
             let mut plain = self.best.clone();
@@ -75,6 +76,14 @@ impl Shrinker {
                     batch.count = 1;
                     self.fails(small);
                 }
+            }
+            let calls = if let Action::Convert(calls) = &self.best.steps[at].action { calls.len() } else { 0 };
+            for i in (0..calls).rev() {
+                let mut fewer = self.best.clone();
+                if let Action::Convert(calls) = &mut fewer.steps[at].action {
+                    calls.remove(i);
+                }
+                self.fails(fewer);
             }
         }
     }

@@ -63,9 +63,14 @@ impl World {
                 let mut part = self.parts[n].borrow_mut();
                 let since = part.since;
                 part.model.reads_failed = self.disk().failed_reads() > part.failed_reads;
-                part.model
-                    .judge(&handle, since)
-                    .map_err(|e| format!("{} in mode {:?}: {e}", part.path, part.model.mode))
+                let before = part.before.take();
+                let judged = part.model.judge(&handle, since);
+                let as_before = before.filter(|_| judged.is_err()).and_then(|mut model| {
+                    let finding = model.judge(&handle, After::Process).ok()?;
+                    part.model = model;
+                    Some(finding)
+                });
+                as_before.map_or(judged, Ok).map_err(|e| format!("{} in mode {:?}: {e}", part.path, part.model.mode))
             }
             other => other,
         };
@@ -145,7 +150,8 @@ impl World {
         let well =
             |n: usize| self.parts[n].borrow().handle.as_ref().map_or(true, |h| h.status().state == State::ReadWrite);
         // A call in the middle of an operation can take all of it, if its stall limit is minutes.
-        for _ in 0..2 {
+        // A hang in it as well.
+        for _ in 0..4 {
             self.pass_time(Duration::from_secs(120));
             if (0..self.parts.len()).all(well) {
                 break;
@@ -160,6 +166,7 @@ impl World {
             let excused = part.tainted
                 || !probes
                 || !self.disk().is_calm()
+                || status.cause == Cause::Fenced
                 // Read as damage at an open under faults; nothing probes damage, the next open looks again.
                 || status.cause == Cause::Damage
                 || matches!(status.cause, Cause::LostEntries) && part.model.may_lose(status.lost);
@@ -172,7 +179,7 @@ impl World {
 
     /// Compares a running partition with its model.
     pub fn check(&self, n: usize) -> Verdict {
-        let before = self.disk().faults_fired();
+        let before = self.faults();
         let handle = self.handle(n);
         let quiet = self.quiet.replace(true);
         let (path, mode) = (self.parts[n].borrow().path.clone(), self.parts[n].borrow().model.mode);
@@ -190,7 +197,7 @@ impl World {
         });
         self.quiet.set(quiet);
         match result {
-            Err(_) if self.disk().is_dead() || self.disk().faults_fired() > before => self.settle(n),
+            Err(_) if self.disk().is_dead() || self.faults() > before => self.settle(n),
             Err(e) => Err(format!("{path} in mode {mode:?}: {e}")),
             Ok(()) => self.settle(n),
         }
@@ -214,14 +221,19 @@ impl World {
     }
 
     pub fn drain_events(&self) -> Verdict {
-        for event in self.engine().events(usize::MAX) {
+        self.drain_events_but(None);
+        Ok(())
+    }
+
+    /// All but those of one number.
+    pub fn drain_events_but(&self, id: Option<u64>) {
+        for event in self.engine().events(usize::MAX).into_iter().filter(|e| Some(e.partition_id) != id) {
             if let Some(part) = self.parts.get((event.partition_id as usize).wrapping_sub(1)) {
                 let mut part = part.borrow_mut();
                 part.told = event.to;
                 part.unwell |= event.to != State::ReadWrite;
             }
         }
-        Ok(())
     }
 
     /// Every accepted batch completes exactly once.
@@ -238,7 +250,7 @@ impl World {
 
     /// After the last restart, on a good disk: every partition takes entries and votes, and has them after another restart.
     pub fn everything_works(&self) -> Verdict {
-        use super::plan::{Action, Batch, Step};
+        use super::action::{Action, Batch, Step};
         let batch = Batch { replaces: 2, term_up: true, count: 3, len: 500, payload: crate::support::Payload::Random };
         for part in 0..self.parts.len() {
             for action in [

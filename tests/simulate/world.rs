@@ -9,8 +9,9 @@ use std::time::Duration;
 use bulkhead::io::sim::{mix, Crash, Seen, SimDisk};
 use bulkhead::{Engine, EngineConfig, Error, Mode, Op, Partition, State, Status};
 
+use super::action::{Action, Step, Trouble};
 use super::limits::{Own, Settings};
-use super::plan::{Action, History, Step};
+use super::plan::History;
 use crate::support::driver::is_fault;
 use crate::support::judge::After;
 use crate::support::model::Model;
@@ -39,10 +40,19 @@ pub struct Part {
     pub told: State,
     /// When the last call began.
     pub called_in: State,
+    /// An operation hung during the last call.
+    pub hung: bool,
     /// Events told of a fault that no call has noticed yet.
     pub unwell: bool,
     /// Set for this opening.
     pub limits: Own,
+    /// A conversion may have left a directory that is CubeFS's, or nobody's.
+    pub converted: bool,
+    /// A copy that is kept aside: where, and what it holds.
+    pub aside: Option<(String, Model)>,
+    /// What was there before an older copy was put back. If nothing of it had come to the disk but what the copy has, what memory has besides
+    /// belongs to the copy as well.
+    pub before: Option<Model>,
 }
 
 impl Part {
@@ -62,14 +72,23 @@ pub struct World {
     engines: Cell<u64>,
     pub tokens: Cell<u64>,
     /// Partitions with a call on the stack.
-    calls: RefCell<Vec<usize>>,
+    pub calls: RefCell<Vec<usize>>,
     /// Steps to take in the middle of an operation: its number, the step's.
-    ahead: RefCell<Vec<(u64, usize)>>,
+    pub ahead: RefCell<Vec<(u64, usize)>>,
     pub quiet: Cell<bool>,
-    nested: Cell<bool>,
+    pub nested: Cell<bool>,
+    /// The next step to take.
+    pub next: Cell<usize>,
+    /// An operation hangs: whoever is further down on this stack waits for it.
+    pub hanging: Cell<bool>,
+    pub hangs: Cell<u64>,
+    /// The partition with an append on the stack.
+    pub appending: Cell<Option<usize>>,
+    /// What goes wrong at the next restart.
+    at_start: RefCell<Vec<Trouble>>,
     /// While a partition is copied: which, and what it held at the beginning and after each step that came between.
     pub moments: RefCell<Option<(usize, Vec<Model>)>>,
-    violation: RefCell<Option<String>>,
+    pub violation: RefCell<Option<String>>,
     story: Option<RefCell<Vec<String>>>,
     /// Faults, full disks and crashes that took place, and restarts that were judged: a history without them proves nothing.
     pub troubles: Cell<u64>,
@@ -110,8 +129,12 @@ fn new_part(i: usize, mode: Mode) -> Part {
         failed_reads: 0,
         told: State::ReadWrite,
         called_in: State::ReadWrite,
+        hung: false,
         unwell: false,
         limits: Own::new(),
+        converted: false,
+        aside: None,
+        before: None,
     }
 }
 
@@ -132,6 +155,11 @@ pub fn play(history: &Rc<History>, tells: bool) -> (Verdict, Rc<World>) {
         ahead: RefCell::default(),
         quiet: Cell::new(true),
         nested: Cell::new(false),
+        next: Cell::default(),
+        hanging: Cell::default(),
+        hangs: Cell::default(),
+        appending: Cell::default(),
+        at_start: RefCell::default(),
         moments: RefCell::default(),
         violation: RefCell::default(),
         story: tells.then(RefCell::default),
@@ -150,7 +178,7 @@ impl World {
     fn run(self: &Rc<Self>) -> Verdict {
         self.start_engine();
         self.open_all(After::Close)?;
-        for (i, step) in self.history.steps.iter().enumerate() {
+        while let Some((i, step)) = self.next_step() {
             let crash = matches!(step.action, Action::Crash(_));
             if self.disk().is_dead() && !crash {
                 continue;
@@ -163,9 +191,54 @@ impl World {
                 return Err(violation);
             }
         }
+        self.at_start.take();
         self.crash(Crash::Process)?;
         self.everything_works()?;
         self.crash(Crash::PowerNothing)
+    }
+
+    /// The next step, with its number.
+    fn next_step(&self) -> Option<(usize, &Step)> {
+        let i = self.next.get();
+        self.next.set(i + 1);
+        self.history.steps.get(i).map(|step| (i, step))
+    }
+
+    /// True if nothing stands in the way of an operation.
+    pub fn is_calm(&self) -> bool {
+        self.disk().is_calm() && !self.hanging.get()
+    }
+
+    /// To compare with later; `None` if something stands in the way now.
+    pub fn calm(&self) -> Option<u64> {
+        self.is_calm().then(|| self.hangs.get())
+    }
+
+    /// True if nothing has stood in the way since.
+    pub fn stayed_calm(&self, since: Option<u64>) -> bool {
+        since.is_some() && self.calm() == since
+    }
+
+    /// What has gone wrong with operations so far.
+    pub fn faults(&self) -> u64 {
+        self.disk().faults_fired() + self.hangs.get()
+    }
+
+    pub fn plan_start(&self, trouble: &Trouble) {
+        self.at_start.borrow_mut().push(trouble.clone());
+    }
+
+    fn start_badly(&self) {
+        for trouble in self.at_start.take() {
+            match trouble {
+                Trouble::Fault(rule) => self.disk().inject(rule),
+                Trouble::PowerCut(ahead) => self.disk().crash_at(self.disk().ops() + ahead),
+                Trouble::Full(free) => self.disk().set_free(free),
+                Trouble::Mode(mode) => {
+                    self.parts.iter().for_each(|part| part.borrow_mut().model.opened_in = Some(mode));
+                }
+            }
+        }
     }
 
     pub fn disk(&self) -> SimDisk {
@@ -176,7 +249,7 @@ impl World {
         self.engine.borrow().clone().expect("an engine runs")
     }
 
-    fn start_engine(&self) {
+    pub fn start_engine(&self) {
         self.engines.set(self.engines.get() + 1);
         let config = EngineConfig {
             segment_min_bytes: self.history.segment_bytes,
@@ -219,55 +292,17 @@ impl World {
         self.troubles.set(self.troubles.get() + 1);
     }
 
-    /// Before an operation of the disk: a step that was put there is taken, as another thread would.
-    fn in_operation(self: &Rc<Self>) {
-        if self.quiet.get() || self.nested.get() || self.ahead.borrow().is_empty() {
-            return;
-        }
-        let next = self.disk().ops() + 1;
-        let due = self.ahead.borrow().iter().position(|(at, _)| *at <= next);
-        let Some((_, i)) = due.map(|d| self.ahead.borrow_mut().remove(d)) else { return };
-        let step = &self.history.steps[i];
-        if !self.fits_in(step) {
-            return;
-        }
-        self.saw("step", "in the middle of an operation");
-        self.nested.set(true);
-        let result = self.take(step);
-        self.note_moment();
-        self.nested.set(false);
-        if let Err(e) = result {
-            self.violation.borrow_mut().get_or_insert(e);
-        }
-    }
-
-    fn fits_in(&self, step: &Step) -> bool {
-        use Action::*;
-        match step.action {
-            Reopen | Recover | Backup | Repair(_) | Crash(_) | Work(_) | Reset(_) | Mend => false,
-            // Each partition is told.
-            Limits(..) => self.parts.iter().all(|p| {
-                p.try_borrow().is_ok_and(|p| p.handle.as_ref().map_or(true, |p| self.engine().can_be_called(p)))
-            }),
-            Append(_) | Submit(_) | HardState { .. } | Compact(_) | Sync | Read | Verify => {
-                let busy = self.calls.borrow().contains(&step.part);
-                let part = self.parts[step.part].borrow();
-                let free = part.handle.as_ref().is_some_and(|p| self.engine().can_be_called(p));
-                !busy && free && part.since == After::Recover
-            }
-            _ => true,
-        }
-    }
-
     /// A call by an owner: a panic in it is caught at the boundary, and latches.
     pub fn call<T>(&self, n: usize, f: impl FnOnce(&Partition) -> Result<T, Error>) -> Result<T, Error> {
         let handle = self.handle(n);
-        self.parts[n].borrow_mut().called_in = handle.status().state;
+        let (called_in, hangs) = (handle.status().state, self.hangs.get());
         self.calls.borrow_mut().push(n);
         let quiet = self.quiet.replace(false);
         let result = catch_unwind(AssertUnwindSafe(|| f(&handle)));
         self.quiet.set(quiet);
         self.calls.borrow_mut().pop();
+        self.parts[n].borrow_mut().called_in = called_in;
+        self.parts[n].borrow_mut().hung = self.hangs.get() > hangs;
         result.unwrap_or_else(|_| {
             handle.latch_panic(Op::Append);
             Err(handle.last_fault().unwrap_or_else(|| Error::new(Status::Panic, Op::Append, "a panic was caught")))
@@ -286,7 +321,7 @@ impl World {
     }
 
     pub fn pass_time(&self, time: Duration) {
-        if self.calls.borrow().is_empty() {
+        if self.calls.borrow().is_empty() || self.hanging.get() {
             let quiet = self.quiet.replace(false);
             self.engine().pass_time(time);
             self.quiet.set(quiet);
@@ -317,15 +352,17 @@ impl World {
             let after = if part.model.may_report_loss && after == After::Process { After::Power } else { after };
             part.since = part.since.max(after);
             part.failed_reads = self.disk().failed_reads();
-            (part.path.clone(), part.id, part.model.mode)
+            (part.path.clone(), part.id, part.model.next_mode())
         };
         // What the opening before had to say is over.
         self.drain_events()?;
-        let calm = self.disk().is_calm();
+        let calm = self.calm();
+        if self.parts[n].borrow().converted && !self.bring_back(n)? {
+            return Ok(false);
+        }
         let engine = self.engine();
-        let opened = catch_unwind(AssertUnwindSafe(|| engine.open_partition(partition_config(&path, id, mode))));
-        let opened = opened.unwrap_or_else(|_| Err(Error::new(Status::Panic, Op::Open, "a panic was caught")));
-        let calm = calm && self.disk().is_calm();
+        let opened = self.among_others(n, || engine.open_partition(partition_config(&path, id, mode)));
+        let calm = self.stayed_calm(calm);
         self.tell(|| match &opened {
             Ok(p) => format!("      {path} opened after {after:?}: {:?}", p.status().state),
             Err(e) => format!("      {path} not opened after {after:?}: {e}"),
@@ -358,6 +395,16 @@ impl World {
                 self.judge(n)
             }
         }
+    }
+
+    /// Something that an owner does with a directory that is not open, others in the middle of it.
+    pub fn among_others<T>(&self, n: usize, f: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        self.calls.borrow_mut().push(n);
+        let quiet = self.quiet.replace(!self.history.wide);
+        let result = catch_unwind(AssertUnwindSafe(f));
+        self.quiet.set(quiet);
+        self.calls.borrow_mut().pop();
+        result.unwrap_or_else(|_| Err(Error::new(Status::Panic, Op::Open, "a panic was caught")))
     }
 
     pub fn close(&self, n: usize) -> Verdict<After> {
@@ -411,6 +458,7 @@ impl World {
         next.set_capacity(u64::MAX);
         *self.disk.borrow_mut() = next;
         self.start_engine();
+        self.start_badly();
         self.trouble();
         self.restarts.set(self.restarts.get() + 1);
         self.open_all(if how == Crash::Process { After::Process } else { After::Power })
@@ -418,18 +466,23 @@ impl World {
 
     /// Gives a partition up, as its owner would that rejoins as an empty replica.
     pub fn start_anew(&self, n: usize) -> Verdict {
+        self.saw("found", "a loss that is reported");
+        self.clear(n)
+    }
+
+    /// Removes a partition's directory, and begins with an empty log.
+    pub fn clear(&self, n: usize) -> Verdict {
         let handle = self.parts[n].borrow_mut().handle.take();
         if let Some(handle) = handle {
             let _ = catch_unwind(AssertUnwindSafe(|| handle.close()));
         }
         // What was accepted before ends at the latest with the close.
         self.drain_completions()?;
-        self.saw("found", "a loss that is reported");
-        let mode = self.history.modes[n];
+        let mode = self.parts[n].borrow().model.next_mode();
         // A lie that is still to come hits the new one.
         let tainted = self.parts[n].borrow().tainted && !self.disk().is_calm();
-        *self.parts[n].borrow_mut() = Part { tainted, lied: tainted, ..new_part(n, mode) };
         let path = self.parts[n].borrow().path.clone();
+        *self.parts[n].borrow_mut() = Part { tainted, lied: tainted, path: path.clone(), ..new_part(n, mode) };
         if self.disk().exists(&path) {
             self.disk().remove(&path);
         }

@@ -182,6 +182,7 @@ impl Model {
     /// What was found is what the owner now relies on. In mode sync an open makes it durable; in the others what was not synced still may go.
     fn adopt(&mut self, found: Vec<Entry>, hard: HardState, after: After) {
         let in_memory = matches!(after, After::Recover | After::Process);
+        let other_mode = self.opened_in.take().map(|mode| self.mode = mode).is_some();
         let point = self.compaction.0;
         // Where nothing but what was acknowledged is there, what may come back of it after a power cut is as it was before.
         if !(in_memory && self.maybe_reset.is_none() && is_same(&found, &self.current, point)) {
@@ -189,6 +190,9 @@ impl Model {
         } else if self.pending.is_empty() {
             // What failed before is superseded.
             self.steps.truncate(self.acknowledged);
+        }
+        if other_mode && self.mode == Mode::Sync {
+            self.durable = self.acknowledged;
         }
         self.maybe_compaction = None;
         self.maybe_reset = None;

@@ -17,6 +17,8 @@ pub type Log = BTreeMap<u64, Arc<Entry>>;
 #[derive(Clone)]
 pub struct Model {
     pub mode: Mode,
+    /// The openings since the log was last looked at are in this mode.
+    pub opened_in: Option<Mode>,
     pub(super) base: Log,
     /// Entries written since `base`, each replacing what stands at and behind its index.
     pub(super) steps: Vec<Arc<Entry>>,
@@ -46,6 +48,7 @@ impl Model {
     pub fn new(mode: Mode) -> Model {
         Model {
             mode,
+            opened_in: None,
             base: Log::new(),
             steps: Vec::new(),
             acknowledged: 0,
@@ -63,6 +66,11 @@ impl Model {
             ever: HashMap::new(),
             keeps_all: false,
         }
+    }
+
+    /// Of an opening that comes next.
+    pub fn next_mode(&self) -> Mode {
+        self.opened_in.unwrap_or(self.mode)
     }
 
     /// The log as accepted.

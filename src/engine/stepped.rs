@@ -264,10 +264,6 @@ impl Host for SteppedHost {
         self.0.shared.watchdog.add(partition);
     }
 
-    fn limits_changed(&self) {
-        self.0.shared.watchdog.read_limits();
-    }
-
     fn now(&self) -> Instant {
         self.0.clock.now()
     }

@@ -160,9 +160,9 @@ impl Engine {
             );
         }
         self.check_not_open(&config.path, config.partition_id)?;
-        let (dir, created) = open_dir(&*self.storage, &config)?;
+        let dir = open_dir(&*self.storage, &config)?;
         let device = dir.device();
-        let partition = self.run_partition(dir, &device, &config, created)?;
+        let partition = self.run_partition(dir, &device, &config)?;
         let mut state = self.state.lock();
         if state.closed {
             drop(state);
@@ -186,10 +186,8 @@ impl Engine {
         dir: Arc<dyn Dir>,
         device: &DeviceInfo,
         config: &PartitionConfig,
-        created: bool,
     ) -> Result<Arc<Partition>> {
-        let open =
-            |host: Arc<dyn Host>| Partition::open(dir, config, self.shared.limits.of_disk(device.id), host, created);
+        let open = |host: Arc<dyn Host>| Partition::open(dir, config, self.shared.limits.of_disk(device.id), host);
         if let Some(stepped) = &self.stepped {
             let partition = open(Arc::new(SteppedHost(stepped.clone())))?;
             stepped.metrics().0.opened(&config.path);

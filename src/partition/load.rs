@@ -20,9 +20,9 @@ const COUNTERS_LEAVE_ROOM: u64 = MAX_COUNTER / 2;
 
 impl Partition {
     /// Reads the directory into memory. Also the first half of a recovery when an earlier load failed.
-    pub(super) fn load(&self, created: bool) -> Result<()> {
+    pub(super) fn load(&self) -> Result<()> {
         let dir = self.dir(Op::Open)?;
-        let StoredRoot { mut root, twice } = match if created { None } else { read_root(&*dir)? } {
+        let StoredRoot { mut root, twice } = match read_root(&*dir)? {
             Some(stored) => stored,
             None if self.must_exist => {
                 let message = "the directory holds no log; create it with another disposition if a new one is meant";

@@ -15,26 +15,38 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
-/// Creates the directory if the disposition says so, opens and locks it.
-pub fn open_dir(storage: &dyn Storage, config: &PartitionConfig) -> Result<(Arc<dyn Dir>, bool)> {
+/// Creates the directory if the disposition says so, opens and locks it. Until it is locked another one may do the same.
+pub fn open_dir(storage: &dyn Storage, config: &PartitionConfig) -> Result<Arc<dyn Dir>> {
     let path = config.path.as_path();
     let fail = |e: &io::Error| path_error(path, e).partition(config.partition_id);
+    let exists = || {
+        let message = "the directory exists already; open it, or choose another path";
+        Err(Error::new(Status::AlreadyExists, Op::Open, message).at(path).partition(config.partition_id))
+    };
     let mut created = false;
     let dir = match (storage.open_dir(path), config.disposition) {
-        (Ok(_), Disposition::CreateNew) => {
-            let message = "the directory exists already; open it, or choose another path";
-            return Err(Error::new(Status::AlreadyExists, Op::Open, message).at(path).partition(config.partition_id));
-        }
+        (Ok(_), Disposition::CreateNew) => return exists(),
         (Err(e), Disposition::OpenOrCreate | Disposition::CreateNew) if e.kind() == io::ErrorKind::NotFound => {
-            make_dir(storage, path).map_err(|e| fail(&e))?;
-            created = true;
+            match make_dir(storage, path) {
+                Ok(()) => created = true,
+                // Another one was faster.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && config.disposition == Disposition::CreateNew => {
+                    return exists();
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(fail(&e)),
+            }
             storage.open_dir(path).map_err(|e| fail(&e))?
         }
         (other, _) => other.map_err(|e| fail(&e))?,
     };
     lock_dir(&*dir, path).map_err(|e| e.partition(config.partition_id))?;
+    let has_root = !dir.open(ROOT_NAME, Access::Read).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+    if has_root && config.disposition == Disposition::CreateNew {
+        return exists();
+    }
     // Without a root nothing was ever acknowledged here: who made the directory may not have come to make its name durable.
-    if !created && dir.open(ROOT_NAME, Access::Read).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+    if !has_root && !created {
         match storage.sync_parent(path) {
             // A parent that this process cannot read is not where it has made a directory.
             Err(e) if e.kind() != io::ErrorKind::PermissionDenied => {
@@ -44,7 +56,7 @@ pub fn open_dir(storage: &dyn Storage, config: &PartitionConfig) -> Result<(Arc<
             _ => {}
         }
     }
-    Ok((dir, created))
+    Ok(dir)
 }
 
 /// Makes a directory, and its name durable. If that fails it is removed: the next call makes it anew, where another sync of its name, on a
@@ -118,7 +130,6 @@ impl Partition {
         config: &PartitionConfig,
         limits: Arc<Limits>,
         host: Arc<dyn Host>,
-        created: bool,
     ) -> Result<Arc<Partition>> {
         let partition = Arc::new_cyclic(|me| Partition {
             id: config.partition_id,
@@ -143,7 +154,7 @@ impl Partition {
             maintenance: Mutex::new(()),
         });
         let began = partition.host.now();
-        let loaded = partition.load(created);
+        let loaded = partition.load();
         partition.disk_counts.open_times.note_time(partition.host.now() - began);
         if let Err(error) = loaded {
             let mut error = error.partition(partition.id);

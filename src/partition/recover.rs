@@ -91,7 +91,7 @@ impl Partition {
         let result = if sound {
             self.heal(state == State::Unavailable, faults)
         } else {
-            self.load(false).map_err(|e| e.partition(self.id))
+            self.load().map_err(|e| e.partition(self.id))
         };
         let mut log = self.log.lock();
         if matches!(log.state, State::Unavailable | State::Closed) {

@@ -1,10 +1,11 @@
 //! F26, F27, F30: one owner at a time; a bad partition does not hold up the others; nothing leaks.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::*;
 use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
-use bulkhead::{Cause, Disposition, Engine, HardState, Mode, PartitionConfig, State, Status};
+use bulkhead::{Cause, Disposition, Engine, Error, HardState, Mode, Partition, PartitionConfig, State, Status};
 
 #[test]
 fn f26_a_second_open_is_refused_and_the_first_goes_on() {
@@ -106,6 +107,57 @@ fn f27_an_open_that_hangs_does_not_hold_up_another() {
     );
     disk.release();
     let _ = hanging.join();
+}
+
+fn open_as(engine: &Engine, disposition: Disposition) -> Result<Arc<Partition>, Error> {
+    engine.open_partition(PartitionConfig { disposition, ..partition_config("/p1", 1, Mode::Sync) })
+}
+
+/// Between making a directory and locking it another one may make a log there, and close it.
+#[test]
+fn f26_who_makes_a_directory_keeps_the_log_that_it_finds_there() {
+    for disposition in [Disposition::OpenOrCreate, Disposition::CreateNew] {
+        let disk = SimDisk::new(1);
+        let (one, two) = (engine(&disk), engine(&disk));
+        // The third of its opens is the one that is locked.
+        disk.inject(Rule::new(Fault::Hang).on(OpKind::OpenDir).path("/p1").skip(2).once());
+        std::thread::scope(|s| {
+            let first = s.spawn(|| open_as(&one, disposition));
+            assert!(disk.wait_hung(1, Duration::from_secs(5)));
+            let p = open(&two, "/p1", 1, Mode::Sync);
+            append_each(&p, 1, 10, 5, 100);
+            p.set_hard_state(hard(5, 3, 0)).unwrap();
+            p.close().unwrap();
+            disk.release();
+            let first = first.join().unwrap();
+            if disposition == Disposition::CreateNew {
+                assert_eq!(first.err().map(|e| e.status), Some(Status::AlreadyExists));
+            }
+        });
+        one.close().unwrap();
+        let p = reopen(&two, "/p1", 1, Mode::Sync);
+        assert_same(&read_all(&p).unwrap(), &entries(1, 10, 5, 100), &format!("{disposition:?}"));
+        assert_eq!(p.hard_state().unwrap(), hard(5, 3, 0));
+    }
+}
+
+#[test]
+fn f26_of_two_that_make_one_directory_the_second_is_told_so() {
+    for (disposition, wanted) in
+        [(Disposition::OpenOrCreate, Status::Locked), (Disposition::CreateNew, Status::AlreadyExists)]
+    {
+        let disk = SimDisk::new(1);
+        let (one, two) = (engine(&disk), engine(&disk));
+        disk.inject(Rule::new(Fault::Hang).on(OpKind::CreateDir).path("/p1").once());
+        std::thread::scope(|s| {
+            let first = s.spawn(|| open_as(&one, disposition));
+            assert!(disk.wait_hung(1, Duration::from_secs(5)));
+            let p = open(&two, "/p1", 1, Mode::Sync);
+            disk.release();
+            assert_eq!(first.join().unwrap().err().map(|e| e.status), Some(wanted), "{disposition:?}");
+            append_each(&p, 1, 3, 1, 10);
+        });
+    }
 }
 
 /// Found by the simulation: the directory's name was durable only if the open that made it came to its end.

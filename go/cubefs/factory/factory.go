@@ -24,6 +24,7 @@ import (
 	"github.com/bulkhead-wal/bulkhead/go/cubefs"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs/registry"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs/supervisor"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/logger"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage"
 )
@@ -97,6 +98,9 @@ var applied struct {
 
 // open is the registry's backend.
 func open(dir string, group registry.Group, native registry.Native) (storage.Storage, error) {
+	if group.Registered() { // it runs on the log: nothing of it may be converted or discarded
+		return nil, raft.ErrRaftExists
+	}
 	policy, _ := CurrentPolicy() // an error was warned of; the last good policy is in force
 	l := logOf(dir, group, &policy)
 	holds, err := inspect(dir)

@@ -27,6 +27,13 @@ type Group struct {
 	Server       *raft.RaftServer
 }
 
+// Registered tells whether the server has the group, dead or alive. It does not
+// wait: it reads the first index from the group's log, which is 1 at least.
+// RaftServer.IsRestoring says "not registered" of a group in its first snapshot.
+func (g Group) Registered() bool {
+	return g.Server != nil && g.Server.FirstCommittedIndex(g.ID) != 0
+}
+
 // Native opens CubeFS's own WAL in the directory that NewStorage was called
 // with.
 type Native func() (storage.Storage, error)

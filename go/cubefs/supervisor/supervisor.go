@@ -7,6 +7,7 @@ import (
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs/registry"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage"
 )
@@ -166,11 +167,9 @@ func (s *Supervisor) BringBack(id uint64) error {
 	return err
 }
 
-// registered tells whether a server has a group, dead or alive. It does not wait:
-// it reads the first index from the group's log, which is 1 at least.
-// RaftServer.IsRestoring says "not registered" of a group in its first snapshot.
+// registered tells whether a server has a group, dead or alive.
 func registered(server *raft.RaftServer, id uint64) bool {
-	return server != nil && server.FirstCommittedIndex(id) != 0
+	return registry.Group{ID: id, Server: server}.Registered()
 }
 
 // supervised is a log whose closing the supervisor hears of.

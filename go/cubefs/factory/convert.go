@@ -13,11 +13,13 @@ import (
 )
 
 // declines are the errors of an import that are about this log: it stays with
-// CubeFS's WAL, where it has been, and the group runs on. Others are about the
-// disk or the process.
+// CubeFS's WAL, where it has been, and the group runs on; a file that cannot be
+// read may be one that the group never reads. Others are about the process, or
+// say that somebody else is at the directory (ErrLocked, ErrAlreadyOpen, ErrBusy):
+// he may be about to move its files.
 var declines = []bulkhead.Code{
-	bulkhead.ErrDamaged, bulkhead.ErrEntryTooLarge, bulkhead.ErrForeign, bulkhead.ErrNotFound, bulkhead.ErrBusy,
-	bulkhead.ErrUnsupportedFilesystem, bulkhead.ErrNoSpace, bulkhead.ErrLocked,
+	bulkhead.ErrDamaged, bulkhead.ErrEntryTooLarge, bulkhead.ErrForeign, bulkhead.ErrNotFound, bulkhead.ErrIO,
+	bulkhead.ErrUnsupportedFilesystem, bulkhead.ErrNoSpace,
 }
 
 func declined(err error) bool {
@@ -29,23 +31,24 @@ func declined(err error) bool {
 	return false
 }
 
-// imported makes a log of CubeFS's WAL Bulkhead's; false if it stays as it is.
-func (l *log) imported() (bool, error) {
+// imported makes a log of CubeFS's WAL Bulkhead's by running an import; false if it
+// stays as it is.
+func (l *log) imported(run func() (bulkhead.CubeFSReport, error)) (bool, error) {
 	if why := shadow.Blemish(l.shadowRoot(), l.source.ID); why != "" {
 		warn(fmt.Sprintf("bulkhead: the log of group %d is not imported, its shadow was not clean: %s", l.source.ID, why))
 		return false, nil
 	}
-	report, err := l.runImport()
-	switch {
-	case err == nil:
+	report, err := run()
+	if err == nil {
 		warn(fmt.Sprintf("bulkhead: the log of group %d is imported, entries %d to %d", l.source.ID, report.FirstIndex, report.LastIndex))
 		return true, nil
-	case declined(err):
-		warn(fmt.Sprintf("bulkhead: the log of group %d is not imported and stays with CubeFS's WAL: %v", l.source.ID, err))
-		return false, nil
-	default:
+	}
+	// An import that failed late may have left the directory half Bulkhead's.
+	if holds, inspectErr := inspect(l.dir); inspectErr != nil || holds != cubefsLog || !declined(err) {
 		return false, err
 	}
+	warn(fmt.Sprintf("bulkhead: the log of group %d is not imported and stays with CubeFS's WAL: %v", l.source.ID, err))
+	return false, nil
 }
 
 // runImport also finishes, or takes back, what an import or export was kept from.

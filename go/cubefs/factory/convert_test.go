@@ -2,12 +2,15 @@ package factory
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs/registry"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/proto"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage"
@@ -172,6 +175,98 @@ func TestDamagedLogIsNotImported(t *testing.T) {
 	defer s.Close()
 	if engineOf(s) != "cubefs" || !strings.Contains(warned.all(), "not imported") || !strings.Contains(warned.all(), "damaged") {
 		t.Errorf("kept by %s; warned: %s", engineOf(s), warned.all())
+	}
+}
+
+// TestUnreadableLogIsNotImported: CubeFS's WAL opens a log with an old file that
+// cannot be read, and reads it only if it is asked for it.
+func TestUnreadableLogIsNotImported(t *testing.T) {
+	warned := reset(t)
+	dir := filepath.Join(t.TempDir(), "wal_1")
+	s, err := wal.NewStorage(dir, &wal.Config{FileSize: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := uint64(1); i <= 40; i++ {
+		if err := s.StoreEntries([]*proto.Entry{{Index: i, Term: 1, Data: make([]byte, 100<<10)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Close()
+	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(logs) < 3 {
+		t.Fatal(logs, err)
+	}
+	// A directory in its place cannot be read.
+	if err := os.Remove(logs[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(logs[0], 0o700); err != nil {
+		t.Fatal(err)
+	}
+	set(t, Policy{Enabled: true, Share: Share{Percent: 100}, Import: true})
+	again := openGroup(t, dir, 1)
+	defer again.Close()
+	if engineOf(again) != "cubefs" || !strings.Contains(warned.all(), "not imported") {
+		t.Errorf("kept by %s; warned: %s", engineOf(again), warned.all())
+	}
+}
+
+// TestLockedLogIsNotOpened: another process converts the directory, and would move
+// its files from under CubeFS's WAL.
+func TestLockedLogIsNotOpened(t *testing.T) {
+	reset(t)
+	dir := filepath.Join(t.TempDir(), "wal_1")
+	s := openGroup(t, dir, 1)
+	grow(t, s, 1, many)
+	s.Close()
+	other, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX); err != nil { // as bulkhead import does
+		t.Fatal(err)
+	}
+	set(t, Policy{Enabled: true, Share: Share{Percent: 100}, Import: true})
+	if s, err := registry.NewStorage(dir, &wal.Config{}, registry.Group{ID: 1}); !errors.Is(err, bulkhead.ErrLocked) {
+		if err == nil {
+			s.Close()
+		}
+		t.Errorf("a directory that somebody converts: %T, %v", s, err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openGroup(t, dir, 1)
+	defer s.Close()
+	if engineOf(s) != "bulkhead" {
+		t.Errorf("kept by %s", engineOf(s))
+	}
+	holdsAll(t, s, 1, many)
+}
+
+// TestImportThatFailsLate: once META is exchanged the directory is not CubeFS's any
+// more, whatever the error; its WAL must not be let at it.
+func TestImportThatFailsLate(t *testing.T) {
+	reset(t)
+	dir := filepath.Join(t.TempDir(), "wal_1")
+	s := openGroup(t, dir, 1)
+	grow(t, s, 1, many)
+	s.Close()
+	set(t, Policy{Enabled: true, Share: Share{Percent: 100}, Import: true})
+	for _, late := range []bool{false, true} {
+		l := logOf(dir, registry.Group{ID: 1}, &Policy{})
+		done, err := l.imported(func() (report bulkhead.CubeFSReport, err error) {
+			if late {
+				if _, err = l.runImport(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return report, &bulkhead.Error{Op: bulkhead.OpImport, Code: bulkhead.ErrNoSpace}
+		})
+		if done || late != errors.Is(err, bulkhead.ErrNoSpace) {
+			t.Errorf("late %v: done %v, %v", late, done, err)
+		}
 	}
 }
 

@@ -1,8 +1,12 @@
 package factory
 
 import (
+	"errors"
 	"os"
 	"regexp"
+	"syscall"
+
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 )
 
 // holding says whose log a directory holds.
@@ -26,7 +30,7 @@ func inspect(dir string) (holding, error) {
 		return noLog, nil
 	}
 	if err != nil {
-		return noLog, err
+		return noLog, unreadable(dir, err)
 	}
 	found := noLog
 	for _, e := range entries {
@@ -38,4 +42,22 @@ func inspect(dir string) (holding, error) {
 		}
 	}
 	return found, nil
+}
+
+// codes are what the library returns for these errnos; it is ErrIO for others.
+var codes = map[syscall.Errno]bulkhead.Code{
+	syscall.ENOTDIR: bulkhead.ErrNotADirectory, syscall.EACCES: bulkhead.ErrPermissionDenied,
+	syscall.EMFILE: bulkhead.ErrResourceExhausted, syscall.ENFILE: bulkhead.ErrResourceExhausted, syscall.ENOMEM: bulkhead.ErrResourceExhausted,
+}
+
+// unreadable is an error of the operating system as the library would return it:
+// the supervisor knows by the code whether it passes.
+func unreadable(dir string, err error) error {
+	e := &bulkhead.Error{Op: bulkhead.OpOpen, Code: bulkhead.ErrIO, Path: dir, Message: "the directory cannot be listed"}
+	if !errors.As(err, &e.Errno) {
+		e.Message += ": " + err.Error()
+	} else if code, ok := codes[e.Errno]; ok {
+		e.Code = code
+	}
+	return e
 }

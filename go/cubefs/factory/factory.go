@@ -113,7 +113,7 @@ func open(dir string, group registry.Group, native registry.Native) (storage.Sto
 	selected := policy.Selects(group.ID)
 	switch choose(holds, selected, &policy) {
 	case importFirst:
-		done, err := l.imported()
+		done, err := l.imported(l.runImport)
 		if err != nil {
 			return nil, l.failed(err)
 		}

@@ -187,7 +187,7 @@ func (s *supervised) Close() {
 // comesBack are the errors of an open that pass, or that somebody repairs.
 var comesBack = []bulkhead.Code{
 	bulkhead.ErrIO, bulkhead.ErrNoSpace, bulkhead.ErrReadOnlyFilesystem, bulkhead.ErrStalled, bulkhead.ErrBusy,
-	bulkhead.ErrResourceExhausted, bulkhead.ErrPanic, bulkhead.ErrDamaged, bulkhead.ErrLostEntries,
+	bulkhead.ErrLocked, bulkhead.ErrResourceExhausted, bulkhead.ErrPanic, bulkhead.ErrDamaged, bulkhead.ErrLostEntries,
 }
 
 func passes(err error) bool {

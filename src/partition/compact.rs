@@ -63,6 +63,7 @@ impl Partition {
         let first = log.stored.first_segment;
         let (live, gone): (Vec<_>, Vec<_>) = log.live.drain(..).partition(|l| l.segment.sequence() >= first);
         log.live = live;
+        log.undo.iter_mut().for_each(|u| u.live.retain(|l| l.segment.sequence() >= first));
         if log.damaged.2 > 0 && log.damaged.1 <= index {
             log.damaged = (0, 0, 0);
         }
@@ -174,9 +175,10 @@ impl Partition {
     }
 }
 
-/// The oldest segment that is still needed once entries up to `index` are gone.
+/// The oldest segment that is still needed once entries up to `index` are gone: also what a rollback would bring back.
 fn first_needed(log: &Log, index: u64) -> u64 {
-    let live = log.live.iter().filter(|l| l.last > index).map(|l| l.segment.sequence());
+    let parts = log.live.iter().chain(log.undo.iter().flat_map(|u| &u.live));
+    let live = parts.filter(|l| l.last > index).map(|l| l.segment.sequence());
     let tail = log.tail.iter().map(|t| t.segment.sequence());
     let groups =
         log.groups.iter().map(|g| g.segment.sequence()).chain(log.in_flight.iter().map(|g| g.segment.sequence()));

@@ -300,6 +300,28 @@ fn compaction_never_reaches_what_may_be_rolled_back() {
 }
 
 #[test]
+fn a_compaction_keeps_the_file_of_what_may_be_rolled_back() {
+    let disk = SimDisk::new(1);
+    let engine = healing_engine(&disk);
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append_each(&p, 1, 10, 1, 400);
+    wait_for("the spare", Duration::from_secs(2), || disk.exists("/p1/seg-0000000000000002"));
+    wait_for_quiet(&disk);
+    // What replaces 8 to 10 is not written, and not healed in time.
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).on(OpKind::Allocate).path("/seg-"));
+    p.submit(&refs(&entries(8, 8, 2, 400)), 1).unwrap();
+    p.compact(7).unwrap();
+    wait_for("the fault", Duration::from_secs(2), || state(&p) == State::Unavailable);
+    disk.clear_faults();
+    wait_for("ReadWrite", Duration::from_secs(6), || state(&p) == State::ReadWrite);
+    wait_for_quiet(&disk);
+    p.close().unwrap();
+    let p = reopen(&engine, "/p1", 1, Mode::Sync);
+    assert_eq!((state(&p), p.bounds().unwrap()), (State::ReadWrite, (8, 10)), "{:?}", p.last_fault());
+    assert_same(&read_all(&p).unwrap(), &entries(8, 10, 1, 400), "acknowledged, and not replaced");
+}
+
+#[test]
 fn a_slow_quiet_try_does_not_tell_a_state_that_is_not_there() {
     let disk = SimDisk::new(1);
     let config = EngineConfig { probe_ms: 20, heal_limit_ms: 0, slow_disk_ms: 50, ..healing_config() };

@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// add takes a change in; false if it was dropped.
+// add takes a change in; false if it was dropped: also one that comes after the
+// log was closed, which nobody would take out again.
 func (w *worker) add(c change) bool {
 	now := time.Now()
 	c.since = now.UnixNano()
 	w.mu.Lock()
-	room := now.After(w.resting) && len(w.queue) < maxChanges && w.bytes+c.bytes <= maxBytes &&
+	room := !w.ended && now.After(w.resting) && len(w.queue) < maxChanges && w.bytes+c.bytes <= maxBytes &&
 		atomic.LoadInt64(&processBytes)+int64(c.bytes) <= maxProcessBytes
 	if room {
 		w.push(c)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -489,4 +490,25 @@ func (l *locked) Entries(lo, hi, max uint64) ([]*proto.Entry, bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.Storage.Entries(lo, hi, max)
+}
+
+// TestChangeAfterTheEnd: nobody takes it out again, and its bytes would count
+// against all shadows of the process for good.
+func TestChangeAfterTheEnd(t *testing.T) {
+	s, root := pair(t, openTarget)
+	closed(t, s)
+	before := atomic.LoadInt64(&processBytes)
+	if s.work.add(change{kind: hardState, bytes: 100}) {
+		t.Error("it is taken in")
+	}
+	if after := atomic.LoadInt64(&processBytes); after != before {
+		t.Errorf("%d bytes count that nobody takes out again", after-before)
+	}
+	if s.Report().Dropped != 1 {
+		t.Errorf("%+v: it is not said", s.Report())
+	}
+	eventually(t, "the shadow is marked", func() bool {
+		_, err := os.Stat(markPath(root, id))
+		return err == nil
+	})
 }

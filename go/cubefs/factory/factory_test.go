@@ -231,6 +231,17 @@ func TestPolicyFile(t *testing.T) {
 	if p, err := CurrentPolicy(); err != nil || p.Percent != 50 {
 		t.Errorf("%+v, %v", p, err)
 	}
+	// One that was away for a moment, and comes back as it was, is as good as before.
+	away := file + ".away"
+	for _, step := range []struct{ from, to string }{{file, away}, {away, file}} {
+		if err := os.Rename(step.from, step.to); err != nil {
+			t.Fatal(err)
+		}
+		p, err := CurrentPolicy()
+		if (err != nil) != (step.to == away) || p.Percent != 50 {
+			t.Errorf("moved to %s: %+v, %v", step.to, p, err)
+		}
+	}
 	os.Setenv(PolicyVariable, ` {"enabled": true, "percent": 70}`)
 	if p, err := CurrentPolicy(); err != nil || p.Percent != 70 {
 		t.Errorf("from the variable itself: %+v, %v", p, err)

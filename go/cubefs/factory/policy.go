@@ -167,13 +167,14 @@ func (s *source) refresh(value string) {
 	case !strings.HasPrefix(value, "{"):
 		info, err := os.Stat(value)
 		if err != nil {
-			s.err = err
+			s.name, s.err = "", err // it is read again, changed or not
 			return
 		}
 		if s.name == value && s.size == info.Size() && s.time.Equal(info.ModTime()) {
 			return
 		}
 		if text, s.err = os.ReadFile(value); s.err != nil {
+			s.name = ""
 			return
 		}
 		s.name, s.size, s.time = value, info.Size(), info.ModTime()

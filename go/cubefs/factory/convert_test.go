@@ -330,3 +330,42 @@ func TestImportCutShort(t *testing.T) {
 		})
 	}
 }
+
+// TestExportThatFailsComesBack: one that met a fault in the middle, when the log's
+// root was away already, leaves a directory that both engines refuse. The open that
+// tried it takes it back itself, if the fault has passed; a group that is down is
+// not tried again for that.
+func TestExportThatFailsComesBack(t *testing.T) {
+	warned := reset(t)
+	dir := filepath.Join(t.TempDir(), "wal_1")
+	set(t, Policy{Enabled: true, Share: Share{Percent: 100}})
+	s := openGroup(t, dir, 1)
+	grow(t, s, 1, many)
+	s.Close()
+	// A directory is where CubeFS's first file is to go.
+	inTheWay := filepath.Join(dir, fmt.Sprintf("%016x-%016x.log", 1, 1))
+	if err := os.Mkdir(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cutShort := false
+	OnWarning(func(text string) {
+		if warned.add(text); strings.Contains(text, "is not exported") {
+			_, err := os.Stat(filepath.Join(dir, "root"))
+			cutShort = os.IsNotExist(err)
+			_ = os.Remove(inTheWay) // the open fails if it is still there
+		}
+	})
+	set(t, Policy{Export: true})
+	s = openGroup(t, dir, 1)
+	if engineOf(s) != "bulkhead" || !cutShort {
+		t.Errorf("kept by %s, cut short: %v: %s", engineOf(s), cutShort, warned.all())
+	}
+	holdsAll(t, s, 1, many)
+	s.Close()
+	s = openGroup(t, dir, 1)
+	if engineOf(s) != "cubefs" {
+		t.Errorf("the next export: kept by %s: %s", engineOf(s), warned.all())
+	}
+	holdsAll(t, s, 1, many)
+	s.Close()
+}

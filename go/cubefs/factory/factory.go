@@ -122,23 +122,13 @@ func open(dir string, group registry.Group, native registry.Native) (storage.Sto
 		}
 	case exportFirst:
 		if !l.exported() {
-			return l.openBulkhead()
+			if s, err := l.openSettled(); s != nil || err != nil {
+				return s, err
+			}
 		}
 	case useBulkhead:
-		s, err := l.openBulkhead()
-		if !errors.Is(err, bulkhead.ErrNeedsImport) {
+		if s, err := l.openSettled(); s != nil || err != nil {
 			return s, err
-		}
-		// An import or export was cut short. Whose the log is then shows in the
-		// directory; it is not converted a second time.
-		if _, err := l.runImport(); err != nil {
-			return nil, l.failed(err)
-		}
-		if holds, err = inspect(dir); err != nil {
-			return nil, l.failed(err)
-		}
-		if holds == bulkheadLog {
-			return l.openBulkhead()
 		}
 	}
 	Supervisor.Forget(group.Server, group.ID)
@@ -188,6 +178,29 @@ func logOf(dir string, g registry.Group, p *Policy) *log {
 
 func (l *log) openBulkhead() (storage.Storage, error) {
 	return Supervisor.Open(l.dir, l.config, l.group)
+}
+
+// openSettled opens a log that is Bulkhead's, or was until a conversion of it was
+// cut short or failed: that is finished or taken back first. Whose the log is then
+// shows in the directory; it is not converted a second time. Neither a log nor an
+// error if it is CubeFS's.
+func (l *log) openSettled() (storage.Storage, error) {
+	for settled := false; ; settled = true {
+		holds, err := inspect(l.dir)
+		if err != nil {
+			return nil, l.failed(err)
+		}
+		if holds == cubefsLog {
+			return nil, nil
+		}
+		s, err := l.openBulkhead()
+		if settled || !errors.Is(err, bulkhead.ErrNeedsImport) {
+			return s, err
+		}
+		if _, err := l.runImport(); err != nil {
+			return nil, l.failed(err)
+		}
+	}
 }
 
 // failed hands an error to the supervisor, as that of an open, and returns it.

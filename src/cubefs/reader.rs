@@ -1,11 +1,10 @@
-//! Reads one log file from front to back in large pieces and finds the records in it, and behind a bad one the next good one.
+//! Reads one log file from front to back in large pieces, a longer record whole, and finds the records in it, and behind a bad one the next good one.
 
+use super::content::PIECE_BYTES;
 use crate::format::cubefs::{record_at, Entry, Found, RecordType, ENTRY_HEADER_BYTES, RECORD_HEADER_BYTES};
 use crate::io::{read_full_at, File};
 use std::io;
 
-/// Bytes read at a time; a longer record is read whole.
-const PIECE_BYTES: usize = 1 << 20;
 /// Least bytes of an entry's record.
 const ENTRY_RECORD_MIN: u64 = 30;
 /// While looking for the next record, bytes whose checksums are tried at most, for each byte of the file and in all. A file that asks for

@@ -1,6 +1,7 @@
 //! Reads a CubeFS log from its first to its last byte: hands its entries on, and judges what is wrong with it by Bulkhead's rules. A torn
 //! end is an end; bad bytes with valid records behind them are damage. Nothing is dropped that CubeFS would have dropped silently.
 
+use super::content::PIECE_BYTES;
 use super::reader::{Behind, Reader};
 use super::report::{Finding, FindingKind, Progress, Report};
 use super::source::Source;
@@ -14,7 +15,6 @@ use std::cell::Cell;
 
 /// Findings that are kept of each kind, damage and what is none; a log that has more has been told enough of.
 const FINDINGS_MAX: usize = 100;
-const PIECE_BYTES: usize = 1 << 20;
 /// What a new hash of a file's index starts with.
 const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
 

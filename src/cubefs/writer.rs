@@ -17,8 +17,6 @@ pub struct LogWriter {
     sent: u64,
     sum: u32,
     buffer: AlignedBuf,
-    /// One that is encoded.
-    record: Vec<u8>,
     items: Vec<IndexItem>,
     finished_bytes: u64,
     /// About what is still to come: a file is made no larger than that, and grows if it is more.
@@ -30,8 +28,8 @@ impl LogWriter {
     pub fn create(dir: &Arc<dyn Dir>, first: u64, with_threads: bool, bytes: u64) -> Result<LogWriter> {
         let mut output = Output::new(Op::Export, dir.clone(), with_threads);
         output.begin(LogName { sequence: 1, first }.to_string(), bytes.min(FILE_BYTES))?;
-        let (buffer, record, items) = (output.buffer(), Vec::new(), Vec::new());
-        Ok(LogWriter { output, sequence: 1, sent: 0, sum: 0, buffer, record, items, finished_bytes: 0, left: bytes })
+        let (buffer, items) = (output.buffer(), Vec::new());
+        Ok(LogWriter { output, sequence: 1, sent: 0, sum: 0, buffer, items, finished_bytes: 0, left: bytes })
     }
 
     pub fn push(&mut self, entry: &Entry<'_>) -> Result<()> {
@@ -43,9 +41,8 @@ impl LogWriter {
         // Below FILE_BYTES and one entry: it fits.
         self.items.push(IndexItem { index: entry.index, term: entry.term, offset: offset as u32 });
         self.left = self.left.saturating_sub(entry.record_bytes());
-        self.record.clear();
-        entry.encode_record(&mut self.record);
-        self.buffer.extend_from_slice(&self.record);
+        let (before, behind) = entry.encode_around();
+        [before.as_slice(), entry.data, &behind].iter().for_each(|part| self.buffer.extend_from_slice(part));
         if self.buffer.len() >= PIECE_BYTES {
             self.flush(self.buffer.len() / BLOCK_BYTES * BLOCK_BYTES)?;
         }

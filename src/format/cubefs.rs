@@ -160,17 +160,24 @@ impl Entry<'_> {
 
     /// Appends the entry's record.
     pub fn encode_record(&self, out: &mut Vec<u8>) {
-        let mut header = [0; ENTRY_HEADER_BYTES];
+        let (before, behind) = self.encode_around();
+        out.extend_from_slice(&before);
+        out.extend_from_slice(self.data);
+        out.extend_from_slice(&behind);
+    }
+
+    /// What is before the payload in the entry's record, and behind it.
+    pub fn encode_around(&self) -> ([u8; RECORD_HEADER_BYTES + ENTRY_HEADER_BYTES], [u8; CRC_BYTES]) {
+        let mut before = [0; RECORD_HEADER_BYTES + ENTRY_HEADER_BYTES];
+        let (record, header) = before.split_at_mut(RECORD_HEADER_BYTES);
+        let length = (ENTRY_HEADER_BYTES + self.data.len()) as u64;
+        record[0] = RecordType::Entry as u8;
+        record[1..].copy_from_slice(&length.to_be_bytes());
         header[0] = self.kind;
         header[1..9].copy_from_slice(&self.term.to_be_bytes());
         header[9..].copy_from_slice(&self.index.to_be_bytes());
-        let length = (ENTRY_HEADER_BYTES + self.data.len()) as u64;
-        out.push(RecordType::Entry as u8);
-        out.extend_from_slice(&length.to_be_bytes());
-        out.extend_from_slice(&header);
-        out.extend_from_slice(self.data);
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&header), self.data);
-        out.extend_from_slice(&masked_crc(crc).to_be_bytes());
+        let crc = crc32c::crc32c_append(crc32c::crc32c(header), self.data);
+        (before, masked_crc(crc).to_be_bytes())
     }
 }
 

@@ -61,9 +61,12 @@ impl<'a> Cursor<'a> {
         self.wanted = bytes.saturating_add(WINDOW_MIN_BYTES).min(WINDOW_BYTES as u64) as usize;
     }
 
-    /// The caller reads on to the end: windows grow.
+    /// The caller reads on to the end: windows grow. In huge pages, if there is that much: a device takes a window of small ones in pieces.
     pub fn read_on(&mut self) {
         self.grow_to = LONG_WINDOW_BYTES;
+        if self.limit > LONG_WINDOW_BYTES as u64 {
+            self.window = AlignedBuf::huge();
+        }
     }
 
     /// True if something was written at either place where the record of this lsn and index would be: it shows in the bytes, or, in a

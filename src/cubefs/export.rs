@@ -52,8 +52,7 @@ impl Conversion<'_> {
             let closed = partition.close();
             let exported = exported?;
             closed?;
-            dir.exchange(META_NAME, NEW_META).map_err(switch::fail("exchanging META"))?;
-            switch::remove_tree(&*dir, NEW_META)?;
+            switch::meta_arrives(&*dir, NEW_META)?;
             Ok(exported)
         })
     }

@@ -185,6 +185,14 @@ fn exchange_meta(dir: &dyn Dir, sub: &str, other: &dyn Dir) -> Result<()> {
     sync(dir).and_then(|()| sync(other)).inspect_err(|_| drop(exchange().and_then(|()| dir.sync())))
 }
 
+/// The same where the file lies beside the directory META, under the name `new`: that is CubeFS's from here on, and the directory goes.
+pub fn meta_arrives(dir: &dyn Dir, new: &str) -> Result<()> {
+    let exchange = || dir.exchange(META_NAME, new).map_err(fail("exchanging META"));
+    exchange()?;
+    let back = || make_dir(dir, new).and_then(|_| exchange()).and_then(|()| sync(dir));
+    remove_tree(dir, new).inspect_err(|_| drop(back()))
+}
+
 fn sync(dir: &dyn Dir) -> Result<()> {
     dir.sync().map_err(fail("syncing a directory"))
 }

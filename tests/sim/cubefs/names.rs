@@ -127,3 +127,28 @@ fn a_meta_that_cannot_be_looked_at_is_a_fault_of_the_disk() {
         convert(&disk, |c| c.undo_import()).expect("nothing was changed");
     }
 }
+
+/// A log that was exported elsewhere, but for a sync: CubeFS does not open it, for a power cut may take it.
+#[test]
+fn an_export_elsewhere_whose_sync_fails_is_taken_back() {
+    let disk = bulkhead_disk(1, SimConfig { failed_dir_syncs_forget: true, ..SimConfig::default() });
+    let whole = disk.fork();
+    whole.keep_log(1 << 20);
+    convert(&whole, |c| c.export("/out".as_ref())).expect("it goes through");
+    let log = whole.log();
+    let syncs = log.iter().filter(|r| r.kind == OpKind::SyncDir && r.path == "/out" && r.number > disk.ops());
+    let mut failed = 0;
+    for op in syncs.map(|r| r.number) {
+        let failing = disk.fork();
+        failing.inject(Rule::errno(libc::EIO).on(OpKind::SyncDir).from_op(op).once());
+        if convert(&failing, |c| c.export("/out".as_ref())).is_ok() {
+            continue;
+        }
+        failed += 1;
+        check_target(&failing, false);
+        let is_stock = failing.files("/out").iter().any(|f| f == "/out/META");
+        assert!(!is_stock, "sync {op}: CubeFS opens what a power cut takes");
+    }
+    println!("{failed} failed");
+    assert!(failed > 2);
+}

@@ -1,5 +1,6 @@
 //! Export: the log in CubeFS's format, in a new directory or in place of Bulkhead's own.
 
+use super::bad_file::{remove_bad_files, write_around_bad_blocks, BadFile};
 use super::content::{holds, read_back};
 use super::import::read_root_named;
 use super::report::Progress;
@@ -114,6 +115,38 @@ impl Conversion<'_> {
 
     fn write_out(&self, partition: &Partition, dir: &Arc<dyn Dir>, meta_name: &str) -> Result<Exported> {
         let status = partition.status();
+        let (files, file_bytes) =
+            write_around_bad_blocks(&**dir, |bad| self.write_logs(partition, &status, dir, bad))?;
+        remove_bad_files(Op::Export, &**dir)?;
+        let hard_state = status.hard_state;
+        let meta = Meta {
+            term: hard_state.term,
+            commit: hard_state.commit,
+            vote: hard_state.vote,
+            compaction_index: status.compaction_index,
+            compaction_term: status.compaction_term,
+        };
+        let meta = meta.encode();
+        let file = dir.create(meta_name, Access::Buffered).map_err(fail("creating META"))?;
+        write_all_at(&*file, &[&meta], 0).and_then(|()| file.sync()).map_err(fail("writing META"))?;
+        let sum = crc32c::crc32c(&meta);
+        read_back(Op::Export, &**dir, meta_name, |file| holds(file, meta.len() as u64, sum))?;
+        dir.sync().map_err(fail("syncing the new files"))?;
+        let total_bytes = status.segment_bytes.max(1);
+        (self.progress)(Progress { done_bytes: total_bytes, total_bytes });
+        let (first_index, last_index) = (status.first_index, status.last_index);
+        let entries = (last_index + 1).saturating_sub(first_index);
+        Ok(Exported { files, file_bytes, entries, first_index, last_index })
+    }
+
+    /// The log files: how many, and their bytes. `bad` is set to the one that stopped it.
+    fn write_logs(
+        &self,
+        partition: &Partition,
+        status: &PartitionStatus,
+        dir: &Arc<dyn Dir>,
+        bad: &mut Option<BadFile>,
+    ) -> Result<(u64, u64)> {
         let (first, last) = (status.first_index, status.last_index);
         let total_bytes = status.segment_bytes.max(1);
         let first_named = if first <= last { first } else { 1 };
@@ -134,25 +167,7 @@ impl Conversion<'_> {
                 written.is_ok()
             })?;
         }
-        written?;
-        let (files, file_bytes) = writer.finish()?;
-        let hard_state = status.hard_state;
-        let meta = Meta {
-            term: hard_state.term,
-            commit: hard_state.commit,
-            vote: hard_state.vote,
-            compaction_index: status.compaction_index,
-            compaction_term: status.compaction_term,
-        };
-        let meta = meta.encode();
-        let file = dir.create(meta_name, Access::Buffered).map_err(fail("creating META"))?;
-        write_all_at(&*file, &[&meta], 0).and_then(|()| file.sync()).map_err(fail("writing META"))?;
-        let sum = crc32c::crc32c(&meta);
-        read_back(Op::Export, &**dir, meta_name, |file| holds(file, meta.len() as u64, sum))?;
-        dir.sync().map_err(fail("syncing the new files"))?;
-        (self.progress)(Progress { done_bytes: total_bytes, total_bytes });
-        let entries = (last + 1).saturating_sub(first);
-        Ok(Exported { files, file_bytes, entries, first_index: first, last_index: last })
+        written.and_then(|()| writer.finish()).inspect_err(|_| *bad = writer.bad_file())
     }
 
     /// Opens the log that is there, whole and writable.

@@ -1,5 +1,6 @@
 //! Import in place: Bulkhead's files are made in a subdirectory, checked, and exchanged for CubeFS's, which are kept.
 
+use super::bad_file::{write_around_bad_blocks, BadFile};
 use super::content::lost;
 use super::report::Report;
 use super::scan::{Limits, Meter, Scan, Take};
@@ -60,7 +61,7 @@ impl Conversion<'_> {
     /// Everything up to the exchange. Nothing of CubeFS's is touched.
     fn build(&self, dir: &dyn Dir) -> Result<Report> {
         let import = switch::make_dir(dir, switch::IMPORT)?;
-        let report = self.write(dir, &import)?;
+        let report = write_around_bad_blocks(&*import, |bad| self.write(dir, &import, bad))?;
         let root = read_root_named(&*import, ROOT_NAME)?.0;
         let original = switch::make_dir(dir, switch::CUBEFS_ORIGINAL)?;
         switch::make_dir(&*original, META_NAME)?;
@@ -82,8 +83,9 @@ impl Conversion<'_> {
         Ok(report)
     }
 
-    /// Reads and judges the log, and writes it, in the same pass, as the segments of a new partition; they are read back meanwhile.
-    fn write(&self, dir: &dyn Dir, import: &Arc<dyn Dir>) -> Result<Report> {
+    /// Reads and judges the log, and writes it, in the same pass, as the segments of a new partition; they are read back meanwhile. `bad` is set
+    /// to the file that stopped it.
+    fn write(&self, dir: &dyn Dir, import: &Arc<dyn Dir>, bad: &mut Option<BadFile>) -> Result<Report> {
         let source = Source::list(dir)?;
         let before = source.bytes(dir)?;
         let new = NewPartition {
@@ -113,13 +115,14 @@ impl Conversion<'_> {
         };
         let report = self.scan(dir, &mut take, &meter)?;
         refuse_damage(&report)?;
+        *bad = writer.bad_file();
         written?;
         let again = Source::list(dir)?;
         if again.files != source.files || again.meta != source.meta || again.bytes(dir)? != before {
             let message = "the CubeFS log changed while it was read: somebody has it open; stop that first";
             return Err(Error::new(Status::Busy, Op::Import, message));
         }
-        writer.finish(report.hard_state)?;
+        writer.finish(report.hard_state).inspect_err(|_| *bad = writer.bad_file())?;
         self.check_written(&report)?;
         meter.finish();
         Ok(report)

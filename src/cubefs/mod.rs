@@ -7,9 +7,11 @@
 //! | writer | writes one |
 //! | segments | writes a Bulkhead log, and checks it record by record |
 //! | output, workers, content | files on their way to the disk, and whether it gives them back |
+//! | bad_file | what becomes of those that it does not take |
 //! | switch | how a directory changes hands, safe against being cut short |
 //! | import, undo, export | the operations |
 
+mod bad_file;
 mod content;
 mod export;
 mod import;
@@ -83,7 +85,7 @@ impl<'a> Conversion<'a> {
     }
 
     /// Called on the caller's thread, about once a megabyte. What an import reads back counts as well: its total is
-    /// twice the log's bytes.
+    /// twice the log's bytes. Where a bad block makes it write again, it begins again.
     pub fn progress(mut self, tell: &'a dyn Fn(Progress)) -> Conversion<'a> {
         self.progress = tell;
         self

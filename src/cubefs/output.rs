@@ -1,11 +1,11 @@
 //! Files on their way to the disk: a few threads write them, piece by piece, while the next pieces are read, checked and encoded, and sync and
 //! read back each file that is complete.
 
+use super::bad_file::BadFile;
 use super::content::{read_back, BLOCK_BYTES, PIECE_BYTES};
 use super::workers::{Done, Workers};
 use crate::error::{Error, Op, Result, Status};
 use crate::io::{retry_interrupted, write_all_at, Access, AlignedBuf, Dir, File};
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -17,47 +17,52 @@ pub struct Output {
     op: Op,
     dir: Arc<dyn Dir>,
     workers: Workers<Job, ()>,
-    /// Those that are not complete, or not all of whose pieces are written. The last one takes the next piece.
-    open: VecDeque<Open>,
+    /// The file that takes the next pieces.
+    current: Option<Open>,
+    /// Complete, but not all of their pieces are written.
+    ended: Vec<(Open, Check)>,
     begun: u64,
     under_way: usize,
     free: Vec<AlignedBuf>,
     read_back: u64,
+    bad: Option<BadFile>,
 }
 
-/// A file that is being written.
+/// A file that is being written, and its length so far.
 struct Open {
-    number: u64,
-    written: Written,
+    target: Arc<Target>,
+    bytes: u64,
     pieces_under_way: usize,
 }
 
+struct Target {
+    number: u64,
+    name: String,
+    file: Arc<dyn File>,
+}
+
 enum Job {
-    Write { number: u64, file: Arc<dyn File>, offset: u64, bytes: AlignedBuf },
-    Finish(Written),
+    Write { target: Arc<Target>, offset: u64, bytes: AlignedBuf },
+    Finish { target: Arc<Target>, bytes: u64, check: Check },
 }
 
 /// Says whether a file, read past the page cache, holds what it should.
 pub type Check = Box<dyn Fn(&dyn File) -> io::Result<bool> + Send>;
 
-/// A file, its length so far, and what is to be asked of it, once it is complete.
-struct Written {
-    file: Arc<dyn File>,
-    name: String,
-    bytes: u64,
-    check: Option<Check>,
-}
-
 impl Output {
     /// For files in `dir`. Without threads, as in a simulation, or if the system has none to give, the caller does the work.
     pub fn new(op: Op, dir: Arc<dyn Dir>, with_threads: bool) -> Output {
-        let target = dir.clone();
-        let workers = Workers::new(op, with_threads, move |job: &Job| job.run(op, &*target));
-        Output { op, dir, workers, open: VecDeque::new(), begun: 0, under_way: 0, free: Vec::new(), read_back: 0 }
+        let medium = dir.clone();
+        let workers = Workers::new(op, with_threads, move |job: &Job| job.run(op, &*medium));
+        let (current, ended, free) = (None, Vec::new(), Vec::new());
+        Output { op, dir, workers, current, ended, begun: 0, under_way: 0, free, read_back: 0, bad: None }
     }
 
     /// Creates the file that takes the next pieces, with space for `room` bytes.
     pub fn begin(&mut self, name: String, room: u64) -> Result<()> {
+        if self.current.is_some() {
+            return Err(misused(self.op));
+        }
         let fail = |e: io::Error| Error::io(self.op, &e, &format!("creating {name}"));
         let file = self.dir.create(&name, Access::Direct).map_err(fail)?;
         if room > 0 {
@@ -67,8 +72,8 @@ impl Output {
             }
         }
         self.begun += 1;
-        let written = Written { file, name, bytes: 0, check: None };
-        self.open.push_back(Open { number: self.begun, written, pieces_under_way: 0 });
+        let target = Arc::new(Target { number: self.begun, name, file });
+        self.current = Some(Open { target, bytes: 0, pieces_under_way: 0 });
         Ok(())
     }
 
@@ -77,33 +82,33 @@ impl Output {
         while self.under_way > 0 && self.under_way + bytes.len() > UNDER_WAY_MAX {
             self.wait()?;
         }
-        let Some(open) = self.open.back_mut() else { return Err(no_file(self.op)) };
-        let Written { file, bytes: end, .. } = &mut open.written;
-        if *end % BLOCK_BYTES as u64 != 0 {
+        let Some(open) = self.current.as_mut() else { return Err(misused(self.op)) };
+        if open.bytes % BLOCK_BYTES as u64 != 0 {
             let message = "a piece begins within a block that another one ends in; this is a bug of the library";
             return Err(Error::new(Status::Panic, self.op, message));
         }
-        let (file, offset) = (file.clone(), *end);
-        *end += bytes.len() as u64;
+        let (target, offset) = (open.target.clone(), open.bytes);
+        open.bytes += bytes.len() as u64;
+        open.pieces_under_way += 1;
         bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES));
         self.under_way += bytes.len();
-        open.pieces_under_way += 1;
-        let number = open.number;
-        self.give(Job::Write { number, file, offset, bytes })
+        self.give(Job::Write { target, offset, bytes })
     }
 
     /// The file that was begun last is complete. It is synced, read back and checked.
     pub fn end(&mut self, check: Check) -> Result<()> {
-        let Some(open) = self.open.back_mut() else { return Err(no_file(self.op)) };
-        open.written.check = Some(check);
+        let Some(open) = self.current.take() else { return Err(misused(self.op)) };
+        self.ended.push((open, check));
         self.finish_written()
     }
 
     /// Waits until all files are durable and read back.
     pub fn finish(&mut self) -> Result<()> {
         while self.wait()? {}
-        // One that nobody has ended.
-        self.open.pop_front().map_or(Ok(()), |_| Err(no_file(self.op)))
+        if self.current.is_some() {
+            return Err(misused(self.op));
+        }
+        Ok(())
     }
 
     /// Empty memory for a piece.
@@ -116,6 +121,11 @@ impl Output {
     /// Bytes that were read back since this was asked last.
     pub fn read_back(&mut self) -> u64 {
         std::mem::take(&mut self.read_back)
+    }
+
+    /// After an error: the file that met it, if it was the medium's.
+    pub fn bad_file(&self) -> Option<BadFile> {
+        self.bad.clone()
     }
 
     fn give(&mut self, job: Job) -> Result<()> {
@@ -141,54 +151,64 @@ impl Output {
     }
 
     fn take(&mut self, (job, result): Done<Job, ()>) -> Result<()> {
-        result?;
+        if let Err(e) = result {
+            let Target { number, name, .. } = job.target();
+            self.bad = (e.status == Status::IoError).then(|| BadFile { number: *number, name: name.clone() });
+            return Err(e);
+        }
         match job {
-            Job::Write { number, bytes, .. } => {
+            Job::Write { target, bytes, .. } => {
                 self.under_way -= bytes.len();
                 if bytes.len() <= 2 * PIECE_BYTES {
                     self.free.push(bytes);
                 }
-                if let Some(open) = self.open.iter_mut().find(|open| open.number == number) {
+                let ended = self.ended.iter_mut().map(|(open, _)| open);
+                if let Some(open) = ended.chain(&mut self.current).find(|o| o.target.number == target.number) {
                     open.pieces_under_way -= 1;
                 }
                 self.finish_written()
             }
-            Job::Finish(written) => {
-                self.read_back += written.bytes;
+            Job::Finish { bytes, .. } => {
+                self.read_back += bytes;
                 Ok(())
             }
         }
     }
 
     fn finish_written(&mut self) -> Result<()> {
-        while let Some(at) =
-            self.open.iter().position(|open| open.written.check.is_some() && open.pieces_under_way == 0)
-        {
-            let Some(open) = self.open.remove(at) else { break };
-            self.give(Job::Finish(open.written))?;
+        while let Some(at) = self.ended.iter().position(|(open, _)| open.pieces_under_way == 0) {
+            let (Open { target, bytes, .. }, check) = self.ended.swap_remove(at);
+            self.give(Job::Finish { target, bytes, check })?;
         }
         Ok(())
     }
 }
 
 impl Job {
-    fn run(&self, op: Op, dir: &dyn Dir) -> Result<()> {
-        let fail = |e: io::Error| Error::io(op, &e, "writing a file");
+    fn target(&self) -> &Target {
         match self {
-            Job::Write { file, offset, bytes, .. } => write_all_at(&**file, &[bytes], *offset).map_err(fail),
-            Job::Finish(Written { file, name, bytes, check }) => {
+            Job::Write { target, .. } | Job::Finish { target, .. } => target,
+        }
+    }
+
+    fn run(&self, op: Op, dir: &dyn Dir) -> Result<()> {
+        let Target { name, file, .. } = self.target();
+        let fail = |e: io::Error| Error::io(op, &e, &format!("writing {name}"));
+        match self {
+            Job::Write { offset, bytes, .. } => write_all_at(&**file, &[bytes], *offset).map_err(fail),
+            Job::Finish { bytes, check, .. } => {
                 // What is allocated beyond, and the rest of the last block.
                 if file.len().map_err(fail)? > *bytes {
                     file.set_len(*bytes).map_err(fail)?;
                 }
                 file.sync().map_err(fail)?;
-                read_back(op, dir, name, |file| check.as_ref().map_or(Ok(false), |check| check(file)))
+                read_back(op, dir, name, check)
             }
         }
     }
 }
 
-fn no_file(op: Op) -> Error {
+fn misused(op: Op) -> Error {
     Error::new(Status::Panic, op, "no file was begun, or one was not ended; this is a bug of the library")
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing of it counts before there is a root, and by then all of it is durable.
 
+use super::bad_file::BadFile;
 use super::content::{BLOCK_BYTES, PIECE_BYTES};
 use super::output::Output;
 use super::switch;
@@ -191,6 +192,11 @@ impl<'a> SegmentWriter<'a> {
     /// Bytes that were read back since this was asked last.
     pub fn read_back(&mut self) -> u64 {
         self.output.read_back()
+    }
+
+    /// After an error: the file that met it, if it was the medium's.
+    pub fn bad_file(&self) -> Option<BadFile> {
+        self.output.bad_file()
     }
 
     /// Waits until everything is durable and read back, and makes the root. Nothing may follow.

@@ -8,7 +8,7 @@ use super::import::read_root_named;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::{LogName, META_NAME};
 use crate::io::{Access, Dir};
-use crate::partition::{finish_arrival, root_arrives, CUBEFS_IMPORT, ROOT_NAME};
+use crate::partition::{finish_arrival, root_arrives, BAD_FILE_PREFIX, CUBEFS_IMPORT, ROOT_NAME};
 use crate::segment::{remove_if_there, Segment};
 use std::io;
 use std::sync::Arc;
@@ -208,7 +208,7 @@ fn is_ours(name: &str) -> bool {
 
 /// The same without what an import keeps.
 fn is_the_logs(name: &str) -> bool {
-    Segment::parse_name(name).is_some() || name.starts_with("bad-") || matches!(name, "kept" | "root.new")
+    Segment::parse_name(name).is_some() || name.starts_with(BAD_FILE_PREFIX) || matches!(name, "kept" | "root.new")
 }
 
 /// Moves names from one place in `dir` to another; a place is a subdirectory's name with a slash, or nothing.

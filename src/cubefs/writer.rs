@@ -1,5 +1,6 @@
 //! Writes log files as CubeFS's own WAL does: in files of 32 MiB, each but the last sealed by an index record and a footer.
 
+use super::bad_file::BadFile;
 use super::content::{holds, BLOCK_BYTES, PIECE_BYTES};
 use super::output::Output;
 use crate::error::{Op, Result};
@@ -69,17 +70,22 @@ impl LogWriter {
 
     fn rotate(&mut self, first: u64) -> Result<()> {
         let offset = self.sent + self.buffer.len() as u64;
-        self.record.clear();
-        encode_seal(&self.items, offset, &mut self.record);
-        self.buffer.extend_from_slice(&self.record);
+        let mut seal = Vec::new();
+        encode_seal(&self.items, offset, &mut seal);
+        self.buffer.extend_from_slice(&seal);
         self.items.clear();
         self.end_file()?;
         self.sequence += 1;
         self.output.begin(LogName { sequence: self.sequence, first }.to_string(), self.left.min(FILE_BYTES))
     }
 
-    /// Makes everything durable but the directory, and reads it back. Returns how many files there are, and their bytes.
-    pub fn finish(mut self) -> Result<(u64, u64)> {
+    /// After an error: the file that met it, if it was the medium's.
+    pub fn bad_file(&self) -> Option<BadFile> {
+        self.output.bad_file()
+    }
+
+    /// Makes everything durable but the directory, and reads it back. Returns how many files there are, and their bytes. Nothing may follow.
+    pub fn finish(&mut self) -> Result<(u64, u64)> {
         self.end_file()?;
         self.output.finish()?;
         Ok((self.sequence, self.finished_bytes))

@@ -16,7 +16,7 @@ const FILES_MAX: u32 = 3;
 /// Files with bad blocks that are kept until the next open, so that nothing else gets their blocks meanwhile.
 const BAD_FILES_MAX: u64 = 8;
 /// How their names begin.
-pub(super) const BAD_FILE_PREFIX: &str = "bad-";
+pub(crate) const BAD_FILE_PREFIX: &str = "bad-";
 
 impl Partition {
     /// Where writing a file fails, another is tried at once: nothing is at stake yet, and a new file lies on other blocks as long as the

@@ -45,6 +45,7 @@ mod verify;
 mod watch;
 
 pub(crate) use arrival::{finish_arrival, root_arrives};
+pub(crate) use create::BAD_FILE_PREFIX;
 pub use counts::{Count, Health, Level, PartitionCounts, COUNTS, LEVELS};
 pub use directory::CUBEFS_IMPORT;
 pub use disk_counts::{DiskCounts, HealedBy, SegmentFrom};

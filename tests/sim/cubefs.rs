@@ -7,11 +7,13 @@ use bulkhead::io::sim::{Crash, Fault, OpKind, OpRecord, Rule, SimConfig, SimDisk
 use bulkhead::*;
 use std::sync::Arc;
 
+mod bad_blocks;
 mod cut_short;
 mod damage;
 mod export;
 mod names;
 mod read_back;
+mod room;
 mod syncs;
 
 const PATH: &str = "/wal_7";

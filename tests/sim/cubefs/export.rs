@@ -30,7 +30,7 @@ fn an_export_tells_what_its_thread_met() {
     for (fault, status) in faults {
         for (kind, skip) in [(OpKind::Write, 0), (OpKind::Write, 3), (OpKind::Sync, 0)] {
             let failing = disk.fork();
-            failing.inject(Rule::new(fault.clone()).on(kind).path("out/").skip(skip).once());
+            failing.inject(Rule::new(fault.clone()).on(kind).path("out/").skip(skip));
             let config = EngineConfig { segment_min_bytes: 64 << 10, ..EngineConfig::default() };
             let engine = Engine::with_storage(config, Arc::new(failing.clone())).expect("an engine");
             let result = Conversion::new(&engine, PATH, 7).export("/out".as_ref());

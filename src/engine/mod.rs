@@ -26,7 +26,7 @@ use crate::error::{Error, Op, Result, Status};
 use crate::format::Id;
 use crate::io::real::RealStorage;
 use crate::io::sim::SimDisk;
-use crate::io::{DeviceInfo, Dir, Storage};
+use crate::io::{DeviceInfo, Dir, Filesystem, Storage};
 use crate::partition::{open_dir, random_id, Host, Partition, PartitionConfig};
 use crate::sync::thread::JoinHandle;
 use crate::sync::Mutex;
@@ -60,8 +60,8 @@ struct EngineState {
     /// Open directories by device and inode.
     open: BTreeMap<(u64, u64), Weak<Partition>>,
     sweep: Sweep,
-    /// Devices whose filesystem the owner was warned of, once.
-    warned: BTreeSet<u64>,
+    /// Devices whose filesystem was looked at: the owner is warned once.
+    looked_at: BTreeSet<u64>,
     /// Started with the first disk.
     watchdog: Option<JoinHandle<()>>,
     closed: bool,
@@ -170,11 +170,12 @@ impl Engine {
             return Err(closed());
         }
         state.remember((device.id, device.inode), &partition);
-        let warned = state.warned.contains(&device.id);
-        if !warned && partition.warn_of(device.filesystem) {
-            state.warned.insert(device.id);
-        }
+        let first = state.looked_at.insert(device.id);
         drop(state);
+        if first {
+            let journal = device.filesystem != Filesystem::Ext4 || self.storage.has_journal(device.id);
+            partition.warn_of(device.filesystem, journal);
+        }
         self.inherit(&partition, device.id);
         partition.announce();
         Ok(partition)

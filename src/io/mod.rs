@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub use buffer::AlignedBuf;
 pub use eventfd::EventFd;
-pub use mount::mount_point;
+pub use mount::{has_journal, mount_point};
 pub use sys::{block_file_size_signal, random_id};
 pub use watched::{Call, Calls, WatchedDir, CALLS_MAX};
 
@@ -134,6 +134,10 @@ pub trait Storage: Send + Sync {
     /// Where the filesystem of `path` is mounted; `path` itself where that cannot be told.
     fn mount_point(&self, path: &Path) -> PathBuf {
         path.to_path_buf()
+    }
+    /// False if this device holds an ext4 without a journal; true also where that cannot be told.
+    fn has_journal(&self, _device: u64) -> bool {
+        true
     }
 }
 

@@ -13,9 +13,30 @@ pub fn mount_point(path: &Path) -> PathBuf {
     found.unwrap_or_else(|_| path.to_path_buf())
 }
 
+/// False for an ext4 without a journal, true for another one and where that cannot be told. It lists what options are in force for it, those of
+/// the mount and those of its superblock (Linux 3.4), among them how it uses a journal if it has one.
+pub fn has_journal(device: u64) -> bool {
+    let link = format!("/sys/dev/block/{}:{}", libc::major(device), libc::minor(device));
+    let name = std::fs::read_link(link).ok().and_then(|to| Some(to.file_name()?.to_owned()));
+    let options = name.map(|name| Path::new("/proc/fs/ext4").join(name).join("options"));
+    options.and_then(|options| std::fs::read_to_string(options).ok()).map_or(true, |options| lists_journal(&options))
+}
+
+fn lists_journal(options: &str) -> bool {
+    options.lines().any(|option| option.starts_with("data="))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ext4_with_a_journal_says_how_it_uses_it() {
+        // Linux 6.18, mkfs.ext4 with its defaults and with -O ^has_journal.
+        assert!(lists_journal("rw\nbsddf\nbarrier\ndata=ordered\nmax_dir_size_kb=0\n"));
+        assert!(!lists_journal("rw\nbsddf\nnojournal_checksum\nbarrier\nmax_dir_size_kb=0\n"));
+        assert!(has_journal(0), "no such device: nothing is known");
+    }
 
     #[test]
     fn the_mount_point_is_the_highest_directory_of_the_device() {

@@ -26,6 +26,10 @@ impl Storage for RealStorage {
         super::mount_point(path)
     }
 
+    fn has_journal(&self, device: u64) -> bool {
+        super::has_journal(device)
+    }
+
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         let (fd, name) = (open_parent(path)?, last_name(path)?);
         // SAFETY: fd is open and name is NUL-terminated.

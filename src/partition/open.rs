@@ -186,15 +186,15 @@ impl Partition {
         Ok(partition)
     }
 
-    /// Tells the owner if a log on this filesystem may not keep what its mode promises. True if there was something to tell.
-    pub fn warn_of(&self, filesystem: Filesystem) -> bool {
-        let cause = match filesystem {
-            Filesystem::Ext4 | Filesystem::Xfs | Filesystem::Btrfs => return false,
-            Filesystem::Memory => Cause::VolatileFilesystem,
-            Filesystem::Other(_) => Cause::UntestedFilesystem,
+    /// Tells the owner if a log on this filesystem may not keep what its mode promises.
+    pub fn warn_of(&self, filesystem: Filesystem, journal: bool) {
+        let (cause, why) = match filesystem {
+            Filesystem::Ext4 if !journal => (Cause::UntestedFilesystem, "ext4 without a journal"),
+            Filesystem::Ext4 | Filesystem::Xfs | Filesystem::Btrfs => return,
+            Filesystem::Memory => (Cause::VolatileFilesystem, ""),
+            Filesystem::Other(_) => (Cause::UntestedFilesystem, ""),
         };
-        self.tell(&self.log.lock(), cause, &Error::new(cause.status(), Op::Open, ""));
-        true
+        self.tell(&self.log.lock(), cause, &Error::new(cause.status(), Op::Open, why));
     }
 
     /// Events of an open that went well but has something to tell.

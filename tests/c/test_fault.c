@@ -25,7 +25,7 @@ static void limit_files(rlim_t bytes) {
   CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
 }
 
-/* Waits for the event that says that this partition is in this state; not for one that says that its disk is slow. */
+/* Waits for the event that says that this partition is in this state; not for one that says that its disk is slow, or what is on it. */
 static int hears(bulkhead_engine e, bulkhead_partition p, uint32_t state, bulkhead_event *event) {
   struct pollfd ready;
   int32_t fd = -1;
@@ -36,6 +36,7 @@ static int hears(bulkhead_engine e, bulkhead_partition p, uint32_t state, bulkhe
     size_t count = 0;
     STATUS(BULKHEAD_OK, bulkhead_engine_events(e, event, 1, &count, &err));
     if (count == 1 && event->cause == BULKHEAD_CAUSE_STALLED && event->from_state == event->to_state) continue;
+    if (count == 1 && event->operation == BULKHEAD_OP_OPEN && event->from_state == event->to_state) continue;
     if (count == 1 && event->partition == p && event->to_state == state) return 1;
   }
   return 0;

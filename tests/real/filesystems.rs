@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::direct::Ext4;
 use crate::support::*;
 use bulkhead::io::sim::{OpKind, Rule, SimConfig, SimDisk};
 use bulkhead::io::Filesystem;
@@ -71,6 +72,21 @@ fn an_overlay_is_a_warning() {
     };
     assert_eq!(warnings(&[&merged]), [(1, State::ReadWrite, Cause::UntestedFilesystem, Op::Open)]);
     drop((_overlay, base));
+}
+
+/// It forgets names whose sync has failed, where a journal does not (docs/reliability.md, "Known and open").
+#[test]
+fn ext4_without_a_journal_is_a_warning() {
+    for (feature, cause) in [("has_journal", None), ("^has_journal", Some(Cause::UntestedFilesystem))] {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(mounted) = Ext4::mount(dir.path(), feature, "rw") else {
+            assert!(std::env::var_os("CI").is_none(), "no right to mount: in CI a skip is a failure");
+            println!("skipped: no right to mount");
+            return;
+        };
+        let warned = cause.map(|cause| (1, State::ReadWrite, cause, Op::Open));
+        assert_eq!(warnings(&[&mounted.0]), Vec::from_iter(warned), "{feature}");
+    }
 }
 
 #[test]

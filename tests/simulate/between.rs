@@ -78,7 +78,8 @@ impl World {
             match step.during {
                 Some(ahead) => self.ahead.borrow_mut().push((self.disk().ops() + ahead, i)),
                 None => {
-                    self.saw("hang", "a step meanwhile");
+                    let closes = matches!(step.action, Action::Reopen);
+                    self.saw("hang", if closes { "closed meanwhile" } else { "a step meanwhile" });
                     self.take(step)?;
                 }
             }

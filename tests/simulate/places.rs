@@ -72,12 +72,15 @@ impl World {
         };
         let copy = format!("{path}-copy");
         self.disk().copy_dir(&path, &copy);
-        if !self.open(n, After::Close)? {
-            return Err(format!("{path} is not whole after a close and a copy"));
-        }
-        if !self.is_calm() {
+        let calm = self.calm();
+        let opened = self.open(n, After::Close)?;
+        // Something came in the way meanwhile.
+        if !self.stayed_calm(calm) {
             self.disk().remove(&copy);
             return Ok(());
+        }
+        if !opened {
+            return Err(format!("{path} is not whole after a close and a copy"));
         }
         self.saw("directory", name(Place::Copy));
         self.drain_events()?;

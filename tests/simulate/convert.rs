@@ -45,6 +45,8 @@ impl World {
             (Conversion::Export, Err(e)) if e.status == Status::AlreadyExists => "refused",
             (_, Err(e)) if e.status == Status::NotFound => "refused",
             (_, Err(e)) if e.status == Status::EntryTooLarge && self.has_too_large(n) => "refused",
+            // Its files were changed meanwhile.
+            (_, Err(_)) if self.parts[n].borrow().tainted => "failed",
             (_, Err(e)) => return Err(format!("{path}: {call:?} says {e}")),
         };
         self.saw("conversion", done);

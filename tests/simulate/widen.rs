@@ -69,6 +69,7 @@ impl History {
         for _ in 0..few {
             match class(dice) {
                 Class::AtStart => self.add_start(dice),
+                Class::Hang if dice.one_in(2) => self.add_hang(dice),
                 class => {
                     let at = dice.roll(self.steps.len() as u64) as usize;
                     let step = self.step(class, dice);
@@ -121,6 +122,44 @@ impl History {
             }
         };
         Step { part, action, during }
+    }
+
+    /// A call that hangs, and what its owner does meanwhile.
+    fn add_hang(&mut self, dice: &mut Dice) {
+        let at = dice.roll(self.steps.len() as u64) as usize;
+        let mut steps = vec![self.step(Class::Hang, dice)];
+        let part = steps[0].part;
+        let batch = |dice: &mut Dice| Batch {
+            replaces: dice.pick(&[0, 0, 3]),
+            term_up: dice.one_in(4),
+            count: dice.pick(&[1, 3, 8]),
+            len: dice.pick(&[30, 4040, 9000, 20000]),
+            payload: dice.pick(&Payload::ALL),
+        };
+        let vote = |dice: &mut Dice| Action::HardState { term_up: 1, vote: dice.roll(4), commit: 100 };
+        for _ in 0..1 + dice.roll(2) {
+            let hangs = match dice.roll(10) {
+                0..=3 => Action::Append(batch(dice)),
+                4 => vote(dice),
+                5 => Action::Compact(50),
+                6 => Action::Sync,
+                7 => Action::Reopen,
+                8 => Action::Recover,
+                _ => Action::Time(Duration::from_millis(1_100)),
+            };
+            steps.push(Step { part, action: hangs, during: None });
+        }
+        for _ in 0..1 + dice.roll(3) {
+            let meanwhile = match dice.roll(8) {
+                0 | 1 => Action::Recover,
+                2..=4 => Action::Reopen,
+                5 => Action::Append(batch(dice)),
+                6 => vote(dice),
+                _ => Action::Time(Duration::from_millis(3_000)),
+            };
+            steps.push(Step { part, action: meanwhile, during: None });
+        }
+        self.steps.splice(at..at, steps);
     }
 
     /// Something goes wrong while a restart opens the partitions; of a power cut there is another restart at once.

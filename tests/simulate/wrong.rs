@@ -43,12 +43,12 @@ impl World {
             (true, &[OutOfRange], Box::new(|p| p.compact(last + 1))),
             (point > 0, &[Compacted], Box::new(|p| p.reset(point - 1, own))),
         ];
-        let before = self.faults();
+        let calm = self.calm();
         for (number, (asked, wanted, call)) in calls.iter().enumerate().filter(|(_, c)| c.0) {
             let result = self.call(n, call);
             match result {
                 Err(e) if wanted.contains(&e.status) => {}
-                Err(e) if is_fault(&e) && (self.faults() > before || self.disk().is_dead()) => return self.settle(n),
+                Err(e) if is_fault(&e) && !self.stayed_calm(calm) => return self.settle(n),
                 other => {
                     return Err(format!("wrong call {number} ({asked}) is answered with {other:?}, not {wanted:?}"))
                 }

@@ -28,8 +28,15 @@ type Config struct {
 	TruncateFirstDummy bool
 
 	// OnFault is called when the log meets a fault that ends its raft group, or
-	// that makes it refuse writes. See Fault. It may block.
-	OnFault func(Fault)
+	// that makes it refuse writes. See Fault. OnHealed is called when a log whose
+	// fault was told takes writes again, OnClosed once when the storage is closed.
+	// They are called in the order in which things happened, one at a time, from a
+	// goroutine of the storage: one that blocks holds up the next. After OnClosed
+	// comes a fault only if a call comes back late, or if raft writes to a storage
+	// that Registered had replaced.
+	OnFault  func(Fault)
+	OnHealed func()
+	OnClosed func()
 
 	// Registered tells whether a raft group of this id is registered at the
 	// raft server. It decides what happens when the directory is open in this

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -13,8 +14,9 @@ import (
 // Fault is what OnFault is told: the raft group of this partition has ended or
 // is about to, or its log refuses writes.
 //
-// It is told within 10 ms of the end of the call that failed, from a goroutine of
-// its own, at least once for each change to another State, Cause or Errno. An
+// It is told within 10 ms of the end of the call that failed, or when OnFault has
+// returned from the one before, at least once for each change to another State,
+// Cause or Errno. An
 // error of NewStorage is returned and not told. What the library heals inside
 // the call is no fault: raft does not notice it. Subscribe to the engine to hear
 // of that, too, and of a fault that a call is still working on.
@@ -107,28 +109,57 @@ func latchedFault(p *bulkhead.Partition) (f Fault, ok bool) {
 	return f, true
 }
 
-// tell calls OnFault unless it has been told the same already.
+// tell has OnFault called unless it has been told the same already.
 func (s *Storage) tell(f Fault) {
 	if s.config.OnFault == nil {
 		return
 	}
 	key := faultKey{f.State, f.Cause, f.Errno}
-	s.faultMu.Lock()
-	again := s.told && s.lastTold == key
-	s.told, s.lastTold = true, key
-	s.faultMu.Unlock()
-	if again {
+	f.Partition, f.Dir = s.config.PartitionID, s.dir
+	s.toldMu.Lock()
+	defer s.toldMu.Unlock()
+	if s.told && s.lastTold == key {
 		return
 	}
-	f.Partition, f.Dir = s.config.PartitionID, s.dir
-	go s.config.OnFault(f)
+	s.told, s.lastTold = true, key
+	s.callBack(func() { s.config.OnFault(f) })
 }
 
-// recovered makes the next fault worth telling, whatever it is.
+// recovered makes the next fault worth telling, whatever it is. A partition that
+// has failed again since is not healed.
 func (s *Storage) recovered() {
-	s.faultMu.Lock()
+	s.toldMu.Lock()
+	defer s.toldMu.Unlock()
+	told := s.told
 	s.told = false
-	s.faultMu.Unlock()
+	if !told || s.config.OnHealed == nil {
+		return
+	}
+	if status, err := s.partition.Status(); err == nil && status.State == bulkhead.StateReadWrite {
+		s.callBack(s.config.OnHealed)
+	}
+}
+
+// callBack queues a call of the owner's code. It needs toldMu.
+func (s *Storage) callBack(call func()) {
+	s.calls = append(s.calls, call)
+	if !s.calling {
+		s.calling = true
+		go s.callAll()
+	}
+}
+
+func (s *Storage) callAll() {
+	s.toldMu.Lock()
+	defer s.toldMu.Unlock()
+	for len(s.calls) > 0 {
+		call := s.calls[0]
+		s.calls = s.calls[1:]
+		s.toldMu.Unlock()
+		call()
+		s.toldMu.Lock()
+	}
+	s.calling = false
 }
 
 // heard is told of every event of the partition.
@@ -155,26 +186,35 @@ const healingTime = time.Second
 // heals on its own thread, and the partition is latched meanwhile; the fault is
 // one only if it is still there when the call is over.
 func (s *Storage) tellUnlessHealed() {
+	tellLatched := func() {
+		if f, ok := latchedFault(s.partition); ok {
+			s.tell(f)
+		}
+	}
 	over := make(chan struct{})
 	go func() {
-		s.writeMu.Lock()
+		defer close(over)
+		s.writeMu.Lock() // also while it is looked: the next write may meet a fault, and heal it
 		defer s.writeMu.Unlock()
-		close(over)
+		tellLatched()
 	}()
 	timer := time.NewTimer(healingTime)
 	defer timer.Stop()
 	select {
 	case <-over:
 	case <-timer.C:
-	}
-	if f, ok := latchedFault(s.partition); ok {
-		s.tell(f)
+		tellLatched()
 	}
 }
 
 // failed is called with the error of every call on which raft gives up.
 func (s *Storage) failed(err error) error {
 	if errors.Is(err, bulkhead.ErrClosed) {
+		if atomic.LoadUint32(&s.replaced) != 0 { // raft has made a group of it all the same
+			f := faultOfCall(err)
+			f.State = bulkhead.StateClosed
+			s.tell(f)
+		}
 		return err
 	}
 	if f, ok := latchedFault(s.partition); ok {

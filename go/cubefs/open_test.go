@@ -89,7 +89,9 @@ func TestOpenTwiceNotRegistered(t *testing.T) {
 	store(t, s, 4, 6, 1)
 	old.Close()
 	store(t, s, 6, 8, 1)
-	faults.none(t)
+	if f, _ := faults.one(t); f.State != bulkhead.StateClosed || !errors.Is(f.Err, bulkhead.ErrClosed) { // raft had used it all the same
+		t.Errorf("told: %+v", f)
+	}
 }
 
 // At creation a panic would end the datanode.

@@ -34,10 +34,13 @@ type Storage struct {
 	hard    proto.HardState
 
 	closeOnce sync.Once
+	replaced  uint32 // atomic: 1 once it is closed because its directory was opened again
 
-	faultMu  sync.Mutex
+	toldMu   sync.Mutex
 	told     bool
 	lastTold faultKey
+	calls    []func() // of the owner's code, in order
+	calling  bool
 }
 
 // Partition gives access to the log's status, verification and recovery. Its
@@ -99,19 +102,26 @@ func (s *Storage) Close() {
 	})
 }
 
-// fence closes a storage that nobody uses any more: its faults do not matter.
-func (s *Storage) fence() { s.closeOnce.Do(s.end) }
+// fence closes a storage that nobody uses any more: its faults do not matter. If a
+// group is made of it after all, that ends with its first write, which is told.
+func (s *Storage) fence() {
+	atomic.StoreUint32(&s.replaced, 1)
+	s.closeOnce.Do(s.end)
+}
 
 func (s *Storage) end() {
 	s.watcher.remove(s)
 	s.recent.close()
-	err := s.partition.Close()
-	if err == nil || errors.Is(err, bulkhead.ErrClosed) {
-		return
+	if err := s.partition.Close(); err != nil && !errors.Is(err, bulkhead.ErrClosed) {
+		// The interface has no way to return it. What the disk did not take by now
+		// is not durable, and that the owner must hear.
+		f := faultOfCall(err)
+		f.State = bulkhead.StateClosed
+		s.tell(f)
 	}
-	// The interface has no way to return it. What the disk did not take by now
-	// is not durable, and that the owner must hear.
-	f := faultOfCall(err)
-	f.State = bulkhead.StateClosed
-	s.tell(f)
+	if s.config.OnClosed != nil {
+		s.toldMu.Lock()
+		s.callBack(s.config.OnClosed)
+		s.toldMu.Unlock()
+	}
 }

@@ -3,9 +3,9 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
-	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft"
 )
@@ -15,11 +15,18 @@ import (
 type member struct {
 	sup     *Supervisor
 	key     key
-	latest  *opening // nil: nothing to watch
+	begun   int        // openings that are under way
+	open    []*opening // whose logs are open, oldest first
+	latest  *opening   // the one that counts; nil: nothing to watch
 	machine raft.StateMachine
 	tending bool // a goroutine of tend is at work
+	trying  bool // it tries to bring the group back
 	called  bool // BringBack was called
 	wake    chan struct{}
+
+	news    []func() // calls of OnEvent that wait
+	telling bool     // a goroutine of tellAll is at work
+	told    *sync.Cond
 
 	delay    time.Duration // before the next try
 	patience time.Duration // before the first try of this round: grows if the group does not stay up
@@ -28,30 +35,12 @@ type member struct {
 	lastErr  error
 }
 
-// opening is one opening of the log.
-type opening struct {
-	member  *member
-	group   Group
-	dir     string
-	config  cubefs.Config
-	storage *cubefs.Storage // nil if it failed
-
-	fault    cubefs.Fault
-	isFault  bool
-	isClosed bool
-	blamed   bool // its owner will stop it for what an earlier opening has met
-	opened   time.Time
-	untold   bool // that it is down
-	down     bool // the group is stopped, or was never made, and is to be brought back
-}
-
+// memberOf needs the supervisor's lock.
 func (s *Supervisor) memberOf(group Group) *member {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	k := key{group.Server, group.ID}
 	m := s.members[k]
 	if m == nil {
-		m = &member{sup: s, key: k, wake: make(chan struct{}, 1)}
+		m = &member{sup: s, key: k, wake: make(chan struct{}, 1), told: sync.NewCond(&s.mu)}
 		s.members[k] = m
 	}
 	m.machine = group.StateMachine
@@ -65,119 +54,27 @@ func (m *member) wakeUp() {
 	}
 }
 
-// replace makes an opening the one that counts.
-func (m *member) replace(o *opening) {
-	m.sup.mu.Lock()
-	m.latest = o
-	m.sup.members[m.key] = m
-	m.wakeUp()
-	m.look()
-	m.sup.mu.Unlock()
-}
-
 // look starts tend if there is something to do, and forgets a group that nobody
-// needs to watch.
+// needs to watch. It needs the supervisor's lock.
 func (m *member) look() {
-	if m.tending {
-		return
-	}
 	switch {
-	case m.latest == nil:
-		delete(m.sup.members, m.key)
-	case m.latest.needsCare():
+	case m.tending:
+	case m.latest != nil && m.latest.needsCare():
 		m.tending = true
 		go m.tend()
+	case m.latest == nil && m.begun == 0 && len(m.open) == 0 && !m.telling:
+		delete(m.sup.members, m.key)
 	}
 }
 
-func (o *opening) needsCare() bool {
-	return o.group.Owner != nil && (o.down || o.isFault && o.isClosed)
-}
-
-// faulted is called when the log has met a fault. What is done about it comes
-// after it is told.
-func (o *opening) faulted(f cubefs.Fault) {
-	m := o.member
-	m.tell(Event{Kind: Faulted, Fault: f}, o)
-	m.sup.mu.Lock()
-	defer m.sup.mu.Unlock()
-	if !o.isFault || f.State != bulkhead.StateClosed { // what Close could not write follows from what was first
-		o.fault, o.isFault = f, true
-	}
-	if m.since.IsZero() {
-		m.since = f.Time
-	}
-	if m.latest == nil { // it was closed before this could be told
-		m.latest = o
-		m.sup.members[m.key] = m
-	}
-	m.look()
-}
-
-// loadTakes is how long after its opening a group that was blamed is stopped by
-// the datanode that loads it, at the latest. One that is stopped later has run, and
-// was stopped for something else.
-const loadTakes = time.Minute
-
-func (o *opening) isBlamed() bool {
-	owner, ok := o.group.Owner.(interface{ Blamed() bool })
-	return ok && owner.Blamed()
-}
-
-// closed is called when raft, or whoever, has closed the log.
-func (o *opening) closed() {
-	stillBlamed := o.blamed && time.Since(o.opened) < loadTakes && o.isBlamed()
-	// The server may hold its lock while it waits for this: nothing of it is asked.
-	m := o.member
-	m.sup.mu.Lock()
-	defer m.sup.mu.Unlock()
-	o.isClosed, o.blamed = true, stillBlamed
-	if m.latest == o && !o.isFault && !o.down {
-		if o.blamed {
-			o.stoppedForBlame()
-		} else {
-			m.latest = nil
-		}
-	}
-	m.look()
-}
-
-// stoppedForBlame has a group brought back that was stopped with a sound log.
-func (o *opening) stoppedForBlame() {
-	o.fault = cubefs.Fault{Partition: o.group.ID, Dir: o.dir, State: bulkhead.StateClosed, Cause: bulkhead.CauseIOError,
-		Time: time.Now(), Err: errBlamedBefore}
-	o.isFault, o.down, o.untold = true, true, true
-	o.member.since = o.fault.Time
-}
-
-// failed is called when the log could not be opened.
-func (o *opening) failed(err error) {
-	o.fault = cubefs.FaultOf(err)
-	o.fault.Partition, o.fault.Dir = o.group.ID, o.dir
-	m := o.member
-	if o.group.Owner == nil || !passes(err) {
-		m.sup.mu.Lock()
-		m.look()
-		m.sup.mu.Unlock()
-		return
-	}
-	o.isFault, o.down = true, true
-	m.sup.mu.Lock()
-	quiet := m.tending // a try to bring it back tells its outcome itself
-	if m.since.IsZero() {
-		m.since = o.fault.Time
-	}
-	m.sup.mu.Unlock()
-	if !quiet {
-		m.tell(Event{Kind: Faulted, Fault: o.fault}, o)
-	}
-	m.replace(o)
-}
-
-// tend does what is to be done for a group, until nothing is.
+// tend does what is to be done for a group, until nothing is. What has happened is
+// told before anything is done about it.
 func (m *member) tend() {
 	for {
 		m.sup.mu.Lock()
+		for m.telling {
+			m.told.Wait()
+		}
 		o := m.latest
 		if o == nil || !o.needsCare() {
 			m.tending = false
@@ -185,16 +82,15 @@ func (m *member) tend() {
 			m.sup.mu.Unlock()
 			return
 		}
-		down, untold, fault := o.down, o.untold, o.fault
-		o.untold = false
+		down, closed := o.down, o.isClosed
 		m.sup.mu.Unlock()
-		if untold {
-			m.tell(Event{Kind: Stopped, Fault: fault}, o)
-		}
-		if down {
+		switch {
+		case down:
 			m.bringBack(o)
-		} else {
+		case closed:
 			m.stop(o)
+		default:
+			m.unmade(o)
 		}
 	}
 }
@@ -206,26 +102,63 @@ func (m *member) counts(o *opening) bool {
 	return m.latest == o
 }
 
-// drop ends the watch of an opening.
+// drop ends the watch of an opening. If another log of the group is open, it is
+// what the group runs on. It needs the supervisor's lock.
 func (m *member) drop(o *opening) {
-	m.sup.mu.Lock()
-	if m.latest == o {
-		m.latest = nil
+	if m.latest != o {
+		return
 	}
-	m.since, m.lastErr = time.Time{}, nil
-	m.sup.mu.Unlock()
+	m.latest, m.since, m.lastErr = nil, time.Time{}, nil
+	if len(m.open) > 0 {
+		m.latest = m.open[len(m.open)-1]
+	}
 }
 
-// tell counts an event and calls the owner's program.
-func (m *member) tell(e Event, o *opening) {
-	e.ID, e.Dir, e.Time = o.group.ID, o.dir, time.Now()
-	m.sup.mu.Lock()
-	m.sup.totals.add(e)
-	callback := m.sup.options.OnEvent
-	m.sup.mu.Unlock()
-	if callback != nil {
-		_ = guard(func() error { callback(e); return nil }) // its panic is its own
+// pause waits for a time, or until something else has happened.
+func (m *member) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-m.wake:
 	}
+}
+
+// tell counts an event and has the owner's program called: one call at a time for
+// each group. It needs the supervisor's lock.
+func (m *member) tell(e Event, o *opening, also func(cubefs.Fault)) {
+	e.ID, e.Dir, e.Time = o.group.ID, o.dir, time.Now()
+	m.sup.totals.add(e)
+	m.news = append(m.news, func() {
+		m.sup.mu.Lock()
+		callback := m.sup.options.OnEvent
+		m.sup.mu.Unlock()
+		if callback != nil {
+			callback(e)
+		}
+		if also != nil {
+			also(e.Fault)
+		}
+	})
+	if !m.telling {
+		m.telling = true
+		go m.tellAll()
+	}
+}
+
+func (m *member) tellAll() {
+	m.sup.mu.Lock()
+	defer m.sup.mu.Unlock()
+	for len(m.news) > 0 {
+		call := m.news[0]
+		m.news = m.news[1:]
+		m.sup.mu.Unlock()
+		_ = guard(func() error { call(); return nil }) // its panic is its own
+		m.sup.mu.Lock()
+	}
+	m.telling = false
+	m.told.Broadcast()
+	m.look()
 }
 
 // guard turns a panic of the owner's code into an error.

@@ -23,10 +23,11 @@ func (blamedOwner) Return(func() raft.StateMachine) error { return errors.New("n
 func stoppedByOwner(ran time.Duration, blamed, faulted bool) *Supervisor {
 	s := New(Options{ByCall: true})
 	group := Group{ID: 7, Owner: blamedOwner{}}
-	o := &opening{member: s.memberOf(group), group: group, opened: time.Now().Add(-ran), blamed: blamed}
-	o.member.replace(o)
+	o := s.begin("", cubefs.Config{}, group)
+	o.succeeded(nil)
+	o.opened, o.blamed = time.Now().Add(-ran), blamed
 	if faulted {
-		o.faulted(cubefs.Fault{Partition: group.ID, Cause: bulkhead.CauseIOError, State: bulkhead.StateUnavailable, Time: time.Now()})
+		o.faulted(cubefs.Fault{Partition: group.ID, Cause: bulkhead.CauseIOError, State: bulkhead.StateUnavailable, Time: time.Now()}, nil)
 	}
 	o.closed()
 	for busy := true; busy; time.Sleep(time.Millisecond) { // until it is down, or dropped

@@ -16,38 +16,57 @@ func (m *member) bringBack(o *opening) {
 	if !m.wait(o) {
 		return
 	}
-	m.sup.mu.Lock()
-	fault, began := o.fault, m.since
-	m.sup.mu.Unlock()
-	if o.group.Owner.Gone() {
-		m.drop(o)
-		m.tell(Event{Kind: Gone, Fault: fault}, o)
-		return
-	}
 	m.sup.slots <- struct{}{}
-	err := m.try(o)
-	<-m.sup.slots
-	runs := registered(m.key.server, m.key.id)
-
+	defer func() { <-m.sup.slots }()
+	gone := o.group.Owner.Gone()
 	m.sup.mu.Lock()
-	if err == nil {
-		m.returned, m.since, m.lastErr = time.Now(), time.Time{}, nil
-		if m.latest == o {
-			m.latest = nil
-		}
-	} else {
-		m.lastErr = err
-		if !runs && (m.latest == nil || !m.latest.needsCare()) {
-			m.latest = o // the try opened the log, but there is no group
-		}
+	m.trying = !gone
+	fault, began := o.fault, m.since
+	if gone {
+		m.tell(Event{Kind: Gone, Fault: fault}, o, nil)
+		m.drop(o)
 	}
-	m.delay = m.nextDelay()
 	m.sup.mu.Unlock()
-	if err != nil {
-		m.tell(Event{Kind: ReturnFailed, Fault: fault, Err: err}, o)
+	if gone {
 		return
 	}
-	m.tell(Event{Kind: Returned, Fault: fault, Down: time.Since(began)}, o)
+	err := m.try(o)
+	left := m.leftOpen(o, err)
+	if left != nil {
+		left.Close()
+	}
+	m.sup.mu.Lock()
+	defer m.sup.mu.Unlock()
+	m.trying = false
+	m.delay = m.nextDelay()
+	if err != nil {
+		m.lastErr = err
+		m.tell(Event{Kind: ReturnFailed, Fault: fault, Err: err}, o, nil)
+		return
+	}
+	m.drop(o)
+	m.returned, m.since, m.lastErr = time.Now(), time.Time{}, nil
+	if m.latest != nil && m.latest.isFault { // again, already
+		m.since = m.latest.fault.Time
+	}
+	m.tell(Event{Kind: Returned, Fault: fault, Down: time.Since(began)}, o, nil)
+}
+
+// leftOpen returns the log that a failed try has opened and of which there is no
+// group: nobody else closes it.
+func (m *member) leftOpen(o *opening, err error) (left *cubefs.Storage) {
+	if err == nil || registered(m.key.server, m.key.id) {
+		return nil
+	}
+	m.sup.mu.Lock()
+	defer m.sup.mu.Unlock()
+	if m.latest == nil {
+		m.latest = o
+	} else if m.latest != o && !m.latest.down {
+		left = m.latest.storage
+		m.latest = o
+	}
+	return left
 }
 
 // nextDelay needs the supervisor's lock.
@@ -66,26 +85,24 @@ func (m *member) wait(o *opening) bool {
 	if m.delay < m.sup.options.FirstDelay {
 		m.delay = m.sup.options.FirstDelay
 	}
-	byCall, delay := m.sup.options.ByCall, m.delay
+	timer := time.NewTimer(m.delay)
 	m.sup.mu.Unlock()
-	due := make(<-chan time.Time)
-	if !byCall {
-		timer := time.NewTimer(delay)
-		defer timer.Stop()
-		due = timer.C
-	}
+	defer timer.Stop()
 	for {
+		m.sup.mu.Lock()
+		called, counts, due := m.called, m.latest == o, timer.C
+		m.called = false
+		if m.sup.options.ByCall || o.byCall {
+			due = nil
+		}
+		m.sup.mu.Unlock()
+		if called || !counts {
+			return counts
+		}
 		select {
 		case <-due:
 			return m.counts(o)
 		case <-m.wake:
-			m.sup.mu.Lock()
-			called, counts, changed := m.called, m.latest == o, m.sup.options.ByCall != byCall
-			m.called = false
-			m.sup.mu.Unlock()
-			if called || !counts || changed {
-				return called && counts
-			}
 		}
 	}
 }
@@ -93,8 +110,7 @@ func (m *member) wait(o *opening) bool {
 // try brings the group back if its log is good.
 func (m *member) try(o *opening) error {
 	if !m.counts(o) || registered(m.key.server, m.key.id) {
-		m.drop(o) // somebody else was faster
-		return nil
+		return nil // somebody else was faster
 	}
 	if err := probe(o); err != nil {
 		return err

@@ -1,47 +1,127 @@
 package supervisor
 
-import "time"
+import (
+	"errors"
+	"time"
+
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs"
+)
 
 const (
 	firstStopDelay   = 20 * time.Millisecond
 	longestStopDelay = time.Second
+	// loadTakes is how long after its opening a group that was blamed is stopped by
+	// the datanode that loads it, at the latest. One that is stopped later has run, and
+	// was stopped for something else.
+	loadTakes = time.Minute
+	// ownerTakes is how long an owner may take to unregister a group that ended for
+	// something that is not the log's: an error of its state machine, say.
+	ownerTakes = 2 * time.Second
+	// makingTakes is how long after a fault of its log a group that is not registered
+	// may still be registered.
+	makingTakes = 10 * time.Second
 )
 
-// stop has a group unregistered that raft has left for dead. A group that is not
-// registered any more was stopped by its owner, who knows what it did: nobody is
-// called, and it is not brought back; but for one that the datanode stopped while it
-// loaded it, for what an earlier opening had blamed, whatever its log met meanwhile.
+// errEnded is the fault of a group that raft has ended although its log is good.
+var errEnded = errors.New("raft has ended the group and left it registered, and its log knows of no fault: the cause is in raft's log")
+
+// stop has a group unregistered that raft has left for dead. It is dead if it is
+// registered although its log is closed: who stops a group unregisters it first.
 func (m *member) stop(o *opening) {
-	if !registered(m.key.server, m.key.id) {
-		m.sup.mu.Lock()
-		byLoad := o.blamed
-		o.down, o.untold = byLoad, byLoad
-		m.sup.mu.Unlock()
-		if !byLoad {
-			m.drop(o)
-		}
+	dead := registered(m.key.server, m.key.id)
+	m.sup.mu.Lock()
+	if m.latest != o {
+		m.sup.mu.Unlock() // opened anew meanwhile: the registered group may be that one's
 		return
 	}
+	switch left := ownerTakes - time.Since(o.closedAt); {
+	case !dead:
+		m.sup.mu.Unlock()
+		m.stoppedByOwner(o)
+	case !o.isFault && left > 0:
+		m.sup.mu.Unlock()
+		m.pause(left)
+	case !o.isFault:
+		o.fault = cubefs.Fault{Partition: o.group.ID, Dir: o.dir, State: bulkhead.StateClosed, Time: time.Now(), Err: errEnded}
+		o.isFault, o.byCall = true, true // it would end for the same again
+		m.since = o.fault.Time
+		m.tell(Event{Kind: Faulted, Fault: o.fault}, o, nil)
+		m.sup.mu.Unlock()
+	case o.group.Owner == nil:
+		o.settled = true
+		m.sup.mu.Unlock()
+	default:
+		fault := o.fault
+		m.sup.mu.Unlock()
+		m.unregister(o, fault)
+	}
+}
+
+// stoppedByOwner ends the watch of a group that is not registered any more: its
+// owner knows what it did, and it is not brought back; but for one that the datanode
+// stopped while it loaded it, for what an earlier opening had blamed, whatever its log
+// met meanwhile.
+func (m *member) stoppedByOwner(o *opening) {
+	forBlame := o.blamed && o.closedAt.Sub(o.opened) < loadTakes && o.isBlamed()
 	m.sup.mu.Lock()
-	fault := o.fault
-	m.sup.mu.Unlock()
+	defer m.sup.mu.Unlock()
+	switch {
+	case m.latest != o:
+		return
+	case !forBlame:
+		m.drop(o)
+		return
+	case !o.isFault:
+		o.fault = cubefs.Fault{Partition: o.group.ID, Dir: o.dir, State: bulkhead.StateClosed, Cause: bulkhead.CauseIOError,
+			Time: time.Now(), Err: errBlamedBefore}
+		o.isFault = true
+		m.since = o.fault.Time
+	}
+	o.down = true
+	m.tell(Event{Kind: Stopped, Fault: o.fault}, o, nil)
+}
+
+// unregister has the owner stop a dead group, until it is.
+func (m *member) unregister(o *opening, fault cubefs.Fault) {
 	queue := proposalsOf(m.key.server, m.key.id)
 	delay := firstStopDelay
-	for attempt := 0; ; attempt++ {
+	for attempt := 0; registered(m.key.server, m.key.id); attempt++ {
+		if attempt > 0 {
+			time.Sleep(delay)
+			delay = shorter(2*delay, longestStopDelay)
+		}
 		if !m.counts(o) {
 			return
 		}
 		_ = guard(func() error { o.group.Owner.Stop(fault, attempt); return nil }) // it is called again
-		if !registered(m.key.server, m.key.id) {
-			break
-		}
-		time.Sleep(delay)
-		if delay *= 2; delay > longestStopDelay {
-			delay = longestStopDelay
-		}
 	}
-	unanswered := queue.count()
+	m.stopped(o, queue.count())
+}
+
+// unmade looks after a log that has failed before its group was registered. Raft
+// closes no log of which it could make no group.
+func (m *member) unmade(o *opening) {
+	made := registered(m.key.server, m.key.id)
 	m.sup.mu.Lock()
+	counts := m.latest == o
+	o.made = counts && made
+	left := makingTakes - time.Since(o.fault.Time)
+	m.sup.mu.Unlock()
+	switch {
+	case !counts, made:
+	case left > 0:
+		m.pause(left)
+	default:
+		o.storage.Close()
+		m.stopped(o, 0)
+	}
+}
+
+// stopped has a group brought back that is unregistered now, or was never made.
+func (m *member) stopped(o *opening, unanswered int) {
+	m.sup.mu.Lock()
+	defer m.sup.mu.Unlock()
 	o.down = true
 	if m.patience == 0 || time.Since(m.returned) > m.sup.options.LongestDelay {
 		m.patience = m.sup.options.FirstDelay
@@ -49,8 +129,7 @@ func (m *member) stop(o *opening) {
 		m.patience = shorter(2*m.patience, m.sup.options.LongestDelay)
 	}
 	m.delay = m.patience
-	m.sup.mu.Unlock()
-	m.tell(Event{Kind: Stopped, Fault: fault, Unanswered: unanswered}, o)
+	m.tell(Event{Kind: Stopped, Fault: o.fault, Unanswered: unanswered}, o, nil)
 }
 
 func shorter(a, b time.Duration) time.Duration {

@@ -40,10 +40,12 @@ type Options struct {
 	// OnEvent hears of every step, one call at a time for each group. It may
 	// block, which holds up that group's next step.
 	OnEvent func(Event)
-	// ByCall leaves groups down until BringBack is called. Otherwise they are tried
-	// after FirstDelay and, as long as that fails, in twice the time up to 8 s or
-	// FirstDelay. One that fails again within LongestDelay of its return is not
-	// tried before twice the time of the last round, up to LongestDelay.
+	// ByCall leaves groups down until BringBack is called, as it always is with those
+	// that were fenced, or that raft has ended for something that is not their log's
+	// fault. Otherwise they are tried after FirstDelay and, as long as that fails, in
+	// twice the time up to 8 s or FirstDelay. One that fails again within LongestDelay
+	// of its return is not tried before twice the time of the last round, up to
+	// LongestDelay.
 	ByCall       bool
 	FirstDelay   time.Duration // default 1 s
 	LongestDelay time.Duration // default 60 s
@@ -102,49 +104,40 @@ func (s *Supervisor) SetOptions(options Options) {
 
 // Open opens the log of a group as cubefs.NewStorage does. What it returns goes
 // into the group's raft.RaftConfig; a fault of it is the supervisor's from then
-// on. OnFault of config is called as well. An error is returned; if it was the
-// disk's or the log's, and the group has an owner, it is brought back like one
-// that failed later.
+// on. OnFault of config is called as well, after OnEvent; OnHealed and OnClosed are
+// the supervisor's. An error is returned; if it was the disk's or the log's, and the
+// group has an owner, it is brought back like one that failed later.
 func (s *Supervisor) Open(dir string, config cubefs.Config, group Group) (storage.Storage, error) {
-	o := &opening{group: group, dir: dir}
-	o.member = s.memberOf(group)
+	o := s.begin(dir, config, group)
 	also := config.OnFault
-	config.OnFault = func(f cubefs.Fault) {
-		o.faulted(f)
-		if also != nil {
-			also(f)
-		}
-	}
+	config.OnFault = func(f cubefs.Fault) { o.faulted(f, also) }
+	config.OnHealed = o.healed
+	config.OnClosed = o.closed
 	if config.Registered == nil {
 		config.Registered = func(id uint64) bool { return registered(group.Server, id) }
 	}
-	o.config = config
 	opened, err := cubefs.NewStorage(dir, &config)
 	if err != nil {
 		o.failed(err)
 		return nil, err
 	}
-	o.storage = opened
-	o.opened = time.Now()
-	o.blamed = o.isBlamed()
-	o.member.replace(o)
-	return &supervised{Storage: opened, opening: o}, nil
+	o.succeeded(opened)
+	return opened, nil
 }
 
 // Failed is for a caller that could not even get as far as Open.
 func (s *Supervisor) Failed(dir string, config cubefs.Config, group Group, err error) {
-	o := &opening{group: group, dir: dir, config: config}
-	o.member = s.memberOf(group)
-	o.failed(err)
+	s.begin(dir, config, group).failed(err)
 }
 
 // Forget ends the watch of a group: its log is not Bulkhead's any more.
 func (s *Supervisor) Forget(server *raft.RaftServer, id uint64) {
 	s.mu.Lock()
-	m := s.members[key{server, id}]
-	s.mu.Unlock()
-	if m != nil {
-		m.replace(nil)
+	defer s.mu.Unlock()
+	if m := s.members[key{server, id}]; m != nil {
+		m.latest, m.open = nil, nil
+		m.wakeUp()
+		m.look()
 	}
 }
 
@@ -170,18 +163,6 @@ func (s *Supervisor) BringBack(id uint64) error {
 // registered tells whether a server has a group, dead or alive.
 func registered(server *raft.RaftServer, id uint64) bool {
 	return registry.Group{ID: id, Server: server}.Registered()
-}
-
-// supervised is a log whose closing the supervisor hears of.
-type supervised struct {
-	*cubefs.Storage
-	opening *opening
-}
-
-// Close is called by raft when the group ends, for whatever reason.
-func (s *supervised) Close() {
-	s.Storage.Close()
-	s.opening.closed()
 }
 
 // comesBack are the errors of an open that pass, or that somebody repairs.

@@ -18,7 +18,10 @@ pub struct BadFile {
 
 /// Calls `write`, which fills `dir`. If it fails and says that a file was the reason, it is called again: that file keeps its blocks, so that nothing
 /// else gets them, and the rest is gone. The last failure is the caller's.
-pub fn write_around_bad_blocks<T>(dir: &dyn Dir, mut write: impl FnMut(&mut Option<BadFile>) -> Result<T>) -> Result<T> {
+pub fn write_around_bad_blocks<T>(
+    dir: &dyn Dir,
+    mut write: impl FnMut(&mut Option<BadFile>) -> Result<T>,
+) -> Result<T> {
     for number in 1..TRIES {
         let mut bad = None;
         match (write(&mut bad), bad) {

@@ -115,8 +115,7 @@ impl Conversion<'_> {
 
     fn write_out(&self, partition: &Partition, dir: &Arc<dyn Dir>, meta_name: &str) -> Result<Exported> {
         let status = partition.status();
-        let (files, file_bytes) =
-            write_around_bad_blocks(&**dir, |bad| self.write_logs(partition, &status, dir, bad))?;
+        let (files, file_bytes) = write_around_bad_blocks(&**dir, |bad| self.write_logs(partition, &status, dir, bad))?;
         remove_bad_files(Op::Export, &**dir)?;
         let hard_state = status.hard_state;
         let meta = Meta {

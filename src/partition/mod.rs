@@ -45,8 +45,8 @@ mod verify;
 mod watch;
 
 pub(crate) use arrival::{finish_arrival, root_arrives};
-pub(crate) use create::BAD_FILE_PREFIX;
 pub use counts::{Count, Health, Level, PartitionCounts, COUNTS, LEVELS};
+pub(crate) use create::BAD_FILE_PREFIX;
 pub use directory::CUBEFS_IMPORT;
 pub use disk_counts::{DiskCounts, HealedBy, SegmentFrom};
 pub use limit_changes::LimitChanged;

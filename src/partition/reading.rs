@@ -25,9 +25,6 @@ pub(super) fn read_file(
 ) -> std::result::Result<(), ReadError> {
     let mut cursor = live.segment.cursor(file, live.end);
     cursor.expect(reading.max_bytes);
-    if reading.takes_all_of(live) {
-        cursor.read_on();
-    }
     let (lo, hi) = (reading.next, live.last.min(reading.end.saturating_sub(1)));
     read_records(&mut cursor, from, lo, hi, &mut |index, term, kind, data| reading.give(index, term, kind, data))
         .map(|_| ())

@@ -20,13 +20,7 @@ const WRITING: [Writing; 3] = [
         // A long window, a short one, and then one of its blocks.
         failing_reads: 3,
     },
-    Writing {
-        name: "export",
-        disk: CASES[2].disk,
-        call: CASES[2].call,
-        files: "cubefs-export/0",
-        failing_reads: 1,
-    },
+    Writing { name: "export", disk: CASES[2].disk, call: CASES[2].call, files: "cubefs-export/0", failing_reads: 1 },
     Writing {
         name: "export elsewhere",
         disk: CASES[2].disk,

@@ -413,7 +413,8 @@ impl World {
         let whole = handle.status().state == State::ReadWrite;
         let closed = self.call(n, Partition::close);
         self.tell(|| format!("      closed: {:?}", closed.as_ref().map_err(|e| e.to_string())));
-        if closed.as_ref().is_err_and(|e| e.status == Status::Panic) {
+        // A panic has left it open; what is told of that may be a fault before it.
+        if !handle.is_closed() {
             let _ = handle.close();
         }
         self.drain_events()?;

@@ -16,9 +16,15 @@ type Config struct {
 
 	// AppliedIndex is what the state machine has applied and made durable. A log
 	// that ends before it is damaged and NewStorage refuses it: raft would
-	// silently lower the index and the replica would diverge. Leave it 0 on a
-	// metanode, where a crash during a snapshot legally leaves such a log.
+	// silently lower the index and the replica would diverge. Leave it 0 where a
+	// snapshot moves the state machine, as on a metanode: a crash during a snapshot
+	// legally leaves such a log.
 	AppliedIndex uint64
+
+	// SnapshotChangesNothing says that the state machine stays where it is when it
+	// is given a snapshot, as a data partition of CubeFS does, so that the log fits
+	// it until raft replaces it. See Storage.ApplySnapshot.
+	SnapshotChangesNothing bool
 
 	// Mode says when StoreEntries returns. Default: bulkhead.ModeSync.
 	Mode bulkhead.Mode

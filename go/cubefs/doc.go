@@ -22,6 +22,7 @@
 // The log is durable when StoreEntries returns, unless Config.Mode says
 // otherwise. A first entry beyond the last index + 1 is refused on an empty log
 // too. ApplySnapshot with an empty meta, which raft calls before it has received
-// the snapshot, keeps the log until the real one. NewStorage makes only the
-// last component of its path. The conformance tests list the differences.
+// the snapshot, hides the log until the real one, and deletes nothing. NewStorage
+// makes only the last component of its path. The conformance tests list the
+// differences.
 package cubefs

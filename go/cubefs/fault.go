@@ -28,7 +28,8 @@ import (
 // housekeeping), or in Truncate or ApplySnapshot, whose errors a group survives.
 // If it heals before raft writes again, the group goes on as if nothing had been:
 // the log is what raft believes it to be, because a call that failed has changed
-// nothing and what was acknowledged is there. To fence it would end a sound group.
+// nothing and what was acknowledged is there; a log whose state machine may have
+// taken a snapshot meanwhile is hidden (Storage.ApplySnapshot). To fence it would end a sound group.
 // An owner that has stopped the group on this word has lost nothing either.
 type Fault struct {
 	Partition uint64

@@ -115,7 +115,8 @@ func (s *Storage) load() (err error) {
 	if err != nil {
 		return err
 	}
-	s.hard = proto.HardState{Term: state.Term, Vote: state.Vote, Commit: state.Commit}
+	s.hard = proto.HardState{Term: state.Term, Vote: state.Vote &^ pendingVote, Commit: state.Commit}
+	s.setPending(state.Vote&pendingVote != 0)
 	return nil
 }
 

@@ -27,6 +27,8 @@ type Storage struct {
 	first uint64 // atomic
 	last  uint64 // atomic
 
+	pending uint32 // atomic: a snapshot was begun and has not arrived
+
 	recent recent
 
 	writeMu sync.Mutex // one writer at a time, so that the bounds follow the log
@@ -47,11 +49,15 @@ type Storage struct {
 // log must not be changed behind raft's back.
 func (s *Storage) Partition() *bulkhead.Partition { return s.partition }
 
-// InitialState returns the hard state that was stored last.
+// InitialState returns the hard state that was stored last; with commit 0 while a
+// snapshot is pending, see ApplySnapshot.
 func (s *Storage) InitialState() (proto.HardState, error) {
 	s.hardMu.Lock()
 	hard := s.hard
 	s.hardMu.Unlock()
+	if s.isPending() {
+		hard.Commit = 0
+	}
 	return hard, nil
 }
 
@@ -66,7 +72,7 @@ func (s *Storage) lastIndex() uint64 { return atomic.LoadUint64(&s.last) }
 
 func (s *Storage) loadBounds() error {
 	first, last, err := s.partition.Bounds()
-	if err == nil {
+	if err == nil && !s.isPending() {
 		s.setBounds(first, last)
 	}
 	return err

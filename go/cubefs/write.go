@@ -20,7 +20,10 @@ func (s *Storage) StoreEntries(entries []*proto.Entry) error {
 		batch = append(batch, bulkhead.Entry{Index: e.Index, Term: e.Term, Kind: uint8(e.Type), Data: e.Data})
 	}
 	s.writeMu.Lock()
-	err := s.partition.Append(batch)
+	err := s.tooEarly(entries)
+	if err == nil {
+		err = s.partition.Append(batch)
+	}
 	if err == nil {
 		atomic.StoreUint64(&s.last, batch[len(batch)-1].Index)
 		s.recent.put(entries)
@@ -39,22 +42,17 @@ func (s *Storage) StoreEntries(entries []*proto.Entry) error {
 // when it returns, in every mode; a new commit alone rides with the next write.
 func (s *Storage) StoreHardState(state proto.HardState) error {
 	s.writeMu.Lock()
-	err := s.setHardState(state)
+	pending := s.isPending()
+	if pending { // raft's commit is of a log that it sees, or has seen; the kept one stays
+		s.hardMu.Lock()
+		state.Commit = s.hard.Commit
+		s.hardMu.Unlock()
+	}
+	err := s.keep(state, pending)
 	s.writeMu.Unlock()
 	if err != nil {
 		return s.failed(err)
 	}
-	return nil
-}
-
-func (s *Storage) setHardState(state proto.HardState) error {
-	err := s.partition.SetHardState(bulkhead.HardState{Term: state.Term, Vote: state.Vote, Commit: state.Commit})
-	if err != nil {
-		return err
-	}
-	s.hardMu.Lock()
-	s.hard = state
-	s.hardMu.Unlock()
 	return nil
 }
 
@@ -67,6 +65,9 @@ func (s *Storage) setHardState(state proto.HardState) error {
 func (s *Storage) Truncate(index uint64) error {
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
+	if s.isPending() {
+		return s.beyond(index)
+	}
 	if err := s.partition.Compact(index); err != nil {
 		return err
 	}
@@ -76,25 +77,5 @@ func (s *Storage) Truncate(index uint64) error {
 	}
 	s.hardMu.Unlock()
 	s.recent.dropThrough(index)
-	return s.loadBounds()
-}
-
-// ApplySnapshot empties the log and continues after the snapshot, whose index
-// becomes the commit index; term and vote stay. With an empty meta, which raft
-// sends before the snapshot has arrived, it keeps the log: should the snapshot
-// fail, nothing is lost.
-func (s *Storage) ApplySnapshot(meta proto.SnapshotMeta) error {
-	if meta.Index == 0 && meta.Term == 0 && len(meta.Peers) == 0 {
-		return nil
-	}
-	s.writeMu.Lock()
-	defer s.writeMu.Unlock()
-	s.recent.clear()
-	if err := s.partition.Reset(meta.Index, meta.Term); err != nil {
-		return err
-	}
-	s.hardMu.Lock()
-	s.hard.Commit = meta.Index
-	s.hardMu.Unlock()
 	return s.loadBounds()
 }

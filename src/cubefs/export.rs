@@ -27,11 +27,14 @@ pub struct Exported {
     pub last_index: u64,
 }
 
+/// In a vote: the log is hidden from raft until a snapshot has arrived (`go/cubefs/snapshot.go`). CubeFS's WAL would show it.
+const SNAPSHOT_PENDING: u64 = 1 << 63;
+
 impl Conversion<'_> {
     /// Writes the log, in CubeFS's format, to a directory that does not exist yet. Until it is whole a CubeFS binary refuses it.
     ///
-    /// Errors: `AlreadyExists` (the target), `NotFound`, `AlreadyOpen`, `Locked` (the log is open: close it first), `Damaged` (also: what was
-    /// written does not read back from the disk) and the other causes of a log that is not whole, `NoSpace`, `IoError` and the like.
+    /// Errors: `AlreadyExists` (the target), `NotFound`, `AlreadyOpen`, `Locked` (the log is open: close it first), `Busy` (it waits for a
+    /// snapshot), `Damaged` (also: what was written does not read back from the disk) and the other causes of a log that is not whole, `NoSpace`, `IoError` and the like.
     pub fn export(&self, target: &Path) -> Result<Exported> {
         self.named(|| {
             self.settle_bulkhead()?;
@@ -177,12 +180,18 @@ impl Conversion<'_> {
             ..crate::PartitionConfig::new(&self.path, self.partition_id)
         };
         let partition = self.engine.open_partition(config)?;
-        let damaged = partition.status().damaged;
+        let PartitionStatus { damaged, hard_state, .. } = partition.status();
         let refused = match partition.last_fault() {
             Some(fault) if partition.status().state != State::ReadWrite => fault,
             _ if damaged.2 > 0 => {
                 let message = "entries of the log are damaged; restore the replica from its peers";
                 Error::new(Status::Damaged, Op::Export, message).range(damaged.0, damaged.1)
+            }
+            _ if hard_state.vote & SNAPSHOT_PENDING != 0 => {
+                let message =
+                    "the replica has begun to take a snapshot, and its state machine may be ahead of the log: \
+                               start its group, which asks for the snapshot again, and convert the log then";
+                Error::new(Status::Busy, Op::Export, message)
             }
             _ => return Ok(partition),
         };

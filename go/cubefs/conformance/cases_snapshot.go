@@ -61,19 +61,30 @@ var snapshotCases = []testCase{
 		c.store(s, entries(11, 13, 2, 64))
 		c.holds(c.reopen(s), entries(11, 13, 2, 64))
 	}},
-	{"an empty snapshot meta keeps the log until the real one", func(c *run) {
+	{"an empty snapshot meta makes the log look empty until the real one", func(c *run) {
 		s := c.open()
 		c.store(s, entries(1, 21, 1, 64))
 		c.must(s.StoreHardState(proto.HardState{Term: 1, Vote: 1, Commit: 20}), "StoreHardState")
 		c.must(s.ApplySnapshot(proto.SnapshotMeta{}), "ApplySnapshot of an empty meta")
-		c.holds(s, entries(1, 21, 1, 64))
-		s = c.reopen(s)
-		c.holds(s, entries(1, 21, 1, 64))
-		c.hardState(s, proto.HardState{Term: 1, Vote: 1, Commit: 20})
+		for _, reopen := range []bool{false, true} {
+			if reopen {
+				s = c.reopen(s)
+			}
+			c.holds(s, nil)
+			first, _ := c.bounds(s)
+			c.check(first == 1, "the log begins at %d, want 1", first)
+			c.hardState(s, proto.HardState{Term: 1, Vote: 1})
+		}
 		c.must(s.ApplySnapshot(proto.SnapshotMeta{}), "ApplySnapshot of an empty meta")
 		c.must(s.ApplySnapshot(proto.SnapshotMeta{Index: 50, Term: 1}), "ApplySnapshot")
-		first, last := c.bounds(s)
-		c.check(first == 51 && last == 50, "the log is [%d, %d], want [51, 50]", first, last)
+		for _, reopen := range []bool{false, true} {
+			if reopen {
+				s = c.reopen(s)
+			}
+			first, last := c.bounds(s)
+			c.check(first == 51 && last == 50, "the log is [%d, %d], want [51, 50]", first, last)
+			c.hardState(s, proto.HardState{Term: 1, Vote: 1, Commit: 50})
+		}
 	}},
 	{"the hard state is kept", func(c *run) {
 		s := c.open()

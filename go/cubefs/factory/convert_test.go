@@ -270,6 +270,40 @@ func TestImportThatFailsLate(t *testing.T) {
 	}
 }
 
+// TestExportWaitsForASnapshot: what a snapshot is to replace, CubeFS's WAL would show
+// to raft again, beside a state machine that may be ahead of it.
+func TestExportWaitsForASnapshot(t *testing.T) {
+	warned := reset(t)
+	set(t, Policy{Enabled: true, Share: Share{Percent: 100}})
+	dir := filepath.Join(t.TempDir(), "wal_1")
+	s := openGroup(t, dir, 1)
+	grow(t, s, 1, 20)
+	if err := s.ApplySnapshot(proto.SnapshotMeta{}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	set(t, Policy{Export: true})
+	s = openGroup(t, dir, 1)
+	if engineOf(s) != "bulkhead" || !strings.Contains(warned.all(), "not exported") {
+		t.Errorf("kept by %s; warned: %s", engineOf(s), warned.all())
+	}
+	if last, _ := s.LastIndex(); last != 0 {
+		t.Errorf("the log ends at %d", last)
+	}
+	if err := s.ApplySnapshot(proto.SnapshotMeta{Index: 50, Term: 3}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	s = openGroup(t, dir, 1)
+	defer s.Close()
+	if engineOf(s) != "cubefs" {
+		t.Errorf("after the snapshot kept by %s: %s", engineOf(s), warned.all())
+	}
+	if hard, _ := s.InitialState(); hard != (proto.HardState{Term: 3, Vote: 2, Commit: 50}) {
+		t.Errorf("the hard state is %+v", hard)
+	}
+}
+
 // TestUncleanShadowIsNotPromoted: what a shadow dropped, nobody has compared.
 func TestUncleanShadowIsNotPromoted(t *testing.T) {
 	warned := reset(t)

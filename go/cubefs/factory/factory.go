@@ -172,6 +172,7 @@ func logOf(dir string, g registry.Group, p *Policy) *log {
 	l.config = cubefs.Config{PartitionID: g.ID, Mode: modes[p.Mode]}
 	if g.WalPath != "" { // on a metanode a log that ends below it is legal after a crash in a snapshot
 		l.config.AppliedIndex = g.Applied
+		l.config.SnapshotChangesNothing = true
 	}
 	return l
 }

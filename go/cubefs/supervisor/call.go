@@ -13,6 +13,9 @@ import (
 // errNotLoaded is the datanode's answer for a partition that it does not have.
 var errNotLoaded = errors.New("the datanode does not have the partition loaded")
 
+// errNotReady is for a datanode that has not loaded its disks.
+var errNotReady = errors.New("the datanode is not ready")
+
 // answer keeps what a handler writes.
 type answer struct {
 	header http.Header
@@ -40,7 +43,7 @@ func call(path string, parameters ...string) error {
 		return err
 	}
 	if _, pattern := http.DefaultServeMux.Handler(request); pattern != path {
-		return fmt.Errorf("the datanode does not serve %s (yet)", path)
+		return fmt.Errorf("%w: it does not serve %s (yet)", errNotReady, path)
 	}
 	a := &answer{header: make(http.Header)}
 	if err := guard(func() error { http.DefaultServeMux.ServeHTTP(a, request); return nil }); err != nil {

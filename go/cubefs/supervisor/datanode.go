@@ -127,7 +127,7 @@ func (d *datanode) errorCount() (count uint64, text []byte, err error) {
 func (d *datanode) clear(machine func() raft.StateMachine) error {
 	// Before all disks are loaded it could be started, but not loaded anew.
 	if err := call("/reloadDataPartition", "id", "0"); !errors.Is(err, errNotLoaded) {
-		return fmt.Errorf("the datanode is not ready: %w", err)
+		return fmt.Errorf("%w: %v", errNotReady, err)
 	}
 	if err := d.forgetBlame(); err != nil {
 		return fmt.Errorf("what the log has blamed cannot be forgotten: %w", err)

@@ -28,11 +28,12 @@ type member struct {
 	telling bool     // a goroutine of tellAll is at work
 	told    *sync.Cond
 
-	delay    time.Duration // before the next try
-	patience time.Duration // before the first try of this round: grows if the group does not stay up
-	since    time.Time     // of the first fault, until the group is back
-	returned time.Time
-	lastErr  error
+	delay      time.Duration // before the next try
+	patience   time.Duration // before the first try of this round: grows if the group does not stay up
+	since      time.Time     // of the first fault, until the group is back
+	returned   time.Time
+	lastErr    error
+	complained time.Time // when a failed try was told the last time
 }
 
 // memberOf needs the supervisor's lock.

@@ -16,9 +16,11 @@ func (m *member) bringBack(o *opening) {
 	if !m.wait(o) {
 		return
 	}
-	m.sup.slots <- struct{}{}
-	defer func() { <-m.sup.slots }()
-	gone := o.group.Owner.Gone()
+	slots := m.sup.slotsOf(o.dir)
+	slots <- struct{}{}
+	defer func() { <-slots }()
+	gone := false
+	_ = guard(func() error { gone = o.group.Owner.Gone(); return nil }) // it is asked again
 	m.sup.mu.Lock()
 	m.trying = !gone
 	fault, began := o.fault, m.since
@@ -38,10 +40,9 @@ func (m *member) bringBack(o *opening) {
 	m.sup.mu.Lock()
 	defer m.sup.mu.Unlock()
 	m.trying = false
-	m.delay = m.nextDelay()
+	m.delay = m.nextDelay(err)
 	if err != nil {
-		m.lastErr = err
-		m.tell(Event{Kind: ReturnFailed, Fault: fault, Err: err}, o, nil)
+		m.returnFailed(o, fault, err)
 		return
 	}
 	m.drop(o)
@@ -69,8 +70,29 @@ func (m *member) leftOpen(o *opening, err error) (left *cubefs.Storage) {
 	return left
 }
 
+// returnFailed tells of a try that failed, but not each time that it fails for the same
+// reason: a dead disk has hundreds of logs. It needs the supervisor's lock.
+func (m *member) returnFailed(o *opening, fault cubefs.Fault, err error) {
+	news := m.lastErr == nil || m.lastErr.Error() != err.Error()
+	m.lastErr = err
+	if e := (Event{Kind: ReturnFailed, Fault: fault, Err: err}); news || time.Since(m.complained) > complaintEvery {
+		m.complained = time.Now()
+		m.tell(e, o, nil)
+	} else {
+		m.sup.totals.add(e)
+	}
+}
+
+// startError is an owner's failure to start a group whose log is good.
+type startError struct{ error }
+
+func (e startError) Unwrap() error { return e.error }
+
 // nextDelay needs the supervisor's lock.
-func (m *member) nextDelay() time.Duration {
+func (m *member) nextDelay(err error) time.Duration {
+	if errors.As(err, new(startError)) && !errors.Is(err, errNotReady) {
+		return shorter(2*m.delay, longestAfterStart)
+	}
 	most := longestLook
 	if m.patience > most {
 		most = m.patience
@@ -119,7 +141,10 @@ func (m *member) try(o *opening) error {
 	if err == nil && !registered(m.key.server, m.key.id) {
 		err = errNotRegistered
 	}
-	return err
+	if err != nil {
+		return startError{err}
+	}
+	return nil
 }
 
 func (m *member) newestMachine() raft.StateMachine {

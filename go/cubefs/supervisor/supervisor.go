@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"errors"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -43,7 +44,8 @@ type Options struct {
 	// ByCall leaves groups down until BringBack is called, as it always is with those
 	// that were fenced, or that raft has ended for something that is not their log's
 	// fault. Otherwise they are tried after FirstDelay and, as long as that fails, in
-	// twice the time up to 8 s or FirstDelay. One that fails again within LongestDelay
+	// twice the time up to 8 s or FirstDelay; up to an hour if the log is good and the
+	// owner fails to start the group, which may cost it something each time. One that fails again within LongestDelay
 	// of its return is not tried before twice the time of the last round, up to
 	// LongestDelay.
 	ByCall       bool
@@ -56,16 +58,19 @@ const (
 	defaultLongestDelay = time.Minute
 	// A log that is down is looked at this often at least: it costs an open.
 	longestLook = 8 * time.Second
-	// returnsAtATime bounds how many groups start at once when a disk is back;
+	// A datanode that fails to load a partition leaves goroutines and files behind.
+	longestAfterStart = time.Hour
+	// A try that fails for the same reason as the last is told this often.
+	complaintEvery = 10 * time.Minute
+	// returnsAtATime bounds how many groups of a disk start at once when it is back;
 	// CubeFS loads the partitions of a disk four at a time.
 	returnsAtATime = 4
 )
 
 // Supervisor watches groups. Its methods are safe for concurrent use.
 type Supervisor struct {
-	slots chan struct{}
-
 	mu      sync.Mutex
+	slots   map[string]chan struct{} // by disk: a try may hang with it
 	options Options
 	members map[key]*member
 	totals  Totals
@@ -78,7 +83,7 @@ type key struct {
 
 // New makes a supervisor.
 func New(options Options) *Supervisor {
-	s := &Supervisor{slots: make(chan struct{}, returnsAtATime), members: make(map[key]*member)}
+	s := &Supervisor{slots: make(map[string]chan struct{}), members: make(map[key]*member)}
 	s.SetOptions(options)
 	return s
 }
@@ -123,6 +128,21 @@ func (s *Supervisor) Open(dir string, config cubefs.Config, group Group) (storag
 	}
 	o.succeeded(opened)
 	return opened, nil
+}
+
+// slotsOf returns the slots of the disk that a log is on. A datanode has its partitions
+// in the disk's directory, and the log of each in the partition's: that is taken for the
+// disk, since to ask the filesystem may hang.
+func (s *Supervisor) slotsOf(dir string) chan struct{} {
+	disk := filepath.Dir(filepath.Dir(filepath.Clean(dir)))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slots := s.slots[disk]
+	if slots == nil {
+		slots = make(chan struct{}, returnsAtATime)
+		s.slots[disk] = slots
+	}
+	return slots
 }
 
 // Failed is for a caller that could not even get as far as Open.

@@ -1,0 +1,107 @@
+package supervisor
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft"
+)
+
+// startingOwner starts groups with a function of the test's.
+type startingOwner struct{ start func() error }
+
+func (startingOwner) Stop(cubefs.Fault, int)                  {}
+func (startingOwner) Gone() bool                              { panic("an owner's panic is caught") }
+func (o startingOwner) Return(func() raft.StateMachine) error { return o.start() }
+
+// downOn makes a group whose log is good and could not be opened a moment ago.
+func downOn(t *testing.T, s *Supervisor, engine *bulkhead.Engine, disk string, id uint64, start func() error) {
+	t.Helper()
+	dir := filepath.Join(disk, "datapartition_"+strconv.FormatUint(id, 10), "wal_"+strconv.FormatUint(id, 10))
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p, err := engine.OpenPartition(bulkhead.PartitionConfig{Path: dir, ID: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.Failed(dir, cubefs.Config{Engine: engine, PartitionID: id}, Group{ID: id, Owner: startingOwner{start}}, &bulkhead.Error{Code: bulkhead.ErrIO})
+	t.Cleanup(func() { s.Forget(nil, id) })
+}
+
+func openEngine(t *testing.T) *bulkhead.Engine {
+	t.Helper()
+	engine, err := bulkhead.Open(bulkhead.EngineConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = engine.Close() })
+	return engine
+}
+
+// TestDiskThatHangsHoldsUpNoOther: the return of a partition may hang with its disk. Groups
+// of other disks must come back meanwhile.
+func TestDiskThatHangsHoldsUpNoOther(t *testing.T) {
+	engine, s := openEngine(t), New(Options{FirstDelay: 10 * time.Millisecond})
+	var hung sync.WaitGroup
+	release, started := make(chan struct{}), make(chan struct{}, 100)
+	defer close(release)
+	sick, well := t.TempDir(), t.TempDir()
+	hung.Add(returnsAtATime)
+	for id := uint64(1); id <= returnsAtATime; id++ {
+		var once sync.Once
+		downOn(t, s, engine, sick, id, func() error { once.Do(hung.Done); <-release; return errors.New("too late") })
+	}
+	hung.Wait()
+	downOn(t, s, engine, well, 99, func() error { started <- struct{}{}; return errors.New("not now") })
+	select {
+	case <-started:
+	case <-time.After(5 * time.Second):
+		t.Error("the group of another disk was not tried in 5 s")
+	}
+}
+
+// TestStartsThatFail: each failed start leaves something behind in a datanode, so they
+// become rare; and an alarm is raised when the reason is another, not for each.
+func TestStartsThatFail(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	tries := 0
+	s := New(Options{FirstDelay: 10 * time.Millisecond, LongestDelay: 10 * time.Millisecond, OnEvent: func(e Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		if e.Kind == ReturnFailed {
+			told = append(told, e.Err.Error())
+		}
+	}})
+	downOn(t, s, openEngine(t), t.TempDir(), 1, func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if tries++; tries > 3 {
+			return errors.New("another reason")
+		}
+		return errors.New("a reason")
+	})
+	time.Sleep(2 * time.Second) // 10, 20, 40, ... 1280 ms; every 10 ms they would be 200
+	mu.Lock()
+	defer mu.Unlock()
+	if tries < 4 || tries > 8 {
+		t.Errorf("%d tries", tries)
+	}
+	if len(told) != 2 || told[0] != "a reason" || told[1] != "another reason" {
+		t.Errorf("of %d failed tries was told: %q", tries, told)
+	}
+	if totals := s.Totals(); totals.FailedReturns < uint64(tries)-1 {
+		t.Errorf("%d tries, %d counted", tries, totals.FailedReturns)
+	}
+}

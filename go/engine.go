@@ -300,6 +300,7 @@ func deviceOf(path string) uint64 {
 // disk keeps what bounds how many goroutines wait inside the library for one
 // disk, each of which holds an OS thread.
 type disk struct {
+	returned   uint64 // atomic: calls that gave back a slot of otherSlots; first, for 32-bit systems
 	appending  crowd
 	otherSlots chan struct{} // SetHardState and the like, which have no form that does not wait
 }

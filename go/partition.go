@@ -52,26 +52,38 @@ func (p *Partition) Close() error {
 }
 
 // enter waits for one of the disk's slots: a call that waits for the disk holds
-// an OS thread, and thousands of partitions may vote at once. When the disk hangs
-// it gives up after the stall limit, so that no call takes longer than two.
+// an OS thread, and thousands of partitions may vote at once. It gives up when no
+// call before it has come back for a stall limit: the disk hangs then, and is not
+// only busy.
 func (p *Partition) enter(op Op) error {
 	select {
 	case p.disk.otherSlots <- struct{}{}:
 		return nil
 	default:
 	}
-	timer := time.NewTimer(p.stallLimit())
+	limit := p.stallLimit()
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
-	select {
-	case p.disk.otherSlots <- struct{}{}:
-		return nil
-	case <-timer.C:
+	for {
+		returned := atomic.LoadUint64(&p.disk.returned)
+		select {
+		case p.disk.otherSlots <- struct{}{}:
+			return nil
+		case <-timer.C:
+			if atomic.LoadUint64(&p.disk.returned) != returned {
+				timer.Reset(limit)
+				continue
+			}
+		}
 		return &Error{Op: op, Partition: p.id, Code: ErrStalled, Path: p.path,
 			Message: "the calls before this one wait for the disk longer than the stall limit; nothing was changed"}
 	}
 }
 
-func (p *Partition) leave() { <-p.disk.otherSlots }
+func (p *Partition) leave() {
+	atomic.AddUint64(&p.disk.returned, 1)
+	<-p.disk.otherSlots
+}
 
 // forget counts the partition as closed, once.
 func (p *Partition) forget() bool {

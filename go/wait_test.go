@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -249,5 +250,32 @@ func TestAnAnswerOfARefusedSubmitIsNobodysElse(t *testing.T) {
 	table.remove(w)
 	if len(table.waiting) != 0 {
 		t.Errorf("%d still wait", len(table.waiting))
+	}
+}
+
+// TestBusyIsNotStalled: after a leader's node is gone thousands of partitions vote
+// at once, and a vote that waits for others is none that the disk does not answer.
+func TestBusyIsNotStalled(t *testing.T) {
+	engine := openEngine(t, EngineConfig{StallLimit: 100 * time.Millisecond})
+	p := openPartition(t, engine, ModeSync)
+	for i := 0; i < otherSlotsPerDisk; i++ {
+		p.disk.otherSlots <- struct{}{}
+	}
+	answer := make(chan error, 1)
+	go func() { answer <- p.SetHardState(HardState{Term: 1, Vote: 1}) }()
+	for i := 0; i < 10; i++ { // calls that come back, each followed by another
+		time.Sleep(50 * time.Millisecond)
+		atomic.AddUint64(&p.disk.returned, 1)
+	}
+	select {
+	case err := <-answer:
+		t.Fatalf("while calls came back: %v", err)
+	default:
+	}
+	for i := 0; i < otherSlotsPerDisk; i++ {
+		p.leave()
+	}
+	if err := <-answer; err != nil {
+		t.Error(err)
 	}
 }

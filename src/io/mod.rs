@@ -215,13 +215,21 @@ const IOV_MAX: usize = 1024;
 pub fn read_full_at(file: &dyn File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < buf.len() {
-        let n = retry_interrupted(|| file.read_at(&mut buf[done..], offset + done as u64))?;
-        if n == 0 {
-            break;
+        match retry_interrupted(|| file.read_at(&mut buf[done..], offset + done as u64)) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) && is_end(file, offset, done)? => break,
+            Err(e) => return Err(e),
         }
-        done += n;
     }
     Ok(done)
+}
+
+/// Past the page cache a file's last bytes come as a short read, and Linux 3.14 to 5.4 answer the next one, on ext4, with EINVAL if the
+/// file does not end at a block of the device (regression by commit 9fe55eea7e4b, see 41b21af388f9); others with 0. The file may have grown
+/// since: only its end makes a read come up short within a sector.
+fn is_end(file: &dyn File, offset: u64, done: usize) -> io::Result<bool> {
+    Ok(done > 0 && (done % SECTOR_BYTES != 0 || file.len()? <= offset + done as u64))
 }
 
 /// Writes and makes durable, whatever the file needs for that.

@@ -22,6 +22,27 @@ fn long_log(mode: Mode, close: bool) -> (SimDisk, u64) {
     (disk.crash(Crash::PowerNothing), 120)
 }
 
+/// A file of mode none ends where its last record does. Old kernels answer the direct read behind that with EINVAL: no bad sector, and no
+/// reason to refuse the log.
+#[test]
+fn f16_the_end_of_a_file_is_no_bad_sector_on_an_old_kernel() {
+    let disk = SimDisk::with_config(1, SimConfig { checks_alignment_at_end: true, ..SimConfig::default() });
+    let first = engine(&disk);
+    let p = open(&first, "/p1", 1, Mode::None);
+    append_each(&p, 1, 10, 1, 397);
+    p.set_hard_state(hard(1, 1, 10)).unwrap();
+    let report = p.verify().unwrap();
+    assert_eq!((report.entries, report.bad_records, p.status().damaged.2), (10, 0, 0));
+    p.sync().unwrap();
+    p.set_hard_state(hard(2, 1, 10)).unwrap();
+    let disk = disk.fork().crash(Crash::Process);
+    let second = engine(&disk);
+    let p = open(&second, "/p1", 1, Mode::None);
+    assert_eq!((state(&p), p.bounds().ok()), (State::ReadWrite, Some((1, 10))), "{:?}", p.last_fault());
+    assert_same(&read_all(&p).unwrap(), &entries(1, 10, 1, 397), "after the crash");
+    assert_eq!(p.hard_state().unwrap(), hard(2, 1, 10));
+}
+
 /// An engine without a read cache: reads go to the disk.
 fn cold_engine(disk: &SimDisk) -> bulkhead::Engine {
     let config = EngineConfig { read_cache_bytes: 0, ..config() };

@@ -79,12 +79,20 @@ impl File for SimFile {
         let (mut state, verdict) =
             self.handle.shared.begin(OpKind::Read, &self.handle.path, offset, buf.len() as u64)?;
         verdict.result(())?;
+        let aligned = self.check_alignment(offset, &[(buf.as_ptr(), buf.len())]);
         if offset >= state.content(self.handle.inode).cached.len {
-            return Ok(0); // before any check of alignment, as Linux does it
+            return if state.config.checks_alignment_at_end { aligned.map(|()| 0) } else { Ok(0) };
         }
-        self.check_alignment(offset, &[(buf.as_ptr(), buf.len())])?;
-        let limit = if let Effect::Limit(n) = verdict.effect { n.min(buf.len()) } else { buf.len() };
+        aligned?;
         let direct = self.is_direct();
+        let limit = match verdict.effect {
+            // A short O_DIRECT read ends at a block of the device, or where the file does.
+            Effect::Limit(n) if direct && n > 0 => {
+                (n.min(buf.len()) / self.align * self.align).max(self.align.min(buf.len()))
+            }
+            Effect::Limit(n) => n.min(buf.len()),
+            _ => buf.len(),
+        };
         let writes_back = state.config.direct_reads_write_back;
         let content = state.content(self.handle.inode);
         let in_file = content.cached.len.saturating_sub(offset).min(limit as u64) as usize;

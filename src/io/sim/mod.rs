@@ -45,6 +45,8 @@ pub struct SimConfig {
     pub filesystem: Filesystem,
     /// False: no O_DIRECT, `Access::Durable` goes through the page cache and needs a sync.
     pub direct_io: bool,
+    /// A direct read at the end of a file, or behind it, is EINVAL where it is not aligned, as on ext4 of Linux 3.14 to 5.4; 0 since.
+    pub checks_alignment_at_end: bool,
     /// A direct read first writes the dirty pages of its range to the device (without making them durable), as Linux does.
     pub direct_reads_write_back: bool,
     /// A failed sync marks what it could not write as clean: the next sync succeeds, cache and medium differ. False: they stay dirty.
@@ -66,6 +68,7 @@ impl Default for SimConfig {
             block_bytes: 4096,
             filesystem: Filesystem::Ext4,
             direct_io: true,
+            checks_alignment_at_end: false,
             direct_reads_write_back: true,
             failed_syncs_forget: true,
             failed_dir_syncs_forget: false,

@@ -7,7 +7,7 @@ use super::types::Mode;
 use super::{Partition, Reserved};
 use crate::error::{Cause, Error, Op, Result};
 use crate::io::{Access, Dir, File};
-use crate::segment::Segment;
+use crate::segment::{remove_if_there, Segment};
 use std::sync::Arc;
 
 /// Files tried for one segment: on a bad block the next file gets other blocks. Once that many have failed in a row it is more than a bad
@@ -41,6 +41,10 @@ impl Partition {
                 }
                 Err(e) => self.io_error(op, &e, "creating a segment", &segment.name()),
             };
+            if error.cause() == Cause::NoSpace {
+                // It would keep what others wait for: ext4's fallocate takes the space that there is, and fails.
+                let _ = remove_if_there(&*dir, &segment.name());
+            }
             if !self.tries_other_files(error.cause()) {
                 return Err(first.unwrap_or(error));
             }

@@ -112,6 +112,31 @@ fn f01_a_full_tail_and_no_segment_latch_with_that_cause() {
     });
 }
 
+/// The neighbours wait for what is left: a file that cannot be made whole is not to keep it.
+#[test]
+fn f08_a_spare_that_the_disk_has_no_space_for_takes_none() {
+    for mode in [Mode::Sync, Mode::Interval] {
+        let disk = SimDisk::new(1);
+        let engine = Engine::stepped(config(), &disk, 7).unwrap();
+        let p = open(&engine, "/p1", 1, mode);
+        append(&p, &entries(1, 1, 1, 2000)).unwrap();
+        // The reserve has what it needs.
+        engine.pass_time(Duration::from_secs(3));
+        disk.set_free(40 << 10);
+        let used = disk.used_bytes();
+        let mut last = 1;
+        while p.status().segments < 2 {
+            last += 1;
+            append(&p, &entries(last, last, 1, 2000)).unwrap();
+            engine.pass_time(Duration::from_millis(20));
+        }
+        engine.pass_time(Duration::from_secs(5));
+        assert_eq!(state(&p), State::ReadWrite, "{mode:?}: {:?}", p.last_fault());
+        assert!(engine.events(100).iter().any(|e| e.cause == Cause::NoSpace), "{mode:?}: the spare was tried");
+        assert_eq!(disk.used_bytes(), used, "{mode:?}: {:?}", disk.files("/p1"));
+    }
+}
+
 #[test]
 fn at_most_eight_files_with_bad_blocks_are_kept_and_the_next_opening_removes_them() {
     for mode in MODES {

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use super::gate::{os, Effect, Handle, Verdict};
 use super::plan::{mix, OpKind};
 use super::state::{Inode, Node, State};
-use crate::io::{Access, File};
+use crate::io::{Access, File, Filesystem};
 
 pub struct SimFile {
     pub handle: Handle,
@@ -180,6 +180,10 @@ impl File for SimFile {
             let missing =
                 (0..len.div_ceil(super::state::BLOCK)).filter(|b| !has_block(&state, self.handle.inode, *b)).count();
             if missing as u64 > state.free_blocks() {
+                if state.config.filesystem == Filesystem::Ext4 {
+                    // It keeps what it got; xfs and btrfs look first.
+                    state.take_space(self.handle.inode, 0, len);
+                }
                 return Err(state.no_space());
             }
             state.take_space(self.handle.inode, 0, len);

@@ -22,7 +22,7 @@ impl Partition {
             match self.copy_cut(dir, cut) {
                 Ok(total) => kept_bytes = total,
                 // A full disk must not keep a partition from opening; the bytes stay where they are until compaction.
-                Err(e) if Cause::of_errno(errno_of(&e)) == Cause::NoSpace => {}
+                Err(e) if Cause::of_errno(errno_of(&e)) == Cause::NoSpace || is_in_the_way(&e) => {}
                 Err(e) => return Err(Error::io(Op::Open, &e, "keeping what recovery cuts off")),
             }
         }
@@ -40,8 +40,9 @@ impl Partition {
         names.sort();
         for name in &names {
             match name.ends_with(UNFINISHED) {
-                true => kept.unlink(name)?,
-                false => total += kept.open(name, Access::Read)?.len()?,
+                true => kept.unlink(name).or_else(|e| if is_in_the_way(&e) { Ok(()) } else { Err(e) })?,
+                // What cannot be looked at counts for nothing.
+                false => total += kept.open(name, Access::Read).and_then(|file| file.len()).unwrap_or(0),
             }
         }
         let Cut { segment, from, to } = cut;
@@ -70,6 +71,12 @@ impl Partition {
         kept.sync()?;
         Ok(total + length)
     }
+}
+
+/// Something that is not ours stands where the copy is to be, or this process may not touch it. A sound log opens all the same.
+fn is_in_the_way(e: &io::Error) -> bool {
+    let errnos = [libc::ENOTDIR, libc::ELOOP, libc::EISDIR, libc::EEXIST, libc::EINVAL, libc::EACCES, libc::EPERM];
+    e.raw_os_error().is_some_and(|errno| errnos.contains(&errno))
 }
 
 /// Copies what the cursor reads from `from` up to its limit. A bad sector in what nobody needs must not keep the log from opening or from being

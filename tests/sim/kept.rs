@@ -73,3 +73,38 @@ fn f24_a_copy_of_what_was_cut_is_whole_wherever_the_one_before_it_stopped() {
         assert!(steps > 20, "the open has only {steps} operations");
     }
 }
+
+/// A repair moves there what is no file, and people put something there. None of it is a reason to refuse a log.
+#[test]
+fn f24_what_is_odd_in_kept_does_not_keep_a_log_from_opening() {
+    let copy = "/p1/kept/cut-0000000000000001";
+    type Put<'a> = &'a dyn Fn(&SimDisk);
+    let put: [(&str, Put<'_>); 5] = [
+        ("a directory", &|disk| disk.make_dirs("/p1/kept/notes")),
+        ("a file for kept", &|disk| disk.put_file("/p1/kept", b"notes")),
+        ("a directory with the name of an unfinished copy", &|disk| {
+            let whole = disk.fork();
+            reopen(&stepped(&whole), "/p1", 1, Mode::None);
+            let name = whole.files("/p1/kept").remove(0);
+            assert!(name.starts_with(copy), "{name}");
+            disk.make_dirs(&format!("{name}.new"));
+        }),
+        ("a file that cannot be read", &|disk| {
+            disk.make_dirs("/p1/kept");
+            disk.put_file("/p1/kept/notes", b"notes");
+            disk.inject(Rule::errno(libc::EACCES).on(OpKind::Open).path("/p1/kept/notes"));
+        }),
+        ("a directory that cannot be opened", &|disk| {
+            disk.make_dirs("/p1/kept");
+            disk.inject(Rule::errno(libc::EACCES).on(OpKind::Subdir).path("/p1/kept"));
+        }),
+    ];
+    for (what, put) in put {
+        let disk = cut_log();
+        put(&disk);
+        disk.sync_all();
+        let engine = stepped(&disk);
+        let p = try_open(&engine, "/p1", 1, Mode::None).unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_eq!((state(&p), p.bounds().unwrap()), (State::ReadWrite, (1, 3)), "{what}: {:?}", p.last_fault());
+    }
+}

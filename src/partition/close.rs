@@ -8,6 +8,7 @@ use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::format::LogEnd;
+use crate::sync::MutexGuard;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
@@ -18,9 +19,10 @@ const FAULTED_PATIENCE: Duration = Duration::from_millis(50);
 
 impl Partition {
     /// Closes the partition. A healthy one is flushed in every mode; a faulted one is closed at once. Afterwards the directory may be
-    /// renamed, copied or deleted, and every call answers `Closed`. Closing again is fine.
+    /// renamed, copied or deleted, and every call answers `Closed`. Closing again does nothing and is fine; whether the
+    /// directory is free after a `Busy` is what opening it says.
     ///
-    /// Errors: what failed while flushing, also earlier if acknowledged entries of mode interval wait in memory and go with it; `Busy` if an operation still hangs in the kernel and may touch the directory later. The
+    /// Errors: what failed while flushing, also earlier if acknowledged entries of mode interval wait in memory and go with it; `Busy` if an operation, or a recovery, is still under way and may touch the directory later. The
     /// partition is closed in any case.
     pub fn close(&self) -> Result<()> {
         self.shut(false)
@@ -28,7 +30,7 @@ impl Partition {
 
     fn shut(&self, on_this_thread: bool) -> Result<()> {
         let patience = self.limits.time(Limit::StallLimitMs);
-        let _operation = self.lock_within(&self.operation, patience);
+        let operation = self.lock_within(&self.operation, patience);
         {
             let mut log = self.log.lock();
             if log.state == State::Closed {
@@ -60,19 +62,26 @@ impl Partition {
         let maintenance = self.lock_within(&self.maintenance, wait);
         let allocation = self.lock_within(&self.allocation, wait);
         let root = self.root.try_lock_until(self.lock_until(Instant::now() + wait));
-        let quiet = maintenance.is_some() && allocation.is_some() && root.is_some();
+        // A recovery that is under way has a look at the state before it ends, and has written before that.
+        let quiet = operation.is_some() && maintenance.is_some() && allocation.is_some() && root.is_some();
         // Syncs of other callers, in mode none, take a moment.
         let deadline = self.host.now() + wait;
         while !self.calls.is_quiet() && self.host.now() < deadline {
             self.host.pause(LOOK_AGAIN);
         }
         if hangs || !quiet || !self.calls.is_quiet() {
-            let message = "closed, but an operation still hangs in the kernel; do not rename, copy or delete the directory before it has come back";
+            let message = "closed, but an operation is still under way; do not rename, copy or delete the directory before it has come back";
             return Err(Error::new(Status::Busy, Op::Close, message).partition(self.id).at(&self.path));
         }
-        *self.dir.lock() = None;
-        self.host.closed();
+        self.free_dir();
         flushed
+    }
+
+    /// Of all who come here one tells the host.
+    fn free_dir(&self) {
+        if self.dir.lock().take().is_some() {
+            self.host.closed();
+        }
     }
 
     /// After a close that left something hanging: lets the directory go once the kernel has. Until then it stays locked, because what
@@ -81,15 +90,14 @@ impl Partition {
         if self.dir.lock().is_none() {
             return true;
         }
-        let locks = [&self.maintenance, &self.allocation].map(|lock| lock.try_lock());
+        let locks = [&self.operation, &self.maintenance, &self.allocation].map(|lock| lock.try_lock());
         let root = self.root.try_lock();
         let log = self.log.lock();
         let quiet = locks.iter().all(Option::is_some) && root.is_some() && self.calls.is_quiet();
         let free = log.state == State::Closed && quiet && log.in_flight.is_none() && !log.writing;
+        drop(log);
         if free {
-            *self.dir.lock() = None;
-            drop(log);
-            self.host.closed();
+            self.free_dir();
         }
         free
     }
@@ -102,8 +110,11 @@ impl Partition {
                 return if unflushed { Err(self.fault_error(&log, Op::Close)) } else { Ok(()) };
             }
             if on_this_thread {
-                drop(log);
-                self.flush_all();
+                MutexGuard::unlocked(&mut log, || self.flush_all());
+                if log.busy() {
+                    // The root is not to say that the log ends cleanly before these.
+                    return Err(self.fault_error(&log, Op::Close));
+                }
             } else {
                 self.wait_idle(&mut log, Op::Close)?;
                 self.wait_written(&mut log, Op::Close)?;
@@ -233,8 +244,6 @@ impl Drop for Partition {
         // Nobody is left to tell; what failed is found at the next open. A panic must not leave a destructor: it would end the process.
         let _ = catch_unwind(AssertUnwindSafe(|| self.shut(true)));
         // A close that left something hanging has kept it.
-        if self.dir.lock().take().is_some() {
-            self.host.closed();
-        }
+        self.free_dir();
     }
 }

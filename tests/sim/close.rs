@@ -1,10 +1,11 @@
 //! F18, F20: what a close leaves is what the calls before it were told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::*;
 use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
-use bulkhead::{Mode, State, Status};
+use bulkhead::{Engine, EngineConfig, EntryRef, Mode, State, Status};
 
 /// A vote beside a close, while the disk is busy with the root: it has a write of its own, or is refused. In the write of the clean root it
 /// would be shown by the next open, also if that write has failed and a power cut takes it.
@@ -76,4 +77,42 @@ fn f18_an_append_beside_a_close_is_refused_as_closed() {
             assert_eq!(refused, Err(Status::Closed), "{mode:?}: it is being closed");
         });
     }
+}
+
+/// The directory is not free while a recovery goes on: it writes the root before it looks whether the log is closed.
+#[test]
+fn f23_a_close_beside_a_recovery_does_not_say_that_the_directory_is_free() {
+    let disk = SimDisk::new(1);
+    let limits = |stall_limit_ms| EngineConfig {
+        segment_min_bytes: 64 << 20,
+        segment_max_bytes: 64 << 20,
+        stall_limit_ms,
+        slow_disk_ms: 0,
+        ..config()
+    };
+    let engine_of = |disk: &SimDisk, config| Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let first = engine_of(&disk, limits(60_000));
+    let p = open(&first, "/p1", 1, Mode::None);
+    for batch in 0..100u64 {
+        let one = |i: u64| EntryRef { index: batch * 4000 + i, term: 1, kind: 0, data: b"many small ones take long" };
+        p.append(&(1..=4000).map(one).collect::<Vec<_>>()).unwrap();
+    }
+    let left = disk.crash(Crash::Process);
+    left.inject(Rule::errno(libc::EIO).on(OpKind::Open).path("/seg-"));
+    let second = engine_of(&left, limits(100));
+    let p = open(&second, "/p1", 1, Mode::None);
+    assert_eq!(state(&p), State::Unavailable);
+    left.clear_faults();
+    let changes = || [OpKind::Rename, OpKind::Write, OpKind::Sync].map(|kind| left.count(kind));
+    std::thread::scope(|scope| {
+        let recovery = scope.spawn(|| p.recover());
+        wait_for("a recovery", Duration::from_secs(5), || state(&p) == State::Recovering);
+        let closed = p.close().map_err(|e| e.status);
+        let (over, before) = (recovery.is_finished(), changes());
+        let _ = recovery.join().unwrap();
+        assert!(closed == Err(Status::Busy) || over || before == changes(), "{closed:?}, and it went on");
+        println!("{closed:?}, over: {over}");
+    });
+    // It is over: the directory is free.
+    assert_eq!(state(&open(&second, "/p1", 1, Mode::None)), State::ReadWrite);
 }

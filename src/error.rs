@@ -156,7 +156,7 @@ impl Cause {
         match errno {
             libc::ENOSPC | libc::EDQUOT | libc::EFBIG => Cause::NoSpace,
             libc::EROFS => Cause::ReadOnlyFilesystem,
-            libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR => Cause::Resource,
+            libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN | libc::EINTR => Cause::Resource,
             _ => Cause::IoError,
         }
     }

@@ -5,6 +5,7 @@ use crate::io::EventFd;
 use crate::partition::{in_words, joined, Completion, Event, LimitScope};
 use crate::sync::Mutex;
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -36,7 +37,7 @@ impl EventQueue {
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
         self.log.offer(&event);
         if queue.len() >= EVENTS_MAX {
-            let same = queue.iter().position(|(e, t)| Arc::ptr_eq(t, &tag) && limits_of(e) == limits_of(&event));
+            let same = queue.iter().position(|(e, _)| owner_of(e) == owner_of(&event));
             if let Some((older, _)) = same.and_then(|i| queue.remove(i)) {
                 merge(&older, &mut event);
             }
@@ -61,6 +62,11 @@ impl EventQueue {
         }
         events
     }
+}
+
+/// What an event is about: a partition, whichever opening of it, or whose limits.
+fn owner_of(event: &Event) -> (u64, &Path, Option<(LimitScope, u64)>) {
+    (event.partition_id, &event.path, limits_of(event))
 }
 
 /// Whose limits an event sets; none if it is about something else.
@@ -147,6 +153,18 @@ mod tests {
         assert_eq!(events.len(), EVENTS_MAX, "memory is bounded by partitions, and none is missing");
         assert!(events.iter().all(|e| e.merged == 2 && e.tag == e.partition_id), "what was merged is counted");
         assert!(queue.drain(1).is_empty());
+    }
+
+    /// An owner that opens a broken partition again and again must not fill the memory of the process with its events.
+    #[test]
+    fn events_of_all_openings_of_a_partition_are_merged() {
+        let queue = EventQueue::new().unwrap();
+        let opening = |path: &str| Event { path: PathBuf::from(path), ..event(1) };
+        (0..3 * EVENTS_MAX as u64).for_each(|n| queue.push(opening("/p1"), Arc::new(AtomicU64::new(n))));
+        queue.push(opening("/elsewhere"), Arc::default());
+        let events = queue.drain(usize::MAX);
+        assert_eq!(events.len(), EVENTS_MAX + 1, "those of another directory are its own");
+        assert_eq!(events[EVENTS_MAX - 1].tag, 3 * EVENTS_MAX as u64 - 1, "the last opening's");
     }
 
     fn limits(limit: Limit, (before, after): (u64, u64), changed_for: LimitScope) -> Event {

@@ -141,15 +141,21 @@ impl Engine {
         };
         let total = 2 * survey.log_bytes();
         let mut batch = Batch::default();
-        let mut written = Ok(());
         let partition = self.open_copy(to, &backup, Mode::None)?;
+        // Entries may be of a later term: a raft may store those first. So the hard state comes before them, the commit as soon as it can.
+        let hard_state = backup.hard_state;
+        let mut written = partition.set_hard_state(HardState { commit: 0, ..hard_state });
         if let (index @ 1.., term) = survey.compaction() {
-            written = partition.reset(index, term);
+            written = written.and_then(|()| partition.reset(index, term));
         }
+        let mut later_term = false;
         let bad = survey.read(first_index, last_index, &mut |index, term, kind, data| {
             // A jump: what is missing was compacted while it was read.
             if index != first_index + backup.entries {
                 return false;
+            }
+            if term > hard_state.term && !std::mem::replace(&mut later_term, true) && written.is_ok() {
+                written = batch.append_to(&partition).and_then(|()| store_hard_state(&partition, hard_state));
             }
             backup.entries += 1;
             backup.bytes += data.len() as u64;
@@ -185,10 +191,7 @@ impl Engine {
     /// Stores the hard state, durably, and reads everything back from the medium.
     fn check_copy(&self, to: &Path, backup: &Backup, tell: &dyn Fn(u64)) -> Result<()> {
         let partition = self.open_copy(to, backup, Mode::Sync)?;
-        let stored = match partition.hard_state() {
-            Ok(state) if state == backup.hard_state => Ok(()),
-            _ => partition.set_hard_state(backup.hard_state),
-        };
+        let stored = store_hard_state(&partition, backup.hard_state);
         let status = partition.status();
         stored.and(partition.close())?;
         let mut done = (0, 0);
@@ -223,6 +226,13 @@ impl Engine {
             }
             _ => Ok(partition),
         }
+    }
+}
+
+fn store_hard_state(partition: &Partition, state: HardState) -> Result<()> {
+    match partition.hard_state() {
+        Ok(stored) if stored == state => Ok(()),
+        _ => partition.set_hard_state(state),
     }
 }
 

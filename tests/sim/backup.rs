@@ -44,6 +44,35 @@ fn a_backup_is_the_log_of_one_moment_and_goes_on_by_itself() {
     }
 }
 
+/// CubeFS's raft stores the entries of a new term before the hard state with that term; a crash, a stop or a backup may come in between.
+#[test]
+fn a_log_whose_entries_are_of_a_later_term_than_its_hard_state_is_copied() {
+    for (mode, compaction) in [(Mode::Sync, 0), (Mode::Sync, 4), (Mode::Sync, 8), (Mode::None, 0)] {
+        let what = format!("{mode:?}, compacted to {compaction}");
+        let disk = SimDisk::new(8);
+        let engine = stepped(&disk);
+        let p = open(&engine, SOURCE, 1, mode);
+        p.set_hard_state(hard(1, 1, 0)).unwrap();
+        append_each(&p, 1, 6, 1, 100);
+        p.set_hard_state(hard(1, 1, 5)).unwrap();
+        append_each(&p, 7, 10, 2, 100);
+        if compaction > 0 {
+            p.compact(compaction).unwrap();
+        }
+        p.sync().unwrap();
+        let other = stepped(&disk);
+        backup(&other).unwrap_or_else(|e| panic!("{what}, open: {e}"));
+        let wanted = (p.hard_state().unwrap(), p.bounds().unwrap(), read_all(&p).unwrap());
+        p.close().unwrap();
+        let closed = other.backup(Path::new(SOURCE), Path::new("/second"), &|_, _| {});
+        closed.unwrap_or_else(|e| panic!("{what}, closed: {e}"));
+        engine.close().unwrap();
+        assert_eq!(view(&disk, "/second"), wanted, "{what}");
+        let copy = view(&disk, TARGET);
+        assert_eq!((copy.0.term, copy.0.vote, copy.1, copy.2), (1, 1, wanted.1, wanted.2), "{what}");
+    }
+}
+
 #[test]
 fn an_open_partition_is_copied_and_not_disturbed() {
     for mode in [Mode::Sync, Mode::None] {

@@ -10,7 +10,7 @@ use crate::sync::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 /// A disk of an engine: a device with partitions on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,13 +177,23 @@ impl Engine {
 
     /// The disks that this engine has or had partitions on.
     pub fn disks(&self) -> Vec<DiskInfo> {
-        let state = self.state.lock();
-        let open = |device: u64| {
-            let on_disk = state.open.range((device, 0)..=(device, u64::MAX));
-            on_disk.filter_map(|(_, p)| Weak::upgrade(p)).filter(|p| !p.is_closed()).count()
+        let (mut disks, partitions) = {
+            let state = self.state.lock();
+            let known = state.disks.iter();
+            let disks: Vec<_> = known
+                .map(|(d, disk)| DiskInfo { device: *d, mount: PathBuf::from(disk.mount()), partitions: 0 })
+                .collect();
+            let open = state.open.iter();
+            (disks, open.filter_map(|((d, _), p)| Some((*d, p.upgrade()?))).collect::<Vec<_>>())
         };
-        let known = state.disks.iter().map(|(device, disk)| (*device, PathBuf::from(disk.mount())));
-        known.map(|(device, mount)| DiskInfo { device, mount, partitions: open(device) }).collect()
+        for (device, partition) in partitions {
+            if let Some(disk) = disks.iter_mut().find(|d| d.device == device && !partition.is_closed()) {
+                disk.partitions += 1;
+            }
+            // Whoever held it may have let go: its close is not to be under the engine's lock.
+            drop_elsewhere(partition);
+        }
+        disks
     }
 }
 

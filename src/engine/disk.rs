@@ -84,9 +84,11 @@ impl Disk {
             filling: Mutex::default(),
         });
         disk.take_limits(in_force);
+        // One that a flush can count on: partitions that wait for a thread which the system does not give would be taken for stalled.
+        disk.flushes.start_first()?;
         let timer = disk.clone();
-        let thread = thread::Builder::new().name("bulkhead-timer".into()).spawn(move || timer.keep_time())?;
-        disk.threads.lock().push(thread);
+        let thread = thread::Builder::new().name("bulkhead-timer".into()).spawn(move || timer.keep_time());
+        disk.threads.lock().push(thread.inspect_err(|_| drop(disk.flushes.stop()))?);
         Ok(disk)
     }
 

@@ -1,4 +1,5 @@
-//! Threads that work for the partitions of a disk, each for one partition at a time. They are started when first needed. One that hangs
+//! Threads that work for the partitions of a disk, each for one partition at a time. They are started when first needed, or the first ahead of
+//! that where a partition must not depend on whether the system has a thread to give. One that hangs
 //! in the kernel, or that the others overtake, is replaced, within a bound, and ends when it is done.
 
 use crate::io::block_file_size_signal;
@@ -120,13 +121,23 @@ impl Pool {
         if state.stop || !wanted || counted_on >= state.usual || state.threads >= 2 * state.usual {
             return;
         }
+        // Without one the timer tries again, and those that are there go on.
+        let _ = self.start_thread(state);
+    }
+
+    /// The first thread, ahead of any work.
+    pub fn start_first(self: &Arc<Self>) -> std::io::Result<()> {
+        self.start_thread(&mut self.state.lock())
+    }
+
+    fn start_thread(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
         let pool = self.clone();
-        if let Ok(thread) = crate::sync::thread::Builder::new().name(self.name.into()).spawn(move || pool.run()) {
-            state.threads += 1;
-            let mut threads = self.threads.lock();
-            threads.retain(|t| !t.is_finished());
-            threads.push(thread);
-        }
+        let thread = crate::sync::thread::Builder::new().name(self.name.into()).spawn(move || pool.run())?;
+        state.threads += 1;
+        let mut threads = self.threads.lock();
+        threads.retain(|t| !t.is_finished());
+        threads.push(thread);
+        Ok(())
     }
 
     fn run(self: Arc<Self>) {

@@ -196,6 +196,7 @@ impl Disk {
                 if ticks % LOOK_EVERY == 0 && self.metrics.has_left() {
                     self.healer.look(self);
                 }
+                self.healer.tend(self);
                 self.flushes.tend();
             }
             look_again = self.chores.tend();

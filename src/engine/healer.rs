@@ -47,13 +47,21 @@ impl Healer {
             return;
         }
         probes.due.push((at, job));
-        if !probes.running {
-            let own = disk.clone();
-            // Without a thread `recover` is still there; the next fault tries again.
-            probes.running = disk.spawn("bulkhead-heal", move || own.healer.run(&own));
-        }
+        Self::start_if_needed(disk, &mut probes);
         drop(probes);
         self.wait.notify_one();
+    }
+
+    /// Called by the timer: starts the thread if there was none to be had when it was needed.
+    pub fn tend(&self, disk: &Arc<Disk>) {
+        Self::start_if_needed(disk, &mut self.probes.lock());
+    }
+
+    fn start_if_needed(disk: &Arc<Disk>, probes: &mut Probes) {
+        if !probes.running && !probes.stop && !probes.due.is_empty() {
+            let own = disk.clone();
+            probes.running = disk.spawn("bulkhead-heal", move || own.healer.run(&own));
+        }
     }
 
     pub fn stop(&self) {

@@ -14,6 +14,7 @@ use crate::partition::{Completion, DiskCounts, Event, Host, Limit, Limits, Orpha
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -191,19 +192,20 @@ impl Disk {
             }
             if Instant::now() >= next_tick {
                 next_tick = Instant::now() + TICK;
-                self.tick();
                 ticks += 1;
-                if ticks % LOOK_EVERY == 0 && self.metrics.has_left() {
-                    self.healer.look(self);
-                }
-                self.healer.tend(self);
-                self.flushes.tend();
+                // A panic costs the rest of this tick, not the thread.
+                let _ = catch_unwind(AssertUnwindSafe(|| self.tick(ticks)));
             }
-            look_again = self.chores.tend();
+            look_again = catch_unwind(AssertUnwindSafe(|| self.chores.tend())).unwrap_or(None);
         }
     }
 
-    fn tick(&self) {
+    fn tick(self: &Arc<Disk>, ticks: u64) {
+        if ticks % LOOK_EVERY == 0 && self.metrics.has_left() {
+            self.healer.look(self);
+        }
+        self.healer.tend(self);
+        self.flushes.tend();
         let partitions = self.partitions.lock().list.clone();
         for partition in partitions.iter().filter_map(Weak::upgrade) {
             let lends = !self.reserve.is_full() && partition.status().state == State::ReadWrite;

@@ -6,6 +6,7 @@
 use crate::io::{Calls, CALLS_MAX};
 use crate::partition::{Limit, Partition, PartitionLimits};
 use crate::sync::{Condvar, Mutex};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -122,7 +123,8 @@ impl Watchdog {
             }
         }
         for finding in found {
-            let told = finding.tell();
+            // A panic costs the finding, not the thread that looks after all others.
+            let told = catch_unwind(AssertUnwindSafe(|| finding.tell())).unwrap_or(true);
             if !told {
                 self.take_back(&finding);
             }
@@ -212,7 +214,7 @@ impl Finding {
     }
 }
 
-/// Lets go of a partition on a thread that must not do I/O: the last to let go closes it.
+/// Lets go of a partition on a thread that must not do I/O: the last to let go closes it. If the system has no thread to give it is closed here.
 pub fn drop_elsewhere(partition: Arc<Partition>) {
     if let Some(last) = Arc::into_inner(partition) {
         let closing = crate::sync::thread::Builder::new().name("bulkhead-close".into()).spawn(move || drop(last));

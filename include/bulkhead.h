@@ -1039,8 +1039,9 @@ bulkhead_status bulkhead_event_limits(bulkhead_engine engine,
 ///
 /// Errors, all without a handle and with nothing changed on disk: BULKHEAD_INVALID_ARGUMENT,
 /// BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_INVALID_CONFIG, BULKHEAD_NOT_FOUND, BULKHEAD_NOT_A_DIRECTORY,
-/// BULKHEAD_SYMLINK, BULKHEAD_PERMISSION_DENIED, BULKHEAD_ALREADY_OPEN, BULKHEAD_LOCKED, BULKHEAD_ALREADY_EXISTS,
-/// BULKHEAD_FOREIGN, BULKHEAD_NEEDS_IMPORT, BULKHEAD_VERSION_TOO_NEW, BULKHEAD_WRONG_PARTITION, BULKHEAD_UNSUPPORTED_FILESYSTEM,
+/// BULKHEAD_SYMLINK, BULKHEAD_PERMISSION_DENIED, BULKHEAD_ALREADY_OPEN, BULKHEAD_LOCKED, BULKHEAD_BUSY (closed here, and
+/// an operation has not come back yet), BULKHEAD_ALREADY_EXISTS, BULKHEAD_FOREIGN, BULKHEAD_NEEDS_IMPORT,
+/// BULKHEAD_VERSION_TOO_NEW, BULKHEAD_WRONG_PARTITION, BULKHEAD_UNSUPPORTED_FILESYSTEM,
 /// BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC; when a log is created also BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR and
 /// BULKHEAD_READ_ONLY_FILESYSTEM.
 /// Thread safety: any thread; partitions open in parallel.
@@ -1056,8 +1057,8 @@ bulkhead_status bulkhead_partition_open(bulkhead_engine engine,
 /// with their result or with BULKHEAD_CLOSED. Waits for what was accepted to become durable, up to stall_limit_ms;
 /// a partition with a fault closes at once.
 ///
-/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (an operation still hangs in the kernel: the
-/// directory is not free yet; opening it says BULKHEAD_ALREADY_OPEN until it is), the error of the last flush,
+/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (an operation or a recovery is still under way: the
+/// directory is not free yet; opening it says BULKHEAD_BUSY until it is), the error of the last flush,
 /// BULKHEAD_PANIC.
 /// Thread safety: any thread; of several that close the same partition, one does it and the others get
 /// BULKHEAD_CLOSED.
@@ -1074,8 +1075,9 @@ bulkhead_status bulkhead_partition_close(bulkhead_partition partition,
 ///
 /// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (an operation is still in the kernel; try
 /// later), BULKHEAD_LOST_ENTRIES (acknowledged entries are missing; see lost_first of the status; it stays
-/// Unavailable until it is reset), BULKHEAD_DAMAGED, BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR,
-/// BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED, BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC.
+/// Unavailable, and refuses a reset as well: close it, and restore the replica from its peers), BULKHEAD_DAMAGED,
+/// BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED,
+/// BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC.
 /// Thread safety: any thread.
 bulkhead_status bulkhead_recover(bulkhead_partition partition,
                                  struct bulkhead_error *err);

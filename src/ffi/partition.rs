@@ -25,7 +25,8 @@ use crate::{Disposition, Error, Mode, Op, PartitionConfig, PartitionStatus, Resu
 /// Errors, all without a handle and with nothing changed on disk: BULKHEAD_INVALID_ARGUMENT,
 /// BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_INVALID_CONFIG, BULKHEAD_NOT_FOUND, BULKHEAD_NOT_A_DIRECTORY,
 /// BULKHEAD_SYMLINK, BULKHEAD_PERMISSION_DENIED, BULKHEAD_ALREADY_OPEN, BULKHEAD_LOCKED, BULKHEAD_BUSY (closed here, and
-/// an operation has not come back yet), BULKHEAD_ALREADY_EXISTS, BULKHEAD_FOREIGN, BULKHEAD_NEEDS_IMPORT, BULKHEAD_VERSION_TOO_NEW, BULKHEAD_WRONG_PARTITION, BULKHEAD_UNSUPPORTED_FILESYSTEM,
+/// an operation has not come back yet), BULKHEAD_ALREADY_EXISTS, BULKHEAD_FOREIGN, BULKHEAD_NEEDS_IMPORT,
+/// BULKHEAD_VERSION_TOO_NEW, BULKHEAD_WRONG_PARTITION, BULKHEAD_UNSUPPORTED_FILESYSTEM,
 /// BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC; when a log is created also BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR and
 /// BULKHEAD_READ_ONLY_FILESYSTEM.
 /// Thread safety: any thread; partitions open in parallel.
@@ -84,8 +85,9 @@ fn take(handle: bulkhead_partition) -> Result<std::sync::Arc<handles::OpenPartit
 ///
 /// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (an operation is still in the kernel; try
 /// later), BULKHEAD_LOST_ENTRIES (acknowledged entries are missing; see lost_first of the status; it stays
-/// Unavailable until it is reset), BULKHEAD_DAMAGED, BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR,
-/// BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED, BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC.
+/// Unavailable, and refuses a reset as well: close it, and restore the replica from its peers), BULKHEAD_DAMAGED,
+/// BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED,
+/// BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_PANIC.
 /// Thread safety: any thread.
 #[no_mangle]
 pub unsafe extern "C" fn bulkhead_recover(partition: bulkhead_partition, err: *mut bulkhead_error) -> bulkhead_status {

@@ -42,7 +42,7 @@ impl Partition {
                 return Err(Error::new(Status::OutOfRange, Op::Compact, message).partition(self.id).at(&self.path));
             }
             let term = self.term_locked(&log, index)?;
-            let first_segment = first_needed(&log, index);
+            let first_segment = first_needed(&log, index, self.mode);
             let version = self.want_root(&mut log, |root| {
                 root.compaction_index = index;
                 root.compaction_term = term;
@@ -176,8 +176,9 @@ impl Partition {
 }
 
 /// The oldest segment that is still needed once entries up to `index` are gone: also what a rollback would bring back.
-fn first_needed(log: &Log, index: u64) -> u64 {
-    let parts = log.live.iter().chain(log.undo.iter().flat_map(|u| &u.live));
+fn first_needed(log: &Log, index: u64, mode: Mode) -> u64 {
+    let undone = log.undo.iter().filter(|_| mode == Mode::Sync);
+    let parts = log.live.iter().chain(undone.flat_map(|u| &u.live));
     let live = parts.filter(|l| l.last > index).map(|l| l.segment.sequence());
     let tail = log.tail.iter().map(|t| t.segment.sequence());
     let groups =

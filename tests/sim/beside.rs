@@ -500,3 +500,27 @@ fn a_survey_beside_appends_finds_no_damage() {
         assert_eq!((survey.fault().map(|f| f.message.clone()), survey.damaged()), (None, (0, 0, 0)));
     });
 }
+
+/// Modes interval and none never bring back what was replaced: a compaction must not keep it.
+#[test]
+fn f19_a_compaction_into_a_replacement_of_mode_interval_keeps_nothing_of_what_was_replaced() {
+    let disk = SimDisk::new(1);
+    let engine =
+        Engine::with_storage(EngineConfig { interval_ms: 20_000, ..config() }, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Interval);
+    append_each(&p, 1, 10, 1, 400);
+    p.sync().unwrap();
+    p.set_hard_state(hard(2, 1, 5)).unwrap();
+    wait_for("the spare", Duration::from_secs(2), || disk.exists("/p1/seg-0000000000000002"));
+    append(&p, &entries(8, 9, 2, 400)).unwrap();
+    p.set_hard_state(hard(2, 1, 9)).unwrap();
+    disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path("/seg-0000000000000002"));
+    p.compact(9).unwrap();
+    let next = disk.fork().crash(Crash::PowerNothing);
+    next.clear_faults();
+    disk.clear_faults();
+    disk.release();
+    let engine = crate::support::engine(&next);
+    let p = reopen(&engine, "/p1", 1, Mode::Interval);
+    assert_eq!(p.bounds().unwrap(), (10, 9), "entry 10 of term 1 was replaced, and is behind one of term 2");
+}

@@ -23,8 +23,8 @@ impl Partition {
         Ok((log.compaction.0 + 1, log.last.0))
     }
 
-    /// The term of an entry, or of the compaction point. Errors: `Compacted` below it, `OutOfRange` beyond the last entry; damage and
-    /// I/O errors of this read alone.
+    /// The term of an entry, or of the compaction point. Errors: `Compacted` below it, `OutOfRange` beyond the last entry; `Damaged` if the
+    /// record of this very entry, data included, was not whole when its segment was read; I/O errors of this read alone.
     pub fn term(&self, index: u64) -> Result<u64> {
         let live = {
             let log = self.log.lock();
@@ -37,8 +37,7 @@ impl Partition {
         };
         let Some(live) = live else { return Err(self.damage_at(index)) };
         self.index_segment(&live)?;
-        let log = self.log.lock();
-        let term = if is_damaged(&log, index) { None } else { live.segment.index.lock().term(index) };
+        let term = live.segment.index.lock().term(index);
         term.ok_or_else(|| self.damage_at(index))
     }
 
@@ -49,7 +48,7 @@ impl Partition {
         if index == log.last.0 {
             return Some(log.last.1);
         }
-        let live = log.locate(index).filter(|_| !is_damaged(log, index))?;
+        let live = log.locate(index)?;
         let known = live.segment.index.lock();
         known.is_complete().then(|| known.term(index)).flatten()
     }
@@ -237,15 +236,12 @@ impl Partition {
     }
 }
 
-fn is_damaged(log: &Log, index: u64) -> bool {
-    log.damaged.2 > 0 && (log.damaged.0..=log.damaged.1).contains(&index)
-}
-
 pub(super) fn note_damage(log: &mut Log, bad: (u64, u64)) {
-    if is_damaged(log, bad.0) {
+    let (first, last, count) = log.damaged;
+    // Noted before, as far as that can be told.
+    if count > 0 && (first..=last).contains(&bad.0) {
         return;
     }
-    let (first, last, count) = log.damaged;
     let more = bad.1 - bad.0 + 1;
     log.damaged = if count == 0 { (bad.0, bad.1, more) } else { (first.min(bad.0), last.max(bad.1), count + more) };
 }

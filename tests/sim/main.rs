@@ -35,4 +35,5 @@ mod spare;
 mod stale;
 mod stall;
 mod state;
+mod terms;
 mod verify;

@@ -241,6 +241,11 @@ impl Log {
         after.checked_sub(1).and_then(|i| self.live.get(i)).filter(|l| index <= l.last)
     }
 
+    /// What counts of this segment.
+    pub fn part_of(&self, segment: &Arc<Segment>) -> Option<&Live> {
+        self.live.iter().find(|l| Arc::ptr_eq(&l.segment, segment))
+    }
+
     /// Extends the newest live part by one entry, starting a part for a segment that has none.
     pub fn push_entry(&mut self, segment: &Arc<Segment>, index: u64, term: u64, end: u64) {
         match self.live.last_mut() {

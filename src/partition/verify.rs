@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering;
 
 impl Partition {
     /// Reads all entries past the page cache and checks them. Damage is reported, latches nothing, and shows in `status`.
-    /// Appends go on meanwhile; entries that come later are not covered, nor, in a faulted partition, those not known durable.
+    /// Appends go on meanwhile; entries that come later are not covered, nor what is replaced or compacted meanwhile, nor, in a faulted
+    /// partition, those not known durable. A close ends it with `Closed`.
     pub fn verify(&self) -> Result<VerifyReport> {
         let (mut parts, compaction) = {
             let mut log = self.log.lock();
@@ -28,28 +29,31 @@ impl Partition {
             (parts, log.compaction.0)
         };
         let mut report = VerifyReport::default();
-        let dir = self.dir(Op::Verify)?;
         parts.retain(|p| p.last > compaction);
         for part in &parts {
-            report.segments += 1;
             let name = part.segment.name();
-            let file = dir
-                .open(&name, Access::ReadDirect)
-                .map_err(|e| self.io_error(Op::Verify, &e, "opening a segment", &name))?;
+            // Held no longer than that: a close lets go of the directory, and with it of its lock.
+            let file = match self.dir(Op::Verify)?.open(&name, Access::ReadDirect) {
+                Ok(file) => file,
+                Err(_) if self.log.lock().part_of(&part.segment).is_none() => continue,
+                Err(e) => return Err(self.io_error(Op::Verify, &e, "opening a segment", &name)),
+            };
+            report.segments += 1;
             let bad = read_part(&*file, part, part.first.max(compaction + 1), &mut |_, _, _, data| {
                 report.entries += 1;
                 report.bytes += data.len() as u64;
                 true
             });
-            bad.into_iter().for_each(|bad| self.note_bad(&mut report, bad));
+            bad.into_iter().for_each(|bad| self.note_bad(&mut report, part, bad));
         }
         Ok(report)
     }
 
-    fn note_bad(&self, report: &mut VerifyReport, bad: (u64, u64)) {
+    fn note_bad(&self, report: &mut VerifyReport, part: &Live, bad: (u64, u64)) {
         let mut log = self.log.lock();
-        // Entries that were compacted while they were read are not bad.
-        let bad = (bad.0.max(log.compaction.0 + 1), bad.1);
+        // Entries that were compacted or replaced while they were read are not bad: their file may have been used again.
+        let Some(live) = log.part_of(&part.segment) else { return };
+        let bad = (bad.0.max(live.first).max(log.compaction.0 + 1), bad.1.min(live.last));
         if bad.0 > bad.1 {
             return;
         }

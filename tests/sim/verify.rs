@@ -1,9 +1,11 @@
 //! F16: what `verify` makes of a bad area, and what it costs.
 
 use crate::support::*;
-use bulkhead::io::sim::{OpKind, SimDisk};
-use bulkhead::{Engine, EngineConfig, Mode};
+use bulkhead::io::sim::{Fault, OpKind, Rule, SimDisk};
+use bulkhead::{Engine, EngineConfig, Error, Mode, Partition, Status, VerifyReport};
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// One segment of 600 small entries.
 fn small_entries() -> (SimDisk, Engine) {
@@ -55,4 +57,68 @@ fn f16_verify_reads_a_bad_area_once_however_many_entries_are_bad() {
     assert!((200..300).contains(&bad), "{bad}");
     let blocks = bytes.len() / 4096;
     assert!(reads <= sound + 2 * blocks, "{reads} reads of a file of {blocks} blocks, {sound} without damage");
+}
+
+/// A verify whose first read takes this long, begun.
+fn slow_verify(disk: &SimDisk, p: &Arc<Partition>, ms: u64) -> JoinHandle<Result<VerifyReport, Error>> {
+    let slow = Rule::new(Fault::Delay(Duration::from_millis(ms)));
+    disk.inject(slow.on(OpKind::Read).path("/seg-0000000000000001").once());
+    let own = p.clone();
+    let verify = std::thread::spawn(move || own.verify());
+    std::thread::sleep(Duration::from_millis(100));
+    verify
+}
+
+#[test]
+fn a_verify_holds_no_closed_directory() {
+    let disk = SimDisk::new(1);
+    let engine = engine(&disk);
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append_each(&p, 1, 200, 1, 2000);
+    wait_for_quiet(&disk);
+    let verify = slow_verify(&disk, &p, 1000);
+    p.close().unwrap();
+    reopen(&engine, "/p1", 1, Mode::Sync);
+    assert!(!verify.is_finished(), "the test does not test");
+    assert_eq!(verify.join().unwrap().map_err(|e| e.status), Err(Status::Closed));
+}
+
+#[test]
+fn a_verify_passes_over_what_is_compacted_meanwhile() {
+    let disk = SimDisk::new(1);
+    let engine = engine(&disk);
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append_each(&p, 1, 600, 1, 2000);
+    wait_for_quiet(&disk);
+    let verify = slow_verify(&disk, &p, 1000);
+    let files = disk.files("/p1").len();
+    p.compact(500).unwrap();
+    wait_for("a file goes", Duration::from_millis(800), || disk.files("/p1").len() < files);
+    assert!(!verify.is_finished(), "the test does not test");
+    let report = verify.join().unwrap().unwrap();
+    assert_eq!(report.bad_records, 0);
+    assert!((100..600).contains(&report.entries), "{report:?}");
+}
+
+#[test]
+fn a_verify_finds_no_damage_in_what_is_replaced_meanwhile() {
+    let disk = SimDisk::new(1);
+    let config = EngineConfig { segment_max_bytes: 64 << 10, ..config() };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append_each(&p, 1, 12, 1, 2000);
+    wait_for_quiet(&disk);
+    let verify = slow_verify(&disk, &p, 2000);
+    append(&p, &entries(6, 6, 2, 2000)).unwrap();
+    p.compact(5).unwrap();
+    let mut last = 6;
+    while disk.exists("/p1/seg-0000000000000001") {
+        assert!(last < 2_000, "the file is not used again");
+        append_each(&p, last + 1, last + 20, 2, 2000);
+        last += 20;
+    }
+    append_each(&p, last + 1, last + 100, 2, 2000);
+    assert!(!verify.is_finished(), "the test does not test");
+    assert_eq!(verify.join().unwrap().unwrap().bad_records, 0);
+    assert_eq!(p.status().damaged, (0, 0, 0));
 }

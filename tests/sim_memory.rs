@@ -2,7 +2,7 @@
 
 mod support;
 
-use bulkhead::io::sim::{OpKind, Rule, SimDisk};
+use bulkhead::io::sim::{Fault, OpKind, Rule, SimDisk};
 use bulkhead::{Engine, EngineConfig, Mode};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -61,4 +61,50 @@ fn a_rescue_of_mode_none_takes_a_piece_of_memory_and_not_all_of_it() {
     // A buffer doubles when it grows.
     assert!(largest <= 2 * MIB + 8192, "{largest} bytes at once for a rescue of {} MiB", 200 * 100_000 / MIB);
     assert_same(&read_all(&p).unwrap()[5..], &unsynced, "rescued");
+}
+
+/// Its buffer was the next group's, so that each took more than a partition's share of the cache, and none was kept.
+#[test]
+fn a_large_batch_leaves_the_read_cache_as_it_was_and_no_memory_behind() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let disk = SimDisk::new(1);
+    let engine = engine(&disk);
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append_each(&p, 1, 10, 1, 100);
+    append(&p, &entries(11, 12, 1, 3 << 20)).unwrap();
+    append(&p, &entries(13, 13, 1, 6 << 20)).unwrap();
+    append_each(&p, 14, 30, 1, 100);
+    let before = disk.count(OpKind::Read);
+    for i in 14..=30 {
+        p.read(i, i + 1, 1 << 20).unwrap();
+    }
+    assert_eq!(disk.count(OpKind::Read) - before, 0, "read from the disk, not from memory");
+}
+
+/// The rest of the group was copied, under the lock, for each small read of it.
+#[test]
+fn a_read_of_what_waits_for_a_flush_takes_no_more_memory_than_it_returns() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let disk = SimDisk::new(1);
+    let engine =
+        Engine::with_storage(EngineConfig { stall_limit_ms: 60_000, ..config() }, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append_each(&p, 1, 2, 1, 100);
+    disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path("/seg-").once());
+    p.submit(&refs(&entries(3, 3, 1, 100)), 1).unwrap();
+    assert!(disk.wait_hung(1, Duration::from_secs(2)));
+    p.submit(&refs(&entries(4, 43, 1, 50_000)), 2).unwrap();
+    for (max_bytes, wanted) in [(0, 1), (1, 1), (100_000, 3), (u64::MAX, 40)] {
+        let before = MEMORY.held();
+        let (mut taken, mut most) = (0, 0);
+        p.read_into(4, 44, max_bytes, &mut |_, _, _, _| {
+            taken += 1;
+            most = most.max(MEMORY.held().saturating_sub(before));
+            true
+        })
+        .unwrap();
+        assert_eq!(taken, wanted);
+        assert!(most <= wanted * 50_000 + 64 * 1024, "{most} bytes for {wanted} entries");
+    }
+    disk.release();
 }

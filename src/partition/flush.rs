@@ -187,7 +187,8 @@ impl Partition {
             let bytes = old.buf.capacity();
             log.cache_bytes -= bytes;
             over = self.host.cache_released(bytes);
-            if let Ok(group) = Arc::try_unwrap(old) {
+            // A larger one would end the caching of every group that it takes, and no budget counts it.
+            if let (Ok(group), true) = (Arc::try_unwrap(old), bytes <= CACHE_PER_PARTITION_BYTES) {
                 log.spare_buffer.get_or_insert(group.buf);
             }
         }

@@ -109,7 +109,7 @@ impl Partition {
                 }
                 // Up to where this part of the log counts: behind it a later segment has replaced what memory or file still hold.
                 reading.end = log.locate(reading.next).map_or(0, |live| hi.min(live.last + 1));
-                source(&log, reading.next, reading.end)
+                source(&log, reading)
             };
             let before = reading.next;
             let in_memory = !matches!(source, Some(Source::Segment(_)));

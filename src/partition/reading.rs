@@ -63,8 +63,9 @@ impl Reading<'_, '_> {
     }
 }
 
-/// Where entry `index` is. Memory first: what raft reads is mostly what it has just written.
-pub(super) fn source(log: &Log, index: u64, end: u64) -> Option<Source> {
+/// Where the next entry of a read is. Memory first: what raft reads is mostly what it has just written.
+pub(super) fn source(log: &Log, wanted: &Reading<'_, '_>) -> Option<Source> {
+    let index = wanted.next;
     let live = log.locate(index)?;
     let holds = |g: &Group| g.entries.0 <= index && index <= g.entries.1 && Arc::ptr_eq(&g.segment, &live.segment);
     if let Some(group) = log.groups.iter().rev().find(|g| holds(g)) {
@@ -73,8 +74,11 @@ pub(super) fn source(log: &Log, index: u64, end: u64) -> Option<Source> {
             entries.push(Entry { index: i, term, kind, data: data.to_vec() });
             true
         };
-        let mut reading = Reading { next: index, end, bytes: 0, max_bytes: u64::MAX, stopped: false, take: &mut copy };
-        return read_group(group, &mut reading).ok().map(|()| Source::Copied(entries));
+        // No more than the read takes: this is under the lock.
+        let max_bytes = wanted.max_bytes.saturating_sub(wanted.bytes);
+        let (next, end) = (index, wanted.end);
+        let mut copying = Reading { next, end, bytes: 0, max_bytes, stopped: false, take: &mut copy };
+        return read_group(group, &mut copying).ok().map(|()| Source::Copied(entries));
     }
     if let Some(group) = log.in_flight.as_ref().filter(|g| holds(g)) {
         return Some(Source::Memory(group.clone()));

@@ -10,6 +10,9 @@ use crate::segment::Segment;
 
 /// Files of a partition that wait to be used again.
 const RECYCLABLE_MAX: usize = 2;
+/// Numbers of segments that never counted, abandoned or not begun, whose files are removed at once; where there are more, the next opening
+/// removes them.
+const OTHERS_MAX: u64 = 1024;
 
 impl Partition {
     /// Removes entries up to `index`, inclusive. At or below the compaction point it does nothing. Works in ReadOnly, too.
@@ -158,7 +161,11 @@ impl Partition {
     fn release_files(&self, log: &mut Log, gone: &[Live]) {
         let first = log.stored.first_segment;
         log.sealed.retain(|s| s.segment.sequence() >= first);
-        for sequence in log.released.max(1)..first {
+        let numbers = log.released.max(1)..first;
+        let few = first.saturating_sub(numbers.start) <= gone.len() as u64 + OTHERS_MAX;
+        let known = gone.iter().map(|l| l.segment.sequence()).filter(|n| numbers.contains(n));
+        let numbers: Vec<u64> = if few { numbers.clone().collect() } else { known.collect() };
+        for sequence in numbers {
             let room = log.recyclable.len() < RECYCLABLE_MAX;
             let fit = |l: &&Live| {
                 l.segment.sequence() == sequence && l.segment.capacity >= log.segment_bytes && !l.segment.is_abandoned()

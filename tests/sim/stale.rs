@@ -224,3 +224,32 @@ fn f22_an_lsn_is_never_used_twice() {
     let after: Vec<_> = lsns(&disk).into_iter().filter(|r| r.1 > 5).collect();
     assert!(!after.is_empty() && after.iter().all(|r| r.0 > before), "{after:?} after {before}");
 }
+
+/// Numbers of segments far apart are valid: a compaction neither counts them all nor looks for a file of each.
+#[test]
+fn f15_a_compaction_over_numbers_far_apart_costs_what_is_there() {
+    let disk = SimDisk::new(1);
+    {
+        let engine = engine(&disk);
+        let p = open(&engine, "/p1", 1, Mode::Sync);
+        append_each(&p, 1, 10, 1, 400);
+        p.close().unwrap();
+    }
+    let far = 1u64 << 17;
+    let root = bulkhead::format::Root::decode_file(&disk.durable_bytes("/p1/root")).unwrap();
+    let mut segment = disk.durable_bytes("/p1/seg-0000000000000001");
+    let header = SegmentHeader::decode(&segment).unwrap();
+    segment[..SEGMENT_HEADER_BYTES].copy_from_slice(&SegmentHeader { sequence: far, ..header }.encode());
+    let end = bulkhead::format::LogEnd { segment: far, ..root.end };
+    disk.put_file(&format!("/p1/seg-{far:016x}"), &segment);
+    disk.put_file("/p1/root", &bulkhead::format::Root { last_segment: far, end, ..root }.encode_file());
+    disk.sync_all();
+    let engine = engine(&disk);
+    let p = reopen(&engine, "/p1", 1, Mode::Sync);
+    append_each(&p, 11, 12, 1, 400);
+    p.compact(11).unwrap();
+    wait_for_quiet(&disk);
+    let unlinks = disk.count(OpKind::Unlink);
+    assert!(unlinks < 5_000, "{unlinks} files looked for");
+    assert_same(&read_all(&p).unwrap(), &entries(12, 12, 1, 400), "what counts");
+}

@@ -96,8 +96,7 @@ func (s *Storage) Recover() error {
 }
 
 // Close ends the storage; the directory may be removed, renamed or opened again
-// when it returns. Of a faulted log it returns at once, but for one that a probe
-// hangs in at this moment: then after the stall limit at the latest. A fault that OnFault has
+// when it returns. Of a faulted log it returns at once. A fault that OnFault has
 // not been told yet is told. Closing again waits for the first Close and does
 // nothing.
 func (s *Storage) Close() {

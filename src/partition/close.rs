@@ -30,7 +30,9 @@ impl Partition {
 
     fn shut(&self, on_this_thread: bool) -> Result<()> {
         let patience = self.limits.time(Limit::StallLimitMs);
-        let operation = self.lock_within(&self.operation, patience);
+        // The owner of a faulted one does not wait for a probe, which may hang.
+        let faulted = self.log.lock().shown_state() == State::Unavailable;
+        let operation = self.lock_within(&self.operation, if faulted { FAULTED_PATIENCE } else { patience });
         {
             let mut log = self.log.lock();
             if log.state == State::Closed {

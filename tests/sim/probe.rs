@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 use bulkhead::io::sim::{Fault, OpKind, Rule, SimDisk};
-use bulkhead::{Cause, Engine, EngineConfig, Mode, Op, Partition, State};
+use bulkhead::{Cause, Engine, EngineConfig, Mode, Op, Partition, State, Status};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -126,6 +126,34 @@ fn the_close_of_a_stalled_partition_does_not_wait_for_its_probe() {
     let took = began.elapsed();
     disk.release();
     assert!(took < Duration::from_millis(500), "{took:?}: raft goes on with heartbeats until it returns");
+}
+
+#[test]
+fn the_close_of_a_faulted_partition_does_not_wait_for_a_probe_that_hangs() {
+    for mode in [Mode::None, Mode::Sync, Mode::Interval] {
+        let disk = SimDisk::new(1);
+        let config = EngineConfig { probe_ms: 300, stall_limit_ms: 2_000, ..config() };
+        let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+        let p = open(&engine, "/p1", 1, mode);
+        append_each(&p, 1, 10, 1, 400);
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).on(OpKind::Sync).on(OpKind::Create));
+        append(&p, &entries(11, 11, 1, 400)).and_then(|()| p.sync()).expect_err("the disk fails");
+        disk.clear_faults();
+        disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).on(OpKind::Sync).on(OpKind::Create));
+        let probed = disk.wait_hung(1, SOON);
+        let began = Instant::now();
+        let closed = p.close();
+        let took = began.elapsed();
+        disk.clear_faults();
+        disk.release();
+        assert!(probed, "{mode:?}: it is not probed");
+        assert_eq!(
+            closed.map_err(|e| e.status),
+            Err(Status::Busy),
+            "{mode:?}: the probe may still touch the directory"
+        );
+        assert!(took < Duration::from_secs(1), "{mode:?}: {took:?}, raft goes on with heartbeats until it returns");
+    }
 }
 
 #[test]

@@ -13,6 +13,8 @@ import (
 
 // Partition is one open log.
 type Partition struct {
+	term, vote uint64 // atomic: what SetHardState has kept last; first, for 32-bit systems
+
 	engine *Engine
 	disk   *disk
 	handle C.bulkhead_partition
@@ -41,20 +43,23 @@ func (p *Partition) Close() error {
 	}
 	// An orderly close waits for the disk, like SetHardState. One of a faulted
 	// partition does not, and must not wait for others that do.
+	entered := false
 	if status := C.bh_get_status(p.handle); status.err == nil && status.status.state == C.BULKHEAD_STATE_READ_WRITE {
-		if p.enter(OpClose) == nil {
-			defer p.leave()
-		}
+		entered = p.enter(OpClose) == nil
 	} else {
 		C.bh_free_error(status.err)
 	}
-	return takeError(C.bh_partition_close(p.handle))
+	err := takeError(C.bh_partition_close(p.handle))
+	if entered {
+		p.leave(err == nil)
+	}
+	return err
 }
 
 // enter waits for one of the disk's slots: a call that waits for the disk holds
-// an OS thread, and thousands of partitions may vote at once. It gives up when no
-// call before it has come back for a stall limit: the disk hangs then, and is not
-// only busy.
+// an OS thread, and thousands of partitions may vote at once. It gives up when the
+// disk has done nothing for the calls before it for a stall limit: it hangs then,
+// and is not only busy.
 func (p *Partition) enter(op Op) error {
 	select {
 	case p.disk.otherSlots <- struct{}{}:
@@ -65,12 +70,12 @@ func (p *Partition) enter(op Op) error {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {
-		returned := atomic.LoadUint64(&p.disk.returned)
+		done := atomic.LoadUint64(&p.disk.done)
 		select {
 		case p.disk.otherSlots <- struct{}{}:
 			return nil
 		case <-timer.C:
-			if atomic.LoadUint64(&p.disk.returned) != returned {
+			if atomic.LoadUint64(&p.disk.done) != done {
 				timer.Reset(limit)
 				continue
 			}
@@ -80,8 +85,12 @@ func (p *Partition) enter(op Op) error {
 	}
 }
 
-func (p *Partition) leave() {
-	atomic.AddUint64(&p.disk.returned, 1)
+// leave gives the slot back. A call that failed says nothing for the disk: of one
+// that hangs, each comes back at its stall limit.
+func (p *Partition) leave(done bool) {
+	if done {
+		atomic.AddUint64(&p.disk.done, 1)
+	}
 	<-p.disk.otherSlots
 }
 
@@ -125,7 +134,7 @@ func (p *Partition) Compact(index uint64) error {
 		return err
 	}
 	err := takeError(C.bh_compact(p.handle, C.uint64_t(index)))
-	p.leave()
+	p.leave(err == nil)
 	return err
 }
 
@@ -138,7 +147,7 @@ func (p *Partition) Reset(index, term uint64) error {
 		return err
 	}
 	err := takeError(C.bh_reset(p.handle, C.uint64_t(index), C.uint64_t(term)))
-	p.leave()
+	p.leave(err == nil)
 	return err
 }
 
@@ -151,7 +160,12 @@ func (p *Partition) SetHardState(state HardState) error {
 		return err
 	}
 	err := takeError(C.bh_set_hard_state(p.handle, C.uint64_t(state.Term), C.uint64_t(state.Vote), C.uint64_t(state.Commit)))
-	p.leave()
+	stored := atomic.LoadUint64(&p.term) != state.Term || atomic.LoadUint64(&p.vote) != state.Vote
+	p.leave(err == nil && stored) // a commit alone needs no disk
+	if err == nil && stored {
+		atomic.StoreUint64(&p.term, state.Term)
+		atomic.StoreUint64(&p.vote, state.Vote)
+	}
 	return err
 }
 
@@ -172,7 +186,7 @@ func (p *Partition) Sync() error {
 		return err
 	}
 	err := takeError(C.bh_sync(p.handle))
-	p.leave()
+	p.leave(err == nil)
 	return err
 }
 
@@ -185,7 +199,7 @@ func (p *Partition) Recover() error {
 		return err
 	}
 	err := takeError(C.bh_recover(p.handle))
-	p.leave()
+	p.leave(err == nil)
 	return err
 }
 
@@ -202,7 +216,7 @@ func (p *Partition) Fence(state State, reason string) error {
 	}
 	text := []byte(reason)
 	err := takeError(C.bh_fence(p.handle, C.uint32_t(state), (*C.char)(bytesPointer(text)), C.size_t(len(text))))
-	p.leave()
+	p.leave(err == nil)
 	return err
 }
 
@@ -214,19 +228,18 @@ func (p *Partition) Release() error {
 		return err
 	}
 	err := takeError(C.bh_release(p.handle))
-	p.leave()
+	p.leave(err == nil)
 	return err
 }
 
 // Verify reads and checks every record on disk. Records that are bad are
-// counted in the report and are no error of the call.
+// counted in the report and are no error of the call. A few partitions of a disk
+// are verified at a time; others wait for them.
 func (p *Partition) Verify() (VerifyReport, error) {
 	maybeGC()
-	if err := p.enter(OpVerify); err != nil {
-		return VerifyReport{}, err
-	}
+	p.disk.verifySlots <- struct{}{}
 	out := C.bh_verify(p.handle)
-	p.leave()
+	<-p.disk.verifySlots
 	if out.err != nil {
 		return VerifyReport{}, takeError(out.err)
 	}

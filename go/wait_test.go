@@ -265,7 +265,7 @@ func TestBusyIsNotStalled(t *testing.T) {
 	go func() { answer <- p.SetHardState(HardState{Term: 1, Vote: 1}) }()
 	for i := 0; i < 10; i++ { // calls that come back, each followed by another
 		time.Sleep(50 * time.Millisecond)
-		atomic.AddUint64(&p.disk.returned, 1)
+		atomic.AddUint64(&p.disk.done, 1)
 	}
 	select {
 	case err := <-answer:
@@ -273,9 +273,69 @@ func TestBusyIsNotStalled(t *testing.T) {
 	default:
 	}
 	for i := 0; i < otherSlotsPerDisk; i++ {
-		p.leave()
+		p.leave(true)
 	}
 	if err := <-answer; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestStalledCallsAreNoProgress: on a disk that hangs each call comes back at its
+// stall limit, 16 at a time. Those that wait for them must give up all the same, or
+// the last of 3,000 votes waits for a quarter of an hour.
+func TestStalledCallsAreNoProgress(t *testing.T) {
+	const limit = 100 * time.Millisecond
+	engine := openEngine(t, EngineConfig{StallLimit: limit})
+	p := openPartition(t, engine, ModeSync)
+	took := make(chan time.Duration, 12*otherSlotsPerDisk)
+	for i := 0; i < cap(took); i++ {
+		go func() {
+			begin := time.Now()
+			if p.enter(OpHardState) == nil {
+				time.Sleep(limit * 4 / 5)
+				p.leave(false)
+			}
+			took <- time.Since(begin)
+		}()
+	}
+	for i := 0; i < cap(took); i++ {
+		if d := <-took; d > 5*limit {
+			t.Fatalf("one waited %v with a stall limit of %v", d, limit)
+		}
+	}
+}
+
+// A commit alone goes nowhere near the disk, and is no sign that it works.
+func TestACommitIsNoProgress(t *testing.T) {
+	p := openPartition(t, openEngine(t, EngineConfig{}), ModeSync)
+	mustAppend(t, p, makeEntries(1, 4, 1, 10))
+	for _, state := range []HardState{{Term: 1, Vote: 2}, {Term: 1, Vote: 2, Commit: 1}, {Term: 1, Vote: 2, Commit: 3}} {
+		if err := p.SetHardState(state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if done := atomic.LoadUint64(&p.disk.done); done != 1 {
+		t.Errorf("%d calls count as work of the disk, want the vote alone", done)
+	}
+}
+
+// Verifies take long: votes do not wait for them.
+func TestVerifyTakesNoSlotOfAVote(t *testing.T) {
+	p := openPartition(t, openEngine(t, EngineConfig{}), ModeSync)
+	for i := 0; i < otherSlotsPerDisk; i++ {
+		p.disk.otherSlots <- struct{}{}
+	}
+	verified := make(chan error, 1)
+	go func() { _, err := p.Verify(); verified <- err }()
+	select {
+	case err := <-verified:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(3 * time.Second):
+		t.Error("a verify waits for a slot of the votes")
+	}
+	for i := 0; i < otherSlotsPerDisk; i++ {
+		<-p.disk.otherSlots
 	}
 }

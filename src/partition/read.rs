@@ -36,9 +36,17 @@ impl Partition {
             log.locate(index).cloned()
         };
         let Some(live) = live else { return Err(self.damage_at(index)) };
-        self.index_segment(&live)?;
+        self.term_from(&live, index)
+    }
+
+    /// What could not be read is not known to be damaged: the next call that needs it reads it again.
+    fn term_from(&self, live: &Live, index: u64) -> Result<u64> {
+        let indexed = self.index_segment(live);
         let term = live.segment.index.lock().term(index);
-        term.ok_or_else(|| self.damage_at(index))
+        match term {
+            Some(term) => Ok(term),
+            None => indexed.and_then(|()| Err(self.damage_at(index))),
+        }
     }
 
     fn term_in_memory(&self, log: &Log, index: u64) -> Option<u64> {
@@ -49,8 +57,8 @@ impl Partition {
             return Some(log.last.1);
         }
         let live = log.locate(index)?;
-        let known = live.segment.index.lock();
-        known.is_complete().then(|| known.term(index)).flatten()
+        let term = live.segment.index.lock().term(index);
+        term
     }
 
     /// Indexes the segment that holds `index`, so that `term_locked` need not read it under the lock. The log is free meanwhile. A call that
@@ -61,7 +69,10 @@ impl Partition {
         }
         check(self, log, op)?;
         let Some(live) = log.locate(index).cloned() else { return Ok(()) };
-        MutexGuard::unlocked(log, || self.index_segment(&live))
+        match MutexGuard::unlocked(log, || self.term_from(&live, index)) {
+            Err(error) if error.status != Status::Damaged => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// `term` for callers that hold the lock; reads the segment under it in the rare case that it was never indexed.
@@ -70,9 +81,7 @@ impl Partition {
             return Ok(term);
         }
         let Some(live) = log.locate(index) else { return Err(self.damage_at(index)) };
-        self.index_segment(live)?;
-        let term = live.segment.index.lock().term(index);
-        term.ok_or_else(|| self.damage_at(index))
+        self.term_from(live, index)
     }
 
     /// Entries `lo .. hi`. Stops after the entry that takes the data over `max_bytes`; at least one entry. A `hi` beyond the last
@@ -156,8 +165,12 @@ impl Partition {
             Some(place) => Some(place),
             None if reading.takes_all_of(live) => None,
             None => {
-                self.scan_index(live).map_err(ReadError::Io)?;
-                live.segment.index.lock().place(reading.next)
+                let indexed = self.scan_index(live);
+                let place = live.segment.index.lock().place(reading.next);
+                if place.is_none() {
+                    indexed.map_err(ReadError::Io)?;
+                }
+                place
             }
         };
         let from = place.map_or(u64::from(live.segment.header.header_bytes), |(_, offset)| offset);
@@ -200,13 +213,8 @@ impl Partition {
         if scanned.unreadable.is_some() {
             scanned = scan(&mut live.segment.cursor(&*self.open_direct(live)?, live.end), start);
         }
-        match scanned.unreadable {
-            Some(e) if scanned.runs.is_empty() => Err(e),
-            _ => {
-                *live.segment.index.lock() = scanned.index;
-                Ok(())
-            }
-        }
+        *live.segment.index.lock() = scanned.index;
+        scanned.unreadable.map_or(Ok(()), Err)
     }
 
     /// A read that failed fails alone: the partition goes on, its owner and its operator are told.

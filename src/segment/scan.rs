@@ -89,7 +89,9 @@ pub fn scan(cursor: &mut Cursor<'_>, start: u64) -> Scan {
         }
     }
     out.unreadable = cursor.unreadable.take();
-    out.index.mark_complete();
+    if out.unreadable.is_none() {
+        out.index.mark_complete();
+    }
     out
 }
 

@@ -106,6 +106,30 @@ fn f14_damage_on_both_sides_of_a_segments_end_hides_its_own_terms() {
     append(&p, &entries(12, 12, 4, 400)).unwrap();
 }
 
+/// What cannot be read is not damaged: its term is there once the disk reads it again.
+#[test]
+fn f16_a_sector_that_reads_again_hides_no_term() {
+    let disk = SimDisk::new(1);
+    let first = engine(&disk);
+    let p = open(&first, "/p1", 1, Mode::Sync);
+    append_each(&p, 1, 10, 1, 400);
+    p.close().unwrap();
+    let data = Payload::Random.bytes(6, 1, 400);
+    let file = "/p1/seg-0000000000000001";
+    let at = disk.durable_bytes(file).windows(data.len()).position(|w| w == data).unwrap() as u64;
+    let sectors = disk.durable_bytes(file)[at as usize / 512 * 512..][..1024].to_vec();
+    disk.make_unreadable(file, at, data.len());
+    disk.drop_caches();
+    let engine = engine(&disk);
+    let p = reopen(&engine, "/p1", 1, Mode::Sync);
+    assert_eq!(p.term(6).map_err(|e| (e.status, e.errno)), Err((Status::IoError, libc::EIO)));
+    assert_eq!((p.term(1).unwrap(), p.term(10).unwrap()), (1, 1), "of entries beside it");
+    disk.overwrite(file, at / 512 * 512, &sectors);
+    assert_eq!(p.term(6).unwrap(), 1);
+    p.compact(6).unwrap();
+    assert_eq!((p.status().compaction_index, p.status().compaction_term), (6, 1));
+}
+
 /// What this opening wrote has its term in memory: damage on the medium takes the data, not the term.
 #[test]
 fn f14_a_term_in_memory_outlives_its_record() {

@@ -46,6 +46,8 @@ impl Partition {
             });
             bad.into_iter().for_each(|bad| self.note_bad(&mut report, part, bad));
         }
+        // A close meanwhile took what says which of the bad ones count.
+        self.dir(Op::Verify)?;
         Ok(report)
     }
 

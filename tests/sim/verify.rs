@@ -71,16 +71,19 @@ fn slow_verify(disk: &SimDisk, p: &Arc<Partition>, ms: u64) -> JoinHandle<Result
 
 #[test]
 fn a_verify_holds_no_closed_directory() {
-    let disk = SimDisk::new(1);
-    let engine = engine(&disk);
-    let p = open(&engine, "/p1", 1, Mode::Sync);
-    append_each(&p, 1, 200, 1, 2000);
-    wait_for_quiet(&disk);
-    let verify = slow_verify(&disk, &p, 1000);
-    p.close().unwrap();
-    reopen(&engine, "/p1", 1, Mode::Sync);
-    assert!(!verify.is_finished(), "the test does not test");
-    assert_eq!(verify.join().unwrap().map_err(|e| e.status), Err(Status::Closed));
+    // A close in the last segment, and in one before it.
+    for last in [5, 200] {
+        let disk = SimDisk::new(1);
+        let engine = engine(&disk);
+        let p = open(&engine, "/p1", 1, Mode::Sync);
+        append_each(&p, 1, last, 1, 2000);
+        wait_for_quiet(&disk);
+        let verify = slow_verify(&disk, &p, 1000);
+        p.close().unwrap();
+        reopen(&engine, "/p1", 1, Mode::Sync);
+        assert!(!verify.is_finished(), "the test does not test");
+        assert_eq!(verify.join().unwrap().map_err(|e| e.status), Err(Status::Closed), "of {last} entries");
+    }
 }
 
 #[test]

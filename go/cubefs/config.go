@@ -35,7 +35,8 @@ type Config struct {
 
 	// OnFault is called when the log meets a fault that ends its raft group, or
 	// that makes it refuse writes. See Fault. OnHealed is called when a log whose
-	// fault was told takes writes again, OnClosed once when the storage is closed.
+	// fault was told takes writes again, unless a call has failed on which raft gives
+	// up, OnClosed once when the storage is closed.
 	// They are called in the order in which things happened, one at a time, from a
 	// goroutine of the storage: one that blocks holds up the next. After OnClosed
 	// comes a fault only if a call comes back late, or if raft writes to a storage

@@ -14,8 +14,8 @@ import (
 // Fault is what OnFault is told: the raft group of this partition has ended or
 // is about to, or its log refuses writes.
 //
-// It is told within 10 ms of the end of the call that failed, or when OnFault has
-// returned from the one before, at least once for each change to another State,
+// It is told within 10 ms of the end of the call that failed, or when the owner's
+// code has returned from what it was told before, at least once for each change to another State,
 // Cause or Errno. An
 // error of NewStorage is returned and not told. What the library heals inside
 // the call is no fault: raft does not notice it. Subscribe to the engine to hear
@@ -127,10 +127,14 @@ func (s *Storage) tell(f Fault) {
 }
 
 // recovered makes the next fault worth telling, whatever it is. A partition that
-// has failed again since is not healed.
+// has failed again since is not healed, nor is a storage that raft is about to close
+// for the fault.
 func (s *Storage) recovered() {
 	s.toldMu.Lock()
 	defer s.toldMu.Unlock()
+	if atomic.LoadUint32(&s.ended) != 0 {
+		return
+	}
 	told := s.told
 	s.told = false
 	if !told || s.config.OnHealed == nil {
@@ -152,7 +156,6 @@ func (s *Storage) callBack(call func()) {
 
 func (s *Storage) callAll() {
 	s.toldMu.Lock()
-	defer s.toldMu.Unlock()
 	for len(s.calls) > 0 {
 		call := s.calls[0]
 		s.calls = s.calls[1:]
@@ -161,6 +164,7 @@ func (s *Storage) callAll() {
 		s.toldMu.Lock()
 	}
 	s.calling = false
+	s.toldMu.Unlock() // not deferred: a panic of the owner's code ends the process with its own trace
 }
 
 // heard is told of every event of the partition.
@@ -218,6 +222,7 @@ func (s *Storage) failed(err error) error {
 		}
 		return err
 	}
+	atomic.StoreUint32(&s.ended, 1)
 	if f, ok := latchedFault(s.partition); ok {
 		s.tell(f)
 	} else {

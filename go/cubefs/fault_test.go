@@ -80,6 +80,24 @@ func TestCloseTellsWhatWasNot(t *testing.T) {
 	checkDiskFault(t, f, s)
 }
 
+// A probe that is at work on a faulted log keeps its directory after the close, which
+// says so. The fault was told: that is not another.
+func TestBusyCloseOfAToldFaultIsNoFault(t *testing.T) {
+	faults, busy := newTold(), &bulkhead.Error{Code: bulkhead.ErrBusy}
+	s := open(t, walDir(t), &Config{Engine: neverHeals(t), OnFault: faults.add})
+	store(t, s, 1, 4, 1)
+	breakDisk(t, s)
+	if err := s.StoreEntries(entry(4, 1, "x")); err == nil {
+		t.Fatal("a write to a failed disk succeeded")
+	}
+	s.tellClose(busy) // the hang itself needs a device: tests/sim has it
+	faults.one(t)
+	sound := newTold()
+	s = open(t, walDir(t), &Config{Engine: neverHeals(t), OnFault: sound.add})
+	s.tellClose(busy)
+	sound.one(t)
+}
+
 // Heartbeats go on until Close returns: it must not wait for the disk.
 func TestCloseOfAFaultedStorage(t *testing.T) {
 	for _, mode := range allModes {

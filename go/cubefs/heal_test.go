@@ -75,3 +75,31 @@ func TestStorageThatHealedWorksAgain(t *testing.T) {
 		holds(t, s, last+4)
 	}
 }
+
+// A log that heals after raft has given up, and before it closes the storage: the
+// group has ended for its fault, which must not be taken back.
+func TestHealAfterRaftGaveUpIsNotTold(t *testing.T) {
+	engine := engineWith(t, bulkhead.EngineConfig{HealLimit: bulkhead.Never, Probe: 50 * time.Millisecond})
+	told := make(chan string, 10)
+	s := open(t, walDir(t), &Config{
+		Engine:   engine,
+		OnFault:  func(f Fault) { told <- f.Cause.String() },
+		OnHealed: func() { told <- "healed" },
+		OnClosed: func() { told <- "closed" },
+	})
+	store(t, s, 1, 4, 1)
+	breakDisk(t, s)
+	if err := s.StoreEntries(entry(4, 1, "x")); err == nil {
+		t.Fatal("a write to a failed disk succeeded")
+	}
+	for deadline := time.Now().Add(10 * time.Second); state(t, s).State != bulkhead.StateReadWrite; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("still %v", state(t, s).State)
+		}
+	}
+	time.Sleep(50 * time.Millisecond) // for the event
+	s.Close()
+	if first, second := <-told, <-told; first != bulkhead.CauseIOError.String() || second != "closed" {
+		t.Errorf("told: %s, %s", first, second)
+	}
+}

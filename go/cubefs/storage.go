@@ -37,6 +37,7 @@ type Storage struct {
 
 	closeOnce sync.Once
 	replaced  uint32 // atomic: 1 once it is closed because its directory was opened again
+	ended     uint32 // atomic: 1 once a call has failed on which raft gives up
 
 	toldMu   sync.Mutex
 	told     bool
@@ -96,9 +97,10 @@ func (s *Storage) Recover() error {
 }
 
 // Close ends the storage; the directory may be removed, renamed or opened again
-// when it returns. Of a faulted log it returns at once. A fault that OnFault has
-// not been told yet is told. Closing again waits for the first Close and does
-// nothing.
+// when it returns. Of a faulted log it returns at once: a call or a probe that is
+// still at work on such a log keeps its directory until it is over, and an open
+// says bulkhead.ErrBusy. A fault that OnFault has not been told yet is told.
+// Closing again waits for the first Close and does nothing.
 func (s *Storage) Close() {
 	s.closeOnce.Do(func() {
 		if f, ok := latchedFault(s.partition); ok {
@@ -119,15 +121,28 @@ func (s *Storage) end() {
 	s.watcher.remove(s)
 	s.recent.close()
 	if err := s.partition.Close(); err != nil && !errors.Is(err, bulkhead.ErrClosed) {
-		// The interface has no way to return it. What the disk did not take by now
-		// is not durable, and that the owner must hear.
-		f := faultOfCall(err)
-		f.State = bulkhead.StateClosed
-		s.tell(f)
+		s.tellClose(err)
 	}
 	if s.config.OnClosed != nil {
 		s.toldMu.Lock()
 		s.callBack(s.config.OnClosed)
 		s.toldMu.Unlock()
 	}
+}
+
+// tellClose tells of an error of Close, which the interface has no way to return.
+// What the disk did not take by now is not durable, and that the owner must hear.
+// Beside a probe of a log whose fault was told, it says nothing new.
+func (s *Storage) tellClose(err error) {
+	if errors.Is(err, bulkhead.ErrBusy) {
+		s.toldMu.Lock()
+		told := s.told
+		s.toldMu.Unlock()
+		if told {
+			return
+		}
+	}
+	f := faultOfCall(err)
+	f.State = bulkhead.StateClosed
+	s.tell(f)
 }

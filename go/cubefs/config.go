@@ -40,7 +40,7 @@ type Config struct {
 	// They are called in the order in which things happened, one at a time, from a
 	// goroutine of the storage: one that blocks holds up the next. After OnClosed
 	// comes a fault only if a call comes back late, or if raft writes to a storage
-	// that Registered had replaced.
+	// that was closed as unused.
 	OnFault  func(Fault)
 	OnHealed func()
 	OnClosed func()
@@ -49,7 +49,7 @@ type Config struct {
 	// raft server. It decides what happens when the directory is open in this
 	// process already: a registered group keeps its storage and NewStorage fails
 	// with "raft already exists."; the storage of one that is not registered,
-	// left behind because the group could not be made, is fenced and replaced.
+	// left behind because the group could not be made, is closed and replaced.
 	// Without it NewStorage fails with bulkhead.ErrAlreadyOpen.
 	Registered func(partitionID uint64) bool
 

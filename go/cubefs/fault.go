@@ -215,7 +215,7 @@ func (s *Storage) tellUnlessHealed() {
 // failed is called with the error of every call on which raft gives up.
 func (s *Storage) failed(err error) error {
 	if errors.Is(err, bulkhead.ErrClosed) {
-		if atomic.LoadUint32(&s.replaced) != 0 { // raft has made a group of it all the same
+		if s.ClosedUnused() { // raft has made a group of it all the same
 			f := faultOfCall(err)
 			f.State = bulkhead.StateClosed
 			s.tell(f)

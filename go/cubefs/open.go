@@ -68,8 +68,7 @@ func openOrReplace(dir string, c *Config) (*bulkhead.Partition, error) {
 	if old == nil {
 		return nil, err
 	}
-	// Nobody hears of a fault of a storage that no group ever used.
-	old.fence()
+	old.CloseUnused()
 	return c.Engine.OpenPartition(open)
 }
 

@@ -36,7 +36,7 @@ type Storage struct {
 	hard    proto.HardState
 
 	closeOnce sync.Once
-	replaced  uint32 // atomic: 1 once it is closed because its directory was opened again
+	unused    uint32 // atomic: 1 once CloseUnused was called
 	ended     uint32 // atomic: 1 once a call has failed on which raft gives up
 
 	toldMu   sync.Mutex
@@ -110,12 +110,16 @@ func (s *Storage) Close() {
 	})
 }
 
-// fence closes a storage that nobody uses any more: its faults do not matter. If a
-// group is made of it after all, that ends with its first write, which is told.
-func (s *Storage) fence() {
-	atomic.StoreUint32(&s.replaced, 1)
+// CloseUnused closes a storage that no group uses, as far as is known: its faults do
+// not matter, and are not told. If a group is made of it after all, that ends with its
+// first write, which is told: StateClosed, bulkhead.ErrClosed.
+func (s *Storage) CloseUnused() {
+	atomic.StoreUint32(&s.unused, 1)
 	s.closeOnce.Do(s.end)
 }
+
+// ClosedUnused tells whether CloseUnused was called.
+func (s *Storage) ClosedUnused() bool { return atomic.LoadUint32(&s.unused) != 0 }
 
 func (s *Storage) end() {
 	s.watcher.remove(s)

@@ -178,6 +178,95 @@ func TestTwoLoads(t *testing.T) {
 	agree(t, c, numbers(1), 40)
 }
 
+// loaded is the owner of one load of a group. Like a data partition it stops nothing if
+// its group was not made.
+type loaded struct {
+	supervisor.Direct
+	made int32
+}
+
+func (o *loaded) Stop(fault cubefs.Fault, attempt int) {
+	if atomic.LoadInt32(&o.made) != 0 {
+		o.Direct.Stop(fault, attempt)
+	}
+}
+
+// TestTwoLoadsOfAnIdleGroup: as above, but nothing is written for a while. Only the owner
+// of the first load can stop the group, which must come back without a call.
+func TestTwoLoadsOfAnIdleGroup(t *testing.T) {
+	engine := deafEngine(t)
+	c := startPlain(t, engine)
+	eventually(t, "another leads", func() bool { // or the end of this one has the others vote, and this one with them
+		leader := c.Leader(1)
+		if leader == c.Node(1) {
+			if err := leader.StopGroup(1); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(20 * tick)
+			if err := leader.StartGroup(1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return leader != nil && leader != c.Node(1)
+	})
+	proposeAll(t, c, numbers(1), 1)
+	agree(t, c, numbers(1), 31)
+	time.Sleep(5 * tick) // for the last commit
+	c.Node(1).Machine(1).Persist()
+	l := unload(t, c, engine)
+	var logs []storage.Storage
+	var owners []*loaded
+	for i := 0; i < 2; i++ {
+		owner := &loaded{Direct: supervisor.Direct{Server: l.n.Server(), ID: 1, Dir: l.n.Dir(1), Restart: l.load}}
+		s, err := l.sup.Open(l.n.Dir(1), cubefs.Config{Engine: engine, PartitionID: 1},
+			supervisor.Group{ID: 1, Server: l.n.Server(), StateMachine: l.n.Machine(1), Owner: owner})
+		if err != nil {
+			t.Fatal(err)
+		}
+		logs, owners = append(logs, s), append(owners, owner)
+	}
+	if err := l.create(logs[0]); err != nil {
+		t.Fatal(err)
+	}
+	atomic.StoreInt32(&owners[0].made, 1)
+	if err := l.create(logs[1]); err == nil {
+		t.Fatal("the group exists twice")
+	}
+	eventually(t, "the group is back", func() bool { return l.find(supervisor.Returned) != nil })
+	t.Logf("told: %v", l.find(supervisor.Faulted))
+	proposeAll(t, c, numbers(1), 5)
+	agree(t, c, numbers(1), 36)
+}
+
+// TestGroupThatIsMadeLate: a log that has failed and of which there is no group is closed
+// after a while. A group that is made of it all the same is dead with its first write.
+func TestGroupThatIsMadeLate(t *testing.T) {
+	engine := deafEngine(t)
+	c := startPlain(t, engine)
+	c.Node(1).Machine(1).Persist()
+	l := unload(t, c, engine)
+	s, err := l.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := partitionIn(t, engine, l.n.Dir(1)).Fence(bulkhead.StateUnavailable, "stands for a fault; it waits for a call"); err != nil {
+		t.Fatal(err)
+	}
+	stops := func() uint64 { return l.sup.Totals().Stops }
+	eventually(t, "the log is closed", func() bool { return stops() == 1 })
+	if err := l.create(s); err != nil {
+		t.Fatal(err)
+	}
+	proposeAll(t, c, numbers(1), 5)
+	eventually(t, "the group is stopped", func() bool { return stops() == 2 })
+	if err := l.sup.BringBack(1); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the group is back", func() bool { return l.find(supervisor.Returned) != nil })
+	proposeAll(t, c, numbers(1), 5)
+	agree(t, c, numbers(1), 40)
+}
+
 // TestGroupThatIsNotMade: raft cannot make a group whose log cannot be read, and leaves
 // the log open. It must be closed and tried again, and come back when it can be read.
 func TestGroupThatIsNotMade(t *testing.T) {

@@ -18,6 +18,7 @@ type member struct {
 	begun   int        // openings that are under way
 	open    []*opening // whose logs are open, oldest first
 	latest  *opening   // the one that counts; nil: nothing to watch
+	unused  *opening   // the last whose log was closed as unused: the group may run on it
 	machine raft.StateMachine
 	tending bool // a goroutine of tend is at work
 	trying  bool // it tries to bring the group back

@@ -60,3 +60,23 @@ func TestBlamedLogFailsWhileLoaded(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedWriteOfAForgottenGroup: a refused write of a log that was closed shows that
+// the group runs on it, also if there was nothing left to watch.
+func TestRefusedWriteOfAForgottenGroup(t *testing.T) {
+	watched := make(chan int, 1)
+	s := New(Options{ByCall: true})
+	s.SetOptions(Options{ByCall: true, OnEvent: func(Event) { watched <- len(s.Report()) }})
+	o := s.begin("", cubefs.Config{}, Group{ID: 7})
+	o.succeeded(nil)
+	o.closed()
+	for left := 1; left > 0; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		left = len(s.members)
+		s.mu.Unlock()
+	}
+	o.faulted(cubefs.Fault{State: bulkhead.StateClosed, Err: &bulkhead.Error{Code: bulkhead.ErrClosed}}, nil)
+	if n := <-watched; n != 1 {
+		t.Errorf("%d groups are watched", n)
+	}
+}

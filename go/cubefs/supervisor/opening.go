@@ -44,7 +44,9 @@ func (o *opening) succeeded(opened *cubefs.Storage) {
 	m.sup.mu.Lock()
 	defer m.sup.mu.Unlock()
 	o.storage, o.opened, o.blamed = opened, time.Now(), blamed
-	if !o.isClosed { // by another opening meanwhile
+	if o.isClosed { // by another opening meanwhile
+		m.noteUnused(o)
+	} else {
 		m.open = append(m.open, o)
 		m.replace(o)
 	}
@@ -93,15 +95,21 @@ func (o *opening) needsCare() bool {
 // faulted is called when the log has met a fault; also is told of it, too.
 func (o *opening) faulted(f cubefs.Fault, also func(cubefs.Fault)) {
 	m := o.member
+	refused := errors.Is(f.Err, bulkhead.ErrClosed)
+	runs := refused && registered(m.key.server, m.key.id)
 	m.sup.mu.Lock()
 	defer m.sup.mu.Unlock()
 	if !o.isFault || f.State != bulkhead.StateClosed { // what Close could not write follows from what was first
 		o.fault, o.isFault = f, true
 	}
 	o.byCall = o.byCall || f.Cause == bulkhead.CauseFenced // its close ends the fence
-	// Raft writes to a log that another opening has closed: it runs on this one.
-	if o.isClosed && errors.Is(f.Err, bulkhead.ErrClosed) && (m.latest == nil || m.latest.isClosed && !m.latest.isFault) {
-		m.latest = o
+	// Raft writes to a log that was closed as unused: the group runs on this one, whatever
+	// has become of the others.
+	if refused && o.isClosed && (m.latest == nil || m.latest.down && runs || m.latest.isClosed && !m.latest.down) {
+		m.latest, o.down = o, false
+		if m.sup.members[m.key] == nil { // nothing was left to watch
+			m.sup.members[m.key] = m
+		}
 	}
 	if m.latest == o && m.since.IsZero() {
 		m.since = f.Time
@@ -133,6 +141,7 @@ func (o *opening) closed() {
 	m.sup.mu.Lock()
 	defer m.sup.mu.Unlock()
 	o.isClosed, o.closedAt = true, time.Now()
+	m.noteUnused(o)
 	for i, other := range m.open {
 		if other == o {
 			m.open = append(m.open[:i:i], m.open[i+1:]...)
@@ -144,6 +153,13 @@ func (o *opening) closed() {
 	}
 	m.wakeUp()
 	m.look()
+}
+
+// noteUnused needs the supervisor's lock.
+func (m *member) noteUnused(o *opening) {
+	if o.storage != nil && o.storage.ClosedUnused() {
+		m.unused = o
+	}
 }
 
 func (o *opening) isBlamed() (blamed bool) {

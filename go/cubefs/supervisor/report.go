@@ -6,6 +6,7 @@ import (
 	"time"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft"
 )
 
@@ -52,6 +53,7 @@ func (s *Supervisor) Report() []Report {
 	s.mu.Lock()
 	var reports []Report
 	var openings []*opening
+	var logs []*cubefs.Storage
 	for _, m := range s.members {
 		o := m.latest
 		if o == nil {
@@ -68,33 +70,32 @@ func (s *Supervisor) Report() []Report {
 		if o.down {
 			r.State = "Stopped"
 		}
-		reports, openings = append(reports, r), append(openings, o)
+		reports, openings, logs = append(reports, r), append(openings, o), append(logs, o.storage)
 	}
 	s.mu.Unlock()
 	limit, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	for i, o := range openings {
-		reports[i].fill(limit, o)
+		if logs[i] != nil {
+			reports[i].fill(limit, o.group, logs[i])
+		}
 	}
 	sort.Slice(reports, func(i, j int) bool { return reports[i].ID < reports[j].ID })
 	return reports
 }
 
-func (r *Report) fill(limit context.Context, o *opening) {
-	if o.storage == nil {
-		return
-	}
-	r.First, _ = o.storage.FirstIndex() // neither ever fails
-	r.Last, _ = o.storage.LastIndex()
-	status, err := o.storage.Partition().Status()
+func (r *Report) fill(limit context.Context, group Group, log *cubefs.Storage) {
+	r.First, _ = log.FirstIndex() // neither ever fails
+	r.Last, _ = log.LastIndex()
+	status, err := log.Partition().Status()
 	switch {
 	case err == nil:
 		r.State, r.LogBytes = status.State.String(), status.SegmentBytes
 	case r.State == "":
 		r.State = bulkhead.StateClosed.String()
 	}
-	if err == nil && o.group.Server != nil && o.group.Server.IsLeader(o.group.ID) {
-		r.pins(statusOf(limit, o.group))
+	if err == nil && group.Server != nil && group.Server.IsLeader(group.ID) {
+		r.pins(statusOf(limit, group))
 	}
 }
 

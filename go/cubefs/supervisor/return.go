@@ -35,11 +35,14 @@ func (m *member) bringBack(o *opening) {
 	err := m.try(o)
 	left := m.leftOpen(o, err)
 	if left != nil {
-		left.Close()
+		left.CloseUnused() // a group may still be made of it
 	}
 	m.sup.mu.Lock()
 	defer m.sup.mu.Unlock()
 	m.trying = false
+	if m.latest == o && !o.down {
+		return // the group was made on its log meanwhile, and is dead
+	}
 	m.delay = m.nextDelay(err)
 	if err != nil {
 		m.returnFailed(o, fault, err)
@@ -112,7 +115,7 @@ func (m *member) wait(o *opening) bool {
 	defer timer.Stop()
 	for {
 		m.sup.mu.Lock()
-		called, counts, due := m.called, m.latest == o, timer.C
+		called, counts, due := m.called, m.latest == o && o.down, timer.C
 		m.called = false
 		if m.sup.options.ByCall || o.byCall {
 			due = nil

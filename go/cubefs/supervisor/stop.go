@@ -26,6 +26,9 @@ const (
 // errEnded is the fault of a group that raft has ended although its log is good.
 var errEnded = errors.New("raft has ended the group and left it registered, and its log knows of no fault: the cause is in raft's log")
 
+// errUnused is the fault of a group that was made of a log after another load had closed it.
+var errUnused = errors.New("the group was loaded twice at a time, and runs on a log that the second load has closed: its first write would end it")
+
 // stop has a group unregistered that raft has left for dead. It is dead if it is
 // registered although its log is closed: who stops a group unregisters it first.
 func (m *member) stop(o *opening) {
@@ -43,10 +46,7 @@ func (m *member) stop(o *opening) {
 		m.sup.mu.Unlock()
 		m.pause(left)
 	case !o.isFault:
-		o.fault = cubefs.Fault{Partition: o.group.ID, Dir: o.dir, State: bulkhead.StateClosed, Time: time.Now(), Err: errEnded}
-		o.isFault, o.byCall = true, true // it would end for the same again
-		m.since = o.fault.Time
-		m.tell(Event{Kind: Faulted, Fault: o.fault}, o, nil)
+		m.ended(o)
 		m.sup.mu.Unlock()
 	case o.group.Owner == nil:
 		o.settled = true
@@ -56,6 +56,21 @@ func (m *member) stop(o *opening) {
 		m.sup.mu.Unlock()
 		m.unregister(o, fault)
 	}
+}
+
+// ended tells of a group that is dead although its log knows of no fault. It needs the
+// supervisor's lock.
+func (m *member) ended(o *opening) {
+	why, byCall := errEnded, true // it would end for the same again
+	if u := m.unused; u != nil && o.closedAt.Sub(o.opened) < makingTakes {
+		// Raft closed this one because the group exists: it runs on the one before.
+		o, why, byCall = u, errUnused, false
+		m.latest, m.unused, o.down = o, nil, false
+	}
+	o.fault = cubefs.Fault{Partition: o.group.ID, Dir: o.dir, State: bulkhead.StateClosed, Time: time.Now(), Err: why}
+	o.isFault, o.byCall = true, byCall
+	m.since = o.fault.Time
+	m.tell(Event{Kind: Faulted, Fault: o.fault}, o, nil)
 }
 
 // stoppedByOwner ends the watch of a group that is not registered any more: its
@@ -113,7 +128,7 @@ func (m *member) unmade(o *opening) {
 	case left > 0:
 		m.pause(left)
 	default:
-		o.storage.Close()
+		o.storage.CloseUnused() // the group may still be made
 		m.stopped(o, 0)
 	}
 }

@@ -52,6 +52,34 @@ func holdsAll(t *testing.T, s storage.Storage, lo, hi uint64) {
 	}
 }
 
+// TestOpenLogIsNotImported: of two loads of a group at a time the first may have opened its
+// log without having registered the group, or have failed to make it. CubeFS's WAL takes no
+// lock: an import by the second would take the files from under the first.
+func TestOpenLogIsNotImported(t *testing.T) {
+	warned := reset(t)
+	dir := filepath.Join(t.TempDir(), "wal_1")
+	first := openGroup(t, dir, 1)
+	grow(t, first, 1, many)
+	set(t, Policy{Enabled: true, Share: Share{Percent: 100}, Import: true})
+	second := openGroup(t, dir, 1)
+	if engineOf(second) != "cubefs" || !strings.Contains(warned.all(), "has it open") {
+		t.Errorf("kept by %s; warned: %s", engineOf(second), warned.all())
+	}
+	second.Close() // as raft does when the group exists
+	grow(t, first, many, many+20)
+	first.Close()
+	first.Close()
+	s := openGroup(t, dir, 1)
+	if engineOf(s) != "bulkhead" {
+		t.Errorf("it is not imported after that: %s", warned.all())
+	}
+	holdsAll(t, s, 1, many+20)
+	s.Close()
+	if len(sites.of) != 0 {
+		t.Errorf("%d directories are still watched", len(sites.of))
+	}
+}
+
 // TestRolloutAndBack is what an operator does, group by group: import, go on, and
 // back; twice, since one may change one's mind.
 func TestRolloutAndBack(t *testing.T) {

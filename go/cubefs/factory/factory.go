@@ -18,6 +18,7 @@ package factory
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
@@ -98,6 +99,8 @@ var applied struct {
 
 // open is the registry's backend.
 func open(dir string, group registry.Group, native registry.Native) (storage.Storage, error) {
+	at, leave := enterSite(dir)
+	defer leave()
 	if group.Registered() { // it runs on the log: nothing of it may be converted or discarded
 		return nil, raft.ErrRaftExists
 	}
@@ -111,8 +114,10 @@ func open(dir string, group registry.Group, native registry.Native) (storage.Sto
 		l.discard()
 	}
 	selected := policy.Selects(group.ID)
-	switch choose(holds, selected, &policy) {
-	case importFirst:
+	switch choice := choose(holds, selected, &policy); {
+	case choice == importFirst && at.isOpen():
+		warn(fmt.Sprintf("bulkhead: the log of group %d is not imported: CubeFS's WAL has it open in this process, for a group that another load makes or could not make", group.ID))
+	case choice == importFirst:
 		done, err := l.imported(l.runImport)
 		if err != nil {
 			return nil, l.failed(err)
@@ -120,19 +125,19 @@ func open(dir string, group registry.Group, native registry.Native) (storage.Sto
 		if done {
 			return l.openBulkhead()
 		}
-	case exportFirst:
+	case choice == exportFirst:
 		if !l.exported() {
 			if s, err := l.openSettled(); s != nil || err != nil {
 				return s, err
 			}
 		}
-	case useBulkhead:
+	case choice == useBulkhead:
 		if s, err := l.openSettled(); s != nil || err != nil {
 			return s, err
 		}
 	}
 	Supervisor.Forget(group.Server, group.ID)
-	return l.openNative(native, policy.Shadows(group.ID))
+	return l.openNative(func() (storage.Storage, error) { return at.native(dir, native) }, policy.Shadows(group.ID))
 }
 
 // choice is what is done with a log.

@@ -95,7 +95,7 @@ func openGroup(t *testing.T, dir string, id uint64) storage.Storage {
 // engineOf tells who keeps a log.
 func engineOf(s storage.Storage) string {
 	switch s.(type) {
-	case *wal.Storage:
+	case *nativeLog:
 		return "cubefs"
 	case *shadow.Storage:
 		return "cubefs with a shadow"

@@ -202,6 +202,8 @@ fn f09_what_memory_alone_has_waits_for_space_across_close_and_open() {
     append_each(&p, 1, 10, 1, 2000);
     p.sync().unwrap();
     append_each(&p, 11, 20, 1, 2000);
+    // A spare that is being made now would be removed for want of space, and leave some.
+    wait_for_quiet(&disk);
     disk.set_free(0);
     disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/seg-").once());
     p.sync().expect_err("the flush fails");

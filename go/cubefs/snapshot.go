@@ -36,8 +36,9 @@ func (s *Storage) setPending(pending bool) {
 // Raft calls it with an empty meta before the state machine takes a snapshot. From
 // then on raft sees an empty log, and so does every later opening, until a
 // snapshot has arrived: whether the state machine has taken it cannot be known,
-// and the old log does not fit one that has. With Config.SnapshotChangesNothing
-// that call does nothing.
+// and the old log does not fit one that has. If the call with the real meta fails,
+// that is told as a fault, StateReadOnly at least, and healed by a later snapshot. With
+// Config.SnapshotChangesNothing the call with the empty meta does nothing.
 //
 // Raft ignores the error of the call with the empty meta, and would have the state
 // machine go on. So this call panics if it fails: raft recovers that and ends the
@@ -52,19 +53,44 @@ func (s *Storage) ApplySnapshot(meta proto.SnapshotMeta) error {
 		return nil
 	}
 	s.recent.clear()
+	pending := s.isPending()
+	err := s.replaceLog(meta, pending)
+	if pending {
+		s.tellHidden(err)
+	}
+	return err
+}
+
+func (s *Storage) replaceLog(meta proto.SnapshotMeta, pending bool) error {
 	if err := s.partition.Reset(meta.Index, meta.Term); err != nil {
 		return err
 	}
 	s.hardMu.Lock()
 	s.hard.Commit = meta.Index
 	s.hardMu.Unlock()
-	if s.isPending() {
+	if pending {
 		if err := s.mark(meta.Term, false); err != nil {
 			return err
 		}
 		s.setPending(false)
 	}
 	return s.loadBounds()
+}
+
+// tellHidden tells whether the snapshot has arrived that a hidden log waits for. One
+// that has not, because it ends below what is committed here, say, leaves a log that
+// takes no entries, and raft tells nobody.
+func (s *Storage) tellHidden(err error) {
+	if err == nil {
+		s.recovered()
+		return
+	}
+	f, ok := latchedFault(s.partition)
+	if !ok {
+		f = faultOfCall(err)
+		f.State = bulkhead.StateReadOnly
+	}
+	s.tell(f)
 }
 
 // awaitSnapshot hides the log. One without entries and compaction point looks the
@@ -126,5 +152,5 @@ func (s *Storage) tooEarly(entries []*proto.Entry) error {
 	}
 	return &bulkhead.Error{Op: bulkhead.OpAppend, Partition: s.config.PartitionID, Code: bulkhead.ErrCompacted,
 		First: entries[0].Index, Last: entries[len(entries)-1].Index, Path: s.dir,
-		Message: "a snapshot was begun, and must arrive before entries do: compact the leader's log, which sends it then, and start the group again"}
+		Message: "a snapshot was begun, and must arrive before entries do: compact the leader's log, which sends it then, and start the group again, or remove the replica and add it anew"}
 }

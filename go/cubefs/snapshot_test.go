@@ -3,6 +3,7 @@ package cubefs
 import (
 	"errors"
 	"testing"
+	"time"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/proto"
@@ -117,6 +118,35 @@ func TestEntriesBeforeTheSnapshotAreRefused(t *testing.T) {
 	if err := s.StoreHardState(proto.HardState{Term: 2, Vote: pendingVote | 1}); !errors.Is(err, bulkhead.ErrInvalidArgument) {
 		t.Errorf("a vote that would look like the mark: %v", err)
 	}
+}
+
+// A snapshot that ends below what is committed here is refused, and the log stays
+// hidden: nobody but the owner hears of it, until another has arrived.
+func TestRefusedSnapshotIsTold(t *testing.T) {
+	faults, healed := newTold(), make(chan struct{}, 1)
+	s := open(t, walDir(t), &Config{OnFault: faults.add, OnHealed: func() { healed <- struct{}{} }})
+	store(t, s, 1, 21, 1)
+	if err := s.StoreHardState(proto.HardState{Term: 1, Commit: 15}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ApplySnapshot(proto.SnapshotMeta{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ApplySnapshot(proto.SnapshotMeta{Index: 10, Term: 1}); !errors.Is(err, bulkhead.ErrCommitOutOfRange) {
+		t.Errorf("a snapshot that ends below the commit: %v", err)
+	}
+	if f, _ := faults.one(t); f.State != bulkhead.StateReadOnly || f.Cause != bulkhead.CauseNone || !errors.Is(f.Err, bulkhead.ErrCommitOutOfRange) {
+		t.Errorf("told: %+v", f)
+	}
+	if err := s.ApplySnapshot(proto.SnapshotMeta{Index: 30, Term: 1}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-healed:
+	case <-time.After(5 * time.Second):
+		t.Error("it is not told that the snapshot has arrived")
+	}
+	store(t, s, 31, 33, 1)
 }
 
 // An empty log has nothing to hide: entries may come instead of the snapshot.

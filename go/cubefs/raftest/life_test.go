@@ -396,3 +396,28 @@ func TestFencedGroupStaysDown(t *testing.T) {
 	proposeAll(t, c, numbers(1), 5)
 	agree(t, c, numbers(1), 40)
 }
+
+// TestReturnByAnotherHand: a group that is down may be loaded by somebody else. That is a
+// return as well, and the next fault is another.
+func TestReturnByAnotherHand(t *testing.T) {
+	engine := deafEngine(t)
+	c := startPlain(t, engine)
+	l := unload(t, c, engine)
+	if err := l.load(); err != nil {
+		t.Fatal(err)
+	}
+	if err := partitionIn(t, engine, l.n.Dir(1)).Fence(bulkhead.StateUnavailable, "until somebody loads it"); err != nil {
+		t.Fatal(err)
+	}
+	proposeAll(t, c, numbers(1), 5)
+	eventually(t, "the group is stopped", func() bool { return l.find(supervisor.Stopped) != nil })
+	if err := l.load(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its return is told", func() bool { e := l.find(supervisor.Returned); return e != nil && e.Down > 0 })
+	if r := l.sup.Report(); len(r) != 1 || r[0].State != "ReadWrite" || r[0].Fault != "" || r[0].LastTry != "" {
+		t.Errorf("%+v", r)
+	}
+	proposeAll(t, c, numbers(1), 5)
+	agree(t, c, numbers(1), 40)
+}

@@ -14,6 +14,7 @@ import (
 // bringBack makes one try, when it is time.
 func (m *member) bringBack(o *opening) {
 	if !m.wait(o) {
+		m.returnedByOther(o)
 		return
 	}
 	slots := m.sup.slotsOf(o.dir)
@@ -54,6 +55,25 @@ func (m *member) bringBack(o *opening) {
 		m.since = m.latest.fault.Time
 	}
 	m.tell(Event{Kind: Returned, Fault: fault, Down: time.Since(began)}, o, nil)
+}
+
+// returnedByOther tells of the return of a group whose log another hand has opened, once
+// it is made.
+func (m *member) returnedByOther(o *opening) {
+	for begun := time.Now(); time.Since(begun) < makingTakes; m.pause(lookForOther) {
+		made := registered(m.key.server, m.key.id)
+		m.sup.mu.Lock()
+		now := m.latest
+		sound := now != nil && now != o && !now.isFault && !now.isClosed
+		if sound && made {
+			m.tell(Event{Kind: Returned, Fault: o.fault, Down: time.Since(m.since)}, o, nil)
+			m.returned, m.since, m.lastErr = time.Now(), time.Time{}, nil
+		}
+		m.sup.mu.Unlock()
+		if made || !sound {
+			return
+		}
+	}
 }
 
 // leftOpen returns the log that a failed try has opened and of which there is no

@@ -21,6 +21,8 @@ const (
 	// makingTakes is how long after a fault of its log a group that is not registered
 	// may still be registered.
 	makingTakes = 10 * time.Second
+	// lookForOther is how often it is looked whether another hand has made a group.
+	lookForOther = 50 * time.Millisecond
 )
 
 // errEnded is the fault of a group that raft has ended although its log is good.

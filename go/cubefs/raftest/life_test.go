@@ -191,6 +191,21 @@ func (o *loaded) Stop(fault cubefs.Fault, attempt int) {
 	}
 }
 
+// openTwice opens a group's log for two loads, each with an owner.
+func openTwice(t *testing.T, l *loader) (logs []storage.Storage, owners []*loaded) {
+	t.Helper()
+	for i := 0; i < 2; i++ {
+		owner := &loaded{Direct: supervisor.Direct{Server: l.n.Server(), ID: 1, Dir: l.n.Dir(1), Restart: l.load}}
+		s, err := l.sup.Open(l.n.Dir(1), cubefs.Config{Engine: l.engine, PartitionID: 1},
+			supervisor.Group{ID: 1, Server: l.n.Server(), StateMachine: l.n.Machine(1), Owner: owner})
+		if err != nil {
+			t.Fatal(err)
+		}
+		logs, owners = append(logs, s), append(owners, owner)
+	}
+	return logs, owners
+}
+
 // TestTwoLoadsOfAnIdleGroup: as above, but nothing is written for a while. Only the owner
 // of the first load can stop the group, which must come back without a call.
 func TestTwoLoadsOfAnIdleGroup(t *testing.T) {
@@ -214,17 +229,7 @@ func TestTwoLoadsOfAnIdleGroup(t *testing.T) {
 	time.Sleep(5 * tick) // for the last commit
 	c.Node(1).Machine(1).Persist()
 	l := unload(t, c, engine)
-	var logs []storage.Storage
-	var owners []*loaded
-	for i := 0; i < 2; i++ {
-		owner := &loaded{Direct: supervisor.Direct{Server: l.n.Server(), ID: 1, Dir: l.n.Dir(1), Restart: l.load}}
-		s, err := l.sup.Open(l.n.Dir(1), cubefs.Config{Engine: engine, PartitionID: 1},
-			supervisor.Group{ID: 1, Server: l.n.Server(), StateMachine: l.n.Machine(1), Owner: owner})
-		if err != nil {
-			t.Fatal(err)
-		}
-		logs, owners = append(logs, s), append(owners, owner)
-	}
+	logs, owners := openTwice(t, l)
 	if err := l.create(logs[0]); err != nil {
 		t.Fatal(err)
 	}
@@ -236,6 +241,25 @@ func TestTwoLoadsOfAnIdleGroup(t *testing.T) {
 	t.Logf("told: %v", l.find(supervisor.Faulted))
 	proposeAll(t, c, numbers(1), 5)
 	agree(t, c, numbers(1), 36)
+}
+
+// TestSecondLoadEndsForItself: the first load made no group, and that of the second ends
+// for itself soon. That looks as if the group ran on the first one's log; the owner who can
+// stop it must be called all the same.
+func TestSecondLoadEndsForItself(t *testing.T) {
+	engine := deafEngine(t)
+	c := startPlain(t, engine)
+	l := unload(t, c, engine)
+	logs, owners := openTwice(t, l)
+	atomic.StoreInt32(&owners[1].made, 1)
+	atomic.StoreInt32(&l.ending, 1)
+	if err := l.create(logs[1]); err != nil {
+		t.Fatal(err)
+	}
+	proposeAll(t, c, numbers(1), 5)
+	eventually(t, "the group is back", func() bool { return l.find(supervisor.Returned) != nil })
+	proposeAll(t, c, numbers(1), 5)
+	agree(t, c, numbers(1), 40)
 }
 
 // TestGroupThatIsMadeLate: a log that has failed and of which there is no group is closed

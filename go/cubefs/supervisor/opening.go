@@ -23,10 +23,11 @@ type opening struct {
 	isFault  bool // the log has met it, and was not healed since
 	isClosed bool
 	closedAt time.Time
-	made     bool // its group was seen
-	settled  bool // nothing more can be done about it
-	down     bool // the group is stopped, or was never made, and is to be brought back
-	byCall   bool // but not before BringBack is called
+	made     bool     // its group was seen
+	settled  bool     // nothing more can be done about it
+	down     bool     // the group is stopped, or was never made, and is to be brought back
+	byCall   bool     // but not before BringBack is called
+	twin     *opening // the group may run on this one instead: its owner is called, too
 }
 
 // begin is called before a log is opened, and succeeded or failed afterwards.

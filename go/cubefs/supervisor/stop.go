@@ -29,7 +29,7 @@ const (
 var errEnded = errors.New("raft has ended the group and left it registered, and its log knows of no fault: the cause is in raft's log")
 
 // errUnused is the fault of a group that was made of a log after another load had closed it.
-var errUnused = errors.New("the group was loaded twice at a time, and runs on a log that the second load has closed: its first write would end it")
+var errUnused = errors.New("the group was loaded twice at a time, and most likely runs on a log that the second load has closed: its first write would end it")
 
 // stop has a group unregistered that raft has left for dead. It is dead if it is
 // registered although its log is closed: who stops a group unregisters it first.
@@ -65,12 +65,13 @@ func (m *member) stop(o *opening) {
 func (m *member) ended(o *opening) {
 	why, byCall := errEnded, true // it would end for the same again
 	if u := m.unused; u != nil && o.closedAt.Sub(o.opened) < makingTakes {
-		// Raft closed this one because the group exists: it runs on the one before.
+		// Raft has closed this one because the group exists, most likely: it runs on the one before.
+		u.twin = o
 		o, why, byCall = u, errUnused, false
 		m.latest, m.unused, o.down = o, nil, false
 	}
 	o.fault = cubefs.Fault{Partition: o.group.ID, Dir: o.dir, State: bulkhead.StateClosed, Time: time.Now(), Err: why}
-	o.isFault, o.byCall = true, byCall
+	o.isFault, o.byCall = true, o.byCall || byCall
 	m.since = o.fault.Time
 	m.tell(Event{Kind: Faulted, Fault: o.fault}, o, nil)
 }
@@ -111,7 +112,11 @@ func (m *member) unregister(o *opening, fault cubefs.Fault) {
 		if !m.counts(o) {
 			return
 		}
-		_ = guard(func() error { o.group.Owner.Stop(fault, attempt); return nil }) // it is called again
+		owner := o.group.Owner
+		if o.twin != nil && o.twin.group.Owner != nil && attempt%2 == 1 {
+			owner = o.twin.group.Owner
+		}
+		_ = guard(func() error { owner.Stop(fault, attempt); return nil }) // it is called again
 	}
 	m.stopped(o, queue.count())
 }

@@ -54,7 +54,7 @@ impl SimDisk {
         self.with_file(path, |c| {
             c.durable.write(offset, bytes);
             c.cached.write(offset, bytes);
-            sectors(offset, bytes.len()).for_each(|s| drop(c.unreadable.remove(&s)));
+            sectors(offset, bytes.len()).for_each(|s| _ = c.unreadable.remove(&s));
         });
     }
 

@@ -144,11 +144,13 @@ impl World {
         }
         self.drain_events()?;
         self.drain_completions()?;
-        for part in &self.parts {
+        for (part, whole) in self.parts.iter().zip(&mut whole) {
             let mut part = part.borrow_mut();
             if !part.model.pending.is_empty() {
                 return Err(format!("{} is closed and completions {:?} never came", part.path, part.model.pending));
             }
+            // One that failed while others were closed was told, and closed as it was.
+            *whole &= !matches!(part.told, State::Unavailable | State::ReadOnly);
             part.model.rolled_back();
             part.model.may_report_loss |= closed.is_err() && part.model.mode != bulkhead::Mode::Sync;
             part.fault = None;

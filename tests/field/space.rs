@@ -123,7 +123,7 @@ fn rabbitmq_ra_578_no_hole_in_the_index_after_a_disk_was_full_for_moments() {
         };
         run(&mut d).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{}", d.story()));
     }
-    assert!(full > 50 && went_on > 50, "full {full} times, went on {went_on} times: this test tests nothing");
+    assert!(full > 25 && went_on > 25, "full {full} times, went on {went_on} times: this test tests nothing");
 }
 
 /// Redpanda 12917: a roll to a new segment failed for want of space and left an empty one of the same base offset; the retry hit an

@@ -378,8 +378,8 @@ impl World {
                 Ok(false)
             }
             Err(e) if is_fault(&e) && !calm => Ok(false),
-            // By its last opening, an operation of which hangs; a fault kept the engine from seeing that it is its own.
-            Err(e) if e.status == Status::Locked && self.hanging.get() => Ok(false),
+            // By its last opening, an operation of which hangs or has just come back; a fault kept the engine from seeing that it is its own.
+            Err(e) if e.status == Status::Locked && (self.hanging.get() || !calm) => Ok(false),
             Err(e) => Err(format!("{path} cannot be opened: {e}")),
             Ok(handle) => {
                 let status = handle.status();

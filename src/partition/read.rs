@@ -213,7 +213,11 @@ impl Partition {
         if scanned.unreadable.is_some() {
             scanned = scan(&mut live.segment.cursor(&*self.open_direct(live)?, live.end), start);
         }
-        *live.segment.index.lock() = scanned.index;
+        // Another call may have been luckier meanwhile.
+        let mut known = live.segment.index.lock();
+        if !known.is_complete() {
+            *known = scanned.index;
+        }
         scanned.unreadable.map_or(Ok(()), Err)
     }
 

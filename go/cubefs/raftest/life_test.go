@@ -383,6 +383,12 @@ func TestGroupThatEndsForItself(t *testing.T) {
 	if l.n.Server().FirstCommittedIndex(1) != 0 {
 		t.Error("the group is registered")
 	}
+	backByCallOnly(t, c, l)
+}
+
+// backByCallOnly: the group is down and stays so until it is brought back.
+func backByCallOnly(t *testing.T, c *Cluster, l *loader) {
+	t.Helper()
 	time.Sleep(time.Second)
 	if e := l.find(supervisor.Returned); e != nil {
 		t.Errorf("brought back without a call: %v", e)
@@ -409,16 +415,7 @@ func TestFencedGroupStaysDown(t *testing.T) {
 	}
 	proposeAll(t, c, numbers(1), 5)
 	eventually(t, "the group is stopped", func() bool { return l.find(supervisor.Stopped) != nil })
-	time.Sleep(time.Second)
-	if e := l.find(supervisor.Returned); e != nil {
-		t.Errorf("brought back without a call: %v", e)
-	}
-	if err := l.sup.BringBack(1); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the group is back", func() bool { return l.find(supervisor.Returned) != nil })
-	proposeAll(t, c, numbers(1), 5)
-	agree(t, c, numbers(1), 40)
+	backByCallOnly(t, c, l)
 }
 
 // TestReturnByAnotherHand: a group that is down may be loaded by somebody else. That is a

@@ -18,8 +18,12 @@ pub fn look(path: &Path) -> Result<()> {
     let unfinished = || std::fs::canonicalize(path).is_ok_and(|p| p.ends_with(Backup::UNFINISHED));
     // Who makes it has the target locked.
     let is_made = || std::fs::canonicalize(path).is_ok_and(|p| p.parent().and_then(holder).is_some());
+    // At its end there are segments without a root in the target.
+    let is_target = || path.join(Backup::UNFINISHED).is_dir() && holder(path).is_some();
     let (status, message, errno) = match std::fs::read_dir(path) {
-        Ok(_) if unfinished() && is_made() => (Status::Locked, "a backup is being made here; wait for its end", None),
+        Ok(_) if is_target() || unfinished() && is_made() => {
+            (Status::Locked, "a backup is being made here; wait for its end", None)
+        }
         Ok(_) if unfinished() => {
             let message = "a backup that was cut short, and no partition; remove it, and make the backup anew";
             (Status::Foreign, message, None)
@@ -96,7 +100,10 @@ pub fn holder(path: &Path) -> Option<u32> {
     let device = meta.dev();
     let (major, minor) = ((device >> 8) & 0xFFF, (device & 0xFF) | ((device >> 12) & 0xFFF00));
     let place = format!("{major:02x}:{minor:02x}:{}", meta.ino());
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    let line = locks.lines().find(|l| l.contains(" FLOCK ") && l.split_whitespace().any(|word| word == place))?;
-    line.split_whitespace().find_map(|word| word.parse().ok())
+    // The list comes in pieces, and a lock that ends between two of them may hide another one: a few looks.
+    (0..3).find_map(|_| {
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        let line = locks.lines().find(|l| l.contains(" FLOCK ") && l.split_whitespace().any(|word| word == place))?;
+        line.split_whitespace().find_map(|word| word.parse().ok())
+    })
 }

@@ -170,7 +170,9 @@ impl World {
 
     fn set_hard_state(&self, n: usize, hard: HardState) -> Verdict<bool> {
         let reaches = self.reaches_disk(n);
+        self.parts[n].borrow_mut().model.storing_hard_state(hard);
         let result = self.call(n, |p| p.set_hard_state(hard));
+        self.parts[n].borrow_mut().model.hard_state_returned();
         self.tell(|| format!("      {hard:?}: {}", said(&result)));
         let done = result.is_ok();
         if reaches || done {

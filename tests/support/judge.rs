@@ -128,7 +128,7 @@ impl Model {
         let was_reset = self.maybe_reset.is_some_and(|r| r.0 == point) && found.is_empty();
         let promised = if whole { self.acknowledged } else { self.durable };
         let last = found.last().map_or(point, |e| e.index);
-        let commits = point..=last.min(self.highest_commit.max(point));
+        let commits = point..=last.min(self.highest_commit().max(point));
         self.judge_vote(hard).is_ok()
             && commits.contains(&hard.commit)
             && is_point
@@ -136,11 +136,15 @@ impl Model {
     }
 
     pub fn judge_vote(&self, found: HardState) -> Result<(), String> {
-        let votes: Vec<_> = self.maybe_hard.iter().chain([&self.hard]).map(|h| (h.term, h.vote)).collect();
+        let votes: Vec<_> = self.maybe_hard.iter().chain(&self.storing).chain([&self.hard]).map(|h| (h.term, h.vote)).collect();
         if !votes.contains(&(found.term, found.vote)) {
             return Err(format!("term {} and vote {} were never the newest: {votes:?}", found.term, found.vote));
         }
         Ok(())
+    }
+
+    fn highest_commit(&self) -> u64 {
+        self.storing.iter().map(|h| h.commit).fold(self.highest_commit, u64::max)
     }
 
     /// What an opening shows that cannot be written yet: the owner relies on it.
@@ -153,7 +157,7 @@ impl Model {
 
     fn judge_hard_state(&self, found: HardState, point: u64, last: u64, after: After) -> Result<(), String> {
         self.judge_vote(found)?;
-        let bounds = point..=last.min(self.highest_commit.max(point));
+        let bounds = point..=last.min(self.highest_commit().max(point));
         if !bounds.contains(&found.commit) {
             return Err(format!(
                 "commit {} is outside {bounds:?} (last entry {last}, compaction point {point})",

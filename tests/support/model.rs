@@ -29,6 +29,8 @@ pub struct Model {
     pub(super) maybe_reset: Option<(u64, u64)>,
     pub(super) hard: HardState,
     pub(super) maybe_hard: Vec<HardState>,
+    /// Calls that have not returned are storing these.
+    pub(super) storing: Vec<HardState>,
     pub(super) highest_commit: u64,
     /// A flush of acknowledged entries failed: the medium may never have got them.
     pub may_report_loss: bool,
@@ -58,6 +60,7 @@ impl Model {
             maybe_reset: None,
             hard: HardState { term: 0, vote: 0, commit: 0 },
             maybe_hard: Vec::new(),
+            storing: Vec::new(),
             highest_commit: 0,
             may_report_loss: false,
             reads_failed: false,
@@ -248,6 +251,16 @@ impl Model {
         self.maybe_hard.clear();
         self.may_report_loss = false;
         self.renew();
+    }
+
+    /// A call begins: who looks at the partition before it returns may see this.
+    pub fn storing_hard_state(&mut self, state: HardState) {
+        self.storing.push(state);
+    }
+
+    /// The newest of these calls has returned.
+    pub fn hard_state_returned(&mut self) {
+        self.storing.pop();
     }
 
     pub fn hard_state_set(&mut self, state: HardState, acknowledged: bool) {

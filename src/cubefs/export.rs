@@ -27,8 +27,9 @@ pub struct Exported {
     pub last_index: u64,
 }
 
-/// In a vote: the log is hidden from raft until a snapshot has arrived (`go/cubefs/snapshot.go`). CubeFS's WAL would show it.
-const SNAPSHOT_PENDING: u64 = 1 << 63;
+/// In a vote that the CubeFS adapter has stored: the log is hidden from raft until a snapshot has arrived (`go/cubefs/snapshot.go`). CubeFS's
+/// WAL would show it. Other owners may use the bit as they like.
+pub const SNAPSHOT_PENDING: u64 = 1 << 63;
 
 impl Conversion<'_> {
     /// Writes the log, in CubeFS's format, to a directory that does not exist yet. Until it is whole a CubeFS binary refuses it.

@@ -27,7 +27,7 @@ mod verdict;
 mod workers;
 mod writer;
 
-pub use export::Exported;
+pub use export::{Exported, SNAPSHOT_PENDING};
 pub use report::{Finding, FindingKind, Progress, Report};
 pub use switch::Shape;
 

@@ -62,6 +62,25 @@ fn programs_get_json() {
     assert_eq!(value["error"], "NotFound");
 }
 
+/// The vote of a log that the CubeFS adapter hides from raft, with the mark by which it does.
+#[test]
+fn a_snapshot_that_is_pending_is_no_part_of_the_vote() {
+    let world = World::new();
+    let engine = Engine::open(EngineConfig::default()).unwrap();
+    let partition = engine.open_partition(PartitionConfig::new(world.path("wal_7"), 7)).unwrap();
+    partition.append(&[EntryRef { index: 1, term: 5, kind: 0, data: b"hidden" }]).unwrap();
+    partition.set_hard_state(HardState { term: 5, vote: 1 << 63 | 3, commit: 1 }).unwrap();
+    partition.close().unwrap();
+    world.run("status wal_7").code(0).golden("status_snapshot_pending");
+    world.run("backup wal_7 copy").code(0).golden("backup_snapshot_pending");
+    let value = |args: &str| serde_json::from_str::<serde_json::Value>(&world.run(args).code(0).stdout).unwrap();
+    let status = value("status --json wal_7");
+    assert_eq!((status["vote"].as_u64(), status["snapshot_pending"].as_bool()), (Some(1 << 63 | 3), Some(true)));
+    world.cubefs("wal_8");
+    world.run("import wal_8").code(0);
+    assert_eq!(value("status --json wal_8")["snapshot_pending"], false);
+}
+
 #[test]
 fn wrong_paths_say_what_is_wrong() {
     let world = World::new();

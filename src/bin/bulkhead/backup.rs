@@ -44,8 +44,9 @@ pub fn backup(args: &args::Backup, json: bool) -> Result<Exit> {
             0 => format!("none, from {}", show::number(backup.first_index)),
             _ => show::range((backup.first_index, backup.last_index)),
         };
-        let [last_term, lsn, term, vote, commit] =
-            [backup.last_term, backup.last_lsn, hard.term, hard.vote, hard.commit].map(show::number);
+        let [last_term, lsn, term, commit] =
+            [backup.last_term, backup.last_lsn, hard.term, hard.commit].map(show::number);
+        let vote = show::vote(hard.vote);
         say!("  entries {range} (term {last_term}), up to lsn {lsn}; term {term}, vote {vote}, commit {commit}");
         if !backup.closed {
             say!("  the partition is open, or was not closed: what is written to it since is not in the backup");

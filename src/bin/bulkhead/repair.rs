@@ -80,7 +80,8 @@ fn tell_offer(offer: &RepairOffer) {
         true => format!("none, from {}", show::number(offer.first_index)),
         false => show::range((offer.first_index, offer.last_index)),
     };
-    let [term, vote, commit] = [offer.term, offer.vote, offer.commit].map(show::number);
+    let [term, commit] = [offer.term, offer.commit].map(show::number);
+    let vote = show::vote(offer.vote);
     say!("    the log then: entries {entries}; term {term}, vote {vote}, commit {commit}");
     offer.losses.iter().for_each(|loss| say!("    gone: {}", loss_text(loss)));
     if let Some(refusal) = &offer.refusal {

@@ -1,6 +1,6 @@
 //! How things are shown to people.
 
-use bulkhead::cubefs::{Finding, Progress};
+use bulkhead::cubefs::{Finding, Progress, SNAPSHOT_PENDING};
 use bulkhead::Error;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{json, Value};
@@ -117,6 +117,14 @@ pub fn number(n: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A vote, with the CubeFS adapter's mark in it as words.
+pub fn vote(vote: u64) -> String {
+    match vote & SNAPSHOT_PENDING {
+        0 => number(vote),
+        _ => format!("{} (snapshot pending)", number(vote & !SNAPSHOT_PENDING)),
+    }
 }
 
 pub fn bytes(n: u64) -> String {

@@ -3,7 +3,7 @@
 use crate::args::{self, Paths};
 use crate::exit::Exit;
 use crate::{aside, convert, find, live, say, show};
-use bulkhead::cubefs::{Conversion, Shape};
+use bulkhead::cubefs::{Conversion, Shape, SNAPSHOT_PENDING};
 use bulkhead::io::real::RealStorage;
 use bulkhead::{Engine, Result, Survey};
 use serde_json::json;
@@ -66,6 +66,7 @@ fn one(engine: &Engine, path: &Path, shape: Shape, json: bool, rows: &mut Vec<Ve
                 "path": path.to_string_lossy(), "shape": "Bulkhead", "partition_id": survey.partition_id(), "clean": survey.is_clean(),
                 "holder_pid": holder, "mode": format!("{:?}", survey.mode()).to_lowercase(), "first_index": first, "last_index": last,
                 "last_term": survey.last_term(), "term": hard.term, "vote": hard.vote, "commit": hard.commit,
+                "snapshot_pending": hard.vote & SNAPSHOT_PENDING != 0,
                 "compaction_index": survey.compaction().0, "compaction_term": survey.compaction().1, "segments": segments.len(),
                 "segment_bytes": size, "damaged_first": damaged.0, "damaged_last": damaged.1, "damaged_entries": damaged.2,
                 "maybe_acknowledged_first": maybe.0, "maybe_acknowledged_last": maybe.1, "fault": survey.fault().map(|f| f.message.clone()),
@@ -74,11 +75,17 @@ fn one(engine: &Engine, path: &Path, shape: Shape, json: bool, rows: &mut Vec<Ve
         return Ok(exit);
     }
     let entries = if first > last { format!("none, from {}", show::number(first)) } else { show::range((first, last)) };
-    let numbers = [hard.term, hard.vote, hard.commit, segments.len() as u64].map(show::number);
-    let mut cells = vec![path.display().to_string(), survey.partition_id().to_string(), state, entries];
-    cells.extend(numbers);
-    cells.push(show::bytes(size));
-    rows.push(cells);
+    let [term, commit, count] = [hard.term, hard.commit, segments.len() as u64].map(show::number);
+    let (id, vote) = (survey.partition_id().to_string(), show::vote(hard.vote));
+    rows.push(vec![path.display().to_string(), id, state, entries, term, vote, commit, count, show::bytes(size)]);
+    if hard.vote & SNAPSHOT_PENDING != 0 {
+        aside!(
+            "{}: a snapshot was begun and has not arrived, and raft sees an empty log until one does: docs/cubefs.md says what to do. \
+             (The CubeFS adapter says so with bit 63 of the vote. Of another owner, the vote is {}.)",
+            path.display(),
+            show::number(hard.vote)
+        );
+    }
     if let Some(fault) = survey.fault() {
         aside!("{}: {}", path.display(), fault.message);
     } else if damaged.2 > 0 {

@@ -28,7 +28,7 @@ func putBatch(pooled *[]bulkhead.Entry, used []bulkhead.Entry) {
 // Term returns the term of an index, or isCompact below the compaction point,
 // whose own term is known. Beyond the last entry it is an error.
 func (s *Storage) Term(index uint64) (term uint64, isCompact bool, err error) {
-	if s.isPending() {
+	if s.SnapshotPending() {
 		return 0, false, s.beyond(index)
 	}
 	term, err = s.partition.Term(index)
@@ -47,7 +47,7 @@ func (s *Storage) Entries(lo, hi uint64, maxSize uint64) (entries []*proto.Entry
 	if lo < atomic.LoadUint64(&s.first) {
 		return nil, true, nil
 	}
-	if hi <= lo || s.isPending() {
+	if hi <= lo || s.SnapshotPending() {
 		return nil, false, s.beyond(lo)
 	}
 	if maxSize >= math.MaxUint32 {

@@ -17,7 +17,9 @@ import (
 // deletes it: a leader that has compacted sends the snapshot again.
 const pendingVote = 1 << 63
 
-func (s *Storage) isPending() bool { return atomic.LoadUint32(&s.pending) != 0 }
+// SnapshotPending tells whether raft sees an empty log because a snapshot was begun
+// and has not arrived, see ApplySnapshot. Of a closed storage it tells what was so.
+func (s *Storage) SnapshotPending() bool { return atomic.LoadUint32(&s.pending) != 0 }
 
 // setPending is called with writeMu held, or before anybody else has the storage.
 func (s *Storage) setPending(pending bool) {
@@ -53,7 +55,7 @@ func (s *Storage) ApplySnapshot(meta proto.SnapshotMeta) error {
 		return nil
 	}
 	s.recent.clear()
-	pending := s.isPending()
+	pending := s.SnapshotPending()
 	err := s.replaceLog(meta, pending)
 	if pending {
 		s.tellHidden(err)
@@ -96,7 +98,7 @@ func (s *Storage) tellHidden(err error) {
 // awaitSnapshot hides the log. One without entries and compaction point looks the
 // same hidden.
 func (s *Storage) awaitSnapshot() error {
-	if s.config.SnapshotChangesNothing || s.isPending() || s.lastIndex() == 0 {
+	if s.config.SnapshotChangesNothing || s.SnapshotPending() || s.lastIndex() == 0 {
 		return nil
 	}
 	status, err := s.partition.Status()
@@ -147,7 +149,7 @@ func (s *Storage) keep(hard proto.HardState, pending bool) error {
 // compacted sends them from the first on, and CubeFS's WAL lets the state machine
 // apply them a second time.
 func (s *Storage) tooEarly(entries []*proto.Entry) error {
-	if !s.isPending() {
+	if !s.SnapshotPending() {
 		return nil
 	}
 	return &bulkhead.Error{Op: bulkhead.OpAppend, Partition: s.config.PartitionID, Code: bulkhead.ErrCompacted,

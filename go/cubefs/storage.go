@@ -56,7 +56,7 @@ func (s *Storage) InitialState() (proto.HardState, error) {
 	s.hardMu.Lock()
 	hard := s.hard
 	s.hardMu.Unlock()
-	if s.isPending() {
+	if s.SnapshotPending() {
 		hard.Commit = 0
 	}
 	return hard, nil
@@ -73,7 +73,7 @@ func (s *Storage) lastIndex() uint64 { return atomic.LoadUint64(&s.last) }
 
 func (s *Storage) loadBounds() error {
 	first, last, err := s.partition.Bounds()
-	if err == nil && !s.isPending() {
+	if err == nil && !s.SnapshotPending() {
 		s.setBounds(first, last)
 	}
 	return err

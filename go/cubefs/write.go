@@ -42,7 +42,7 @@ func (s *Storage) StoreEntries(entries []*proto.Entry) error {
 // when it returns, in every mode; a new commit alone rides with the next write.
 func (s *Storage) StoreHardState(state proto.HardState) error {
 	s.writeMu.Lock()
-	pending := s.isPending()
+	pending := s.SnapshotPending()
 	if pending { // raft's commit is of a log that it sees, or has seen; the kept one stays
 		s.hardMu.Lock()
 		state.Commit = s.hard.Commit
@@ -65,7 +65,7 @@ func (s *Storage) StoreHardState(state proto.HardState) error {
 func (s *Storage) Truncate(index uint64) error {
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
-	if s.isPending() {
+	if s.SnapshotPending() {
 		return s.beyond(index)
 	}
 	if err := s.partition.Compact(index); err != nil {

@@ -320,14 +320,43 @@ func TestAppliedIndex(t *testing.T) {
 	s.Close()
 }
 
+func call(method, path, body string) (int, string) {
+	w := httptest.NewRecorder()
+	http.DefaultServeMux.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
+	return w.Code, w.Body.String()
+}
+
+// TestPendingSnapshotIsShown: which replica waits for a snapshot.
+func TestPendingSnapshotIsShown(t *testing.T) {
+	reset(t)
+	set(t, Policy{Enabled: true, Share: Share{Percent: 100}})
+	dir := filepath.Join(t.TempDir(), "wal_13")
+	s := openGroup(t, dir, 13)
+	shown := func(want bool) {
+		t.Helper()
+		if _, text := call("GET", "/bulkhead/groups", ""); strings.Contains(text, `"snapshot_pending": true`) != want {
+			t.Errorf("want %v: %s", want, text)
+		}
+	}
+	grow(t, s, 1, 20)
+	shown(false)
+	if err := s.ApplySnapshot(proto.SnapshotMeta{}); err != nil {
+		t.Fatal(err)
+	}
+	shown(true)
+	s.Close()
+	s = openGroup(t, dir, 13)
+	defer s.Close()
+	shown(true)
+	if err := s.ApplySnapshot(proto.SnapshotMeta{Index: 50, Term: 3}); err != nil {
+		t.Fatal(err)
+	}
+	shown(false)
+}
+
 // TestCalls: what an operator can ask and set through the server's port.
 func TestCalls(t *testing.T) {
 	reset(t)
-	call := func(method, path, body string) (int, string) {
-		w := httptest.NewRecorder()
-		http.DefaultServeMux.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
-		return w.Code, w.Body.String()
-	}
 	if code, text := call("POST", "/bulkhead/policy", `{"enabled": true, "percent": 101}`); code != http.StatusBadRequest || !strings.Contains(text, "between 0 and 100") {
 		t.Errorf("%d: %s", code, text)
 	}

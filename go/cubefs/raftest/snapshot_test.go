@@ -2,11 +2,13 @@ package raftest
 
 import (
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/bulkhead-wal/bulkhead/go/cubefs"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs/supervisor"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/proto"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage/wal"
@@ -106,6 +108,75 @@ func snapshotCutShort(t *testing.T, open OpenStorage, restarts, otherTerm bool) 
 	}
 	proposeAll(t, c, g, 5)
 	agree(t, c, g, 150)
+}
+
+// TestLeaderThatDoesNotCompact: a replica whose snapshot was cut short, under a leader
+// whose log reaches back to the first entry, is down and says why, and comes back once
+// that leader has compacted its log.
+func TestLeaderThatDoesNotCompact(t *testing.T) {
+	on := new(int32)
+	var sup *supervisor.Supervisor // of node 3, as it runs now
+	c := start(t, Config{Groups: 1, OpenOn: func(n *Node, group uint64, dir string, _ uint64) (storage.Storage, error) {
+		config := cubefs.Config{PartitionID: group} // no applied index: as on a metanode
+		if n.ID != 3 {
+			return cubefs.NewStorage(dir, &config)
+		}
+		sup = supervisor.New(supervisor.Options{})
+		s, err := sup.Open(dir, config, supervisor.Group{ID: group, Server: n.Server(), StateMachine: n.Machine(group)})
+		if err != nil {
+			return nil, err
+		}
+		return cutShort{s, on}, nil
+	}})
+	g := numbers(1)
+	proposeAll(t, c, g, 40)
+	agree(t, c, g, 40)
+	away := c.Node(3)
+	away.Machine(1).Persist()
+	away.Stop()
+	proposeAll(t, c, g, 100)
+	var sender *Node
+	eventually(t, "a leader", func() bool { sender = c.Leader(1); return sender != nil })
+	keeps := c.Node(3 - sender.ID) // its log, from the first entry on
+	compactBeyond(t, sender, 100, 120)
+	atomic.StoreInt32(on, 1)
+	if err := away.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the state machine has the snapshot", func() bool {
+		if now := c.Leader(1); now == keeps {
+			sender.Server().TryToLeader(1)
+			time.Sleep(200 * time.Millisecond)
+		}
+		return away.Machine(1).Snapshots() > 0
+	})
+	away.Stop()
+	sender.Machine(1).Persist()
+	sender.Stop()
+	atomic.StoreInt32(on, 0)
+	if err := away.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is down, and says why", func() bool {
+		reports := sup.Report()
+		return len(reports) == 1 && reports[0].SnapshotPending && reports[0].State == "Closed" &&
+			strings.Contains(reports[0].Fault, "a snapshot was begun, and must arrive before entries do")
+	})
+	if err := sender.Start(); err != nil {
+		t.Fatal(err)
+	}
+	proposeAll(t, c, g, 5)
+	compactBeyond(t, keeps, 100, 120)
+	away.Stop()
+	if err := away.Start(); err != nil {
+		t.Fatal(err)
+	}
+	proposeAll(t, c, g, 5)
+	agree(t, c, g, 150)
+	eventually(t, "nothing waits any more", func() bool {
+		reports := sup.Report()
+		return len(reports) == 1 && !reports[0].SnapshotPending && reports[0].Fault == "" && reports[0].State == "ReadWrite"
+	})
 }
 
 // compactBeyond truncates a log until it begins behind an index.

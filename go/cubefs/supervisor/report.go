@@ -25,6 +25,9 @@ type Report struct {
 	First    uint64 `json:"first_index"`
 	Last     uint64 `json:"last_index"`
 	LogBytes uint64 `json:"log_bytes"`
+	// A snapshot was begun and has not arrived: raft sees no entries. If that lasts,
+	// the leader has to compact its log, or the replica to be made anew.
+	SnapshotPending bool `json:"snapshot_pending,omitempty"`
 
 	// Pins are the replicas that this leader waits for, the worst first.
 	Pins []Pin `json:"pins,omitempty"`
@@ -87,6 +90,7 @@ func (s *Supervisor) Report() []Report {
 func (r *Report) fill(limit context.Context, group Group, log *cubefs.Storage) {
 	r.First, _ = log.FirstIndex() // neither ever fails
 	r.Last, _ = log.LastIndex()
+	r.SnapshotPending = log.SnapshotPending()
 	status, err := log.Partition().Status()
 	switch {
 	case err == nil:

@@ -35,6 +35,7 @@ pub mod ffi;
 pub mod format;
 #[allow(unsafe_code)] // system calls and aligned memory
 pub mod io;
+pub(crate) mod journal;
 mod partition;
 #[cfg(not(fuzzing))]
 mod segment;

@@ -37,7 +37,7 @@ impl Journaled {
 
     /// The file with its patches, if there are any for it.
     fn laid_over(&self, name: &str, file: Arc<dyn File>) -> io::Result<Arc<dyn File>> {
-        let Some(segment) = Segment::parse_name(name).filter(|s| self.patches.segments().any(|p| p == *s)) else {
+        let Some(segment) = Segment::parse_name(name).filter(|s| self.patches.has(*s)) else {
             return Ok(file);
         };
         // Of a segment whose header is damaged nothing counts.
@@ -128,8 +128,12 @@ impl JournaledFile {
 
 impl File for JournaledFile {
     /// What the file has of these bytes, patched. Pieces do not make it longer: a segment has all its space before its first record.
+    /// What cannot be read and is patched all over need not be read.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let n = self.inner.read_at(buf, offset)?;
+        let n = match self.inner.read_at(buf, offset) {
+            Err(_) if self.laid().cover(offset, buf.len()) => buf.len(),
+            other => other?,
+        };
         self.laid().lay_over(buf.get_mut(..n).unwrap_or_default(), offset);
         Ok(n)
     }

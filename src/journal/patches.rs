@@ -39,6 +39,10 @@ impl Patches {
         self.0.keys().copied()
     }
 
+    pub fn has(&self, segment: u64) -> bool {
+        self.0.contains_key(&segment)
+    }
+
     /// Those for the segment with this salt.
     pub fn of(&self, segment: u64, salt: &Id) -> Laid<'_> {
         Laid { patches: self.0.get(&segment).map_or(&[], Vec::as_slice), salt: *salt }
@@ -72,6 +76,19 @@ impl<'a> Laid<'a> {
                 into.copy_from_slice(data);
             }
         }
+    }
+
+    /// True if they hold every byte of these.
+    pub fn cover(&self, offset: u64, len: usize) -> bool {
+        let end = offset.saturating_add(len as u64);
+        let mut at = offset;
+        for patch in self.from(offset).take_while(|p| p.offset < end) {
+            if patch.offset > at {
+                return false;
+            }
+            at = at.max(patch.end());
+        }
+        at >= end
     }
 
     /// The first byte at or behind `offset` that one holds.

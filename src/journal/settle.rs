@@ -42,10 +42,9 @@ impl Journaled {
             let text = format!("{name} ends at {len}, and the journal holds bytes of it behind that");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
-        let settled: Vec<Settled> = ranges(&laid, block)
-            .into_iter()
-            .map(|range| settle_range(&*file, &laid, range))
-            .collect::<io::Result<_>>()?;
+        let ranges = ranges(&laid, block).into_iter();
+        let settled: Vec<Settled> =
+            ranges.map(|range| settle_range(&*file, &laid, range, block)).collect::<io::Result<_>>()?;
         if settled.is_empty() {
             return Ok(());
         }
@@ -73,14 +72,31 @@ fn ranges(laid: &Laid<'_>, block: u64) -> Vec<Range<u64>> {
     ranges
 }
 
-fn settle_range(file: &dyn File, laid: &Laid<'_>, range: Range<u64>) -> io::Result<Settled> {
-    let mut bytes = read(file, &range)?;
+fn settle_range(file: &dyn File, laid: &Laid<'_>, range: Range<u64>, block: u64) -> io::Result<Settled> {
+    let (mut bytes, is_all_read) = match read(file, &range) {
+        Ok(bytes) => (bytes, true),
+        Err(_) => (read_by_block(file, laid, &range, block)?, false),
+    };
     let before = bytes.to_vec();
     laid.lay_over(&mut bytes, range.start);
-    if before != *bytes {
+    if !is_all_read || before != *bytes {
         write_all_at(file, &[&bytes], range.start)?;
     }
     Ok(Settled { range, crc: crc32fast::hash(&bytes) })
+}
+
+/// After a failed read: what cannot be read need not be where it is written over as a whole.
+fn read_by_block(file: &dyn File, laid: &Laid<'_>, range: &Range<u64>, block: u64) -> io::Result<AlignedBuf> {
+    let mut bytes = AlignedBuf::zeroed(range.end.saturating_sub(range.start) as usize);
+    let mut at = range.start;
+    for part in bytes.chunks_mut(block as usize) {
+        match read_full_at(file, part, at) {
+            Err(e) if !laid.cover(at, part.len()) => return Err(e),
+            read => part.get_mut(read.unwrap_or(0)..).unwrap_or_default().fill(0),
+        }
+        at = at.saturating_add(block);
+    }
+    Ok(bytes)
 }
 
 fn reads_back(file: &dyn File, settled: &Settled, name: &str) -> io::Result<()> {

@@ -22,6 +22,8 @@ mod state;
 mod tests;
 #[cfg(test)]
 mod tests_faults;
+#[cfg(test)]
+mod tests_links;
 
 use std::io;
 use std::path::Path;

@@ -296,24 +296,3 @@ func deviceOf(path string) uint64 {
 	device, _ := DeviceOf(path)
 	return device
 }
-
-// disk keeps what bounds how many goroutines wait inside the library for one
-// disk, each of which holds an OS thread.
-type disk struct {
-	done        uint64 // atomic: calls with a slot of otherSlots that succeeded; first, for 32-bit systems
-	appending   crowd
-	otherSlots  chan struct{} // SetHardState and the like, which have no form that does not wait
-	verifySlots chan struct{} // Verify, which takes long: votes do not wait for it
-}
-
-// otherSlotsPerDisk is above the default of 8 flush threads per disk, so that
-// these are never idle for want of a caller.
-const otherSlotsPerDisk = 16
-
-// verifySlotsPerDisk is enough to keep a disk busy with reads.
-const verifySlotsPerDisk = 4
-
-func newDisk() *disk {
-	return &disk{appending: newCrowd(), otherSlots: make(chan struct{}, otherSlotsPerDisk),
-		verifySlots: make(chan struct{}, verifySlotsPerDisk)}
-}

@@ -7,7 +7,6 @@ import (
 	"math"
 	"sync/atomic"
 	"syscall"
-	"time"
 	"unsafe"
 )
 
@@ -54,44 +53,6 @@ func (p *Partition) Close() error {
 		p.leave(err == nil)
 	}
 	return err
-}
-
-// enter waits for one of the disk's slots: a call that waits for the disk holds
-// an OS thread, and thousands of partitions may vote at once. It gives up when the
-// disk has done nothing for the calls before it for a stall limit: it hangs then,
-// and is not only busy.
-func (p *Partition) enter(op Op) error {
-	select {
-	case p.disk.otherSlots <- struct{}{}:
-		return nil
-	default:
-	}
-	limit := p.stallLimit()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	for {
-		done := atomic.LoadUint64(&p.disk.done)
-		select {
-		case p.disk.otherSlots <- struct{}{}:
-			return nil
-		case <-timer.C:
-			if atomic.LoadUint64(&p.disk.done) != done {
-				timer.Reset(limit)
-				continue
-			}
-		}
-		return &Error{Op: op, Partition: p.id, Code: ErrStalled, Path: p.path,
-			Message: "the calls before this one wait for the disk longer than the stall limit; nothing was changed"}
-	}
-}
-
-// leave gives the slot back. A call that failed says nothing for the disk: of one
-// that hangs, each comes back at its stall limit.
-func (p *Partition) leave(done bool) {
-	if done {
-		atomic.AddUint64(&p.disk.done, 1)
-	}
-	<-p.disk.otherSlots
 }
 
 // forget counts the partition as closed, once.
@@ -232,14 +193,19 @@ func (p *Partition) Release() error {
 	return err
 }
 
-// Verify reads and checks every record on disk. Records that are bad are
-// counted in the report and are no error of the call. A few partitions of a disk
-// are verified at a time; others wait for them.
+// Verify reads and checks every record on disk, on the caller's thread: it takes as
+// long as the disk does. Records that are bad are counted in the report and are no
+// error of the call. Four partitions of a disk are verified at a time, others wait
+// for them. The error is ErrStalled when all four take longer than the stall limit
+// and a second for each MiB of their logs.
 func (p *Partition) Verify() (VerifyReport, error) {
 	maybeGC()
-	p.disk.verifySlots <- struct{}{}
+	slot, err := p.enterVerify()
+	if err != nil {
+		return VerifyReport{}, err
+	}
 	out := C.bh_verify(p.handle)
-	<-p.disk.verifySlots
+	p.leaveVerify(slot)
 	if out.err != nil {
 		return VerifyReport{}, takeError(out.err)
 	}

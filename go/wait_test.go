@@ -339,3 +339,34 @@ func TestVerifyTakesNoSlotOfAVote(t *testing.T) {
 		<-p.disk.otherSlots
 	}
 }
+
+// A verify waits for those before it as long as one of them is due, and no longer.
+// tests/faults has disks that are slow, and that hang.
+func TestVerifyWaitsForThoseThatAreDue(t *testing.T) {
+	p := openPartition(t, openEngine(t, EngineConfig{StallLimit: 100 * time.Millisecond}), ModeSync)
+	mustAppend(t, p, makeEntries(1, 4, 1, 10))
+	var slots []int
+	for i := 0; i < verifySlotsPerDisk; i++ {
+		slot, err := p.enterVerify()
+		if err != nil {
+			t.Fatal(err)
+		}
+		slots = append(slots, slot)
+		atomic.StoreInt64(&p.disk.verifyDue[slot], 0)
+	}
+	var stalled *Error
+	if _, err := p.Verify(); !errors.As(err, &stalled) || stalled.Code != ErrStalled || stalled.Op != OpVerify || stalled.Errno != 0 {
+		t.Errorf("behind verifies that are overdue: %v", err)
+	}
+	atomic.StoreInt64(&p.disk.verifyDue[slots[2]], sinceStart()+int64(400*time.Millisecond))
+	begin := time.Now()
+	if _, err := p.Verify(); !errors.Is(err, ErrStalled) || time.Since(begin) < 350*time.Millisecond {
+		t.Errorf("behind one that is due in 400 ms: %v after %v", err, time.Since(begin))
+	}
+	p.leaveVerify(slots[2])
+	for i := 0; i < 2; i++ {
+		if _, err := p.Verify(); err != nil {
+			t.Errorf("with a slot free: %v", err)
+		}
+	}
+}

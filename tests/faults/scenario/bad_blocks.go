@@ -27,7 +27,7 @@ var badBlocks = join([]Scenario{{
 	Name: "f1-flush-fails-once", Method: "FUSE image", Rows: []string{"F1", "F2", "F3"},
 	Demand: "the same of the disk's flush; if the filesystem does not survive that, nothing durable is missing after a mount",
 	Run:    func(e *Env) string { return e.failAndRecover(flushOnce, false) },
-}}, badReads, hangs, neighbours)
+}}, badReads, hangs, inLine, neighbours)
 
 const (
 	// healWithin is the default budget of a heal, 300 ms, and what a busy machine adds.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"sync"
 
@@ -127,6 +128,14 @@ func (l *bulkheadLog) bounds() (first, last uint64, err error) { return l.p.Boun
 func (l *bulkheadLog) sync() error                             { return l.p.Sync() }
 func (l *bulkheadLog) recover() error                          { return l.p.Recover() }
 func (l *bulkheadLog) close() error                            { return l.p.Close() }
+
+func (l *bulkheadLog) verify() error {
+	report, err := l.p.Verify()
+	if err == nil && report.BadRecords > 0 {
+		err = fmt.Errorf("%d bad records", report.BadRecords)
+	}
+	return err
+}
 
 func (l *bulkheadLog) report(r reply) error {
 	s, err := l.p.Status()

@@ -32,6 +32,8 @@ type logStore interface {
 type (
 	syncer    interface{ sync() error }
 	recoverer interface{ recover() error }
+	// verifier reads all of a log and checks it.
+	verifier interface{ verify() error }
 	// reporter adds what a system says about the health of a log.
 	reporter interface{ report(into reply) error }
 	// wholeReader is a log that cannot read one entry without all others.

@@ -37,7 +37,7 @@ func (w *worker) run() {
 
 // arguments is how many numbers each command takes after the partition.
 var arguments = map[string]int{
-	"append": 4, "read": 2, "vote": 3, "hardstate": 0, "compact": 1, "sync": 0, "recover": 0, "state": 0, "load": 3,
+	"append": 4, "read": 2, "vote": 3, "hardstate": 0, "compact": 1, "sync": 0, "verify": 0, "recover": 0, "state": 0, "load": 3,
 	"loadstop": 0, "close": 0,
 }
 
@@ -80,6 +80,11 @@ func (w *worker) call(name string, args []uint64, r reply) error {
 	case "sync":
 		if s, ok := w.log.(syncer); ok {
 			return s.sync()
+		}
+		return errUnsupported
+	case "verify":
+		if s, ok := w.log.(verifier); ok {
+			return s.verify()
 		}
 		return errUnsupported
 	case "recover":

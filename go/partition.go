@@ -94,8 +94,9 @@ func (p *Partition) Compact(index uint64) error {
 	if err := p.enter(OpCompact); err != nil {
 		return err
 	}
+	before := p.progress()
 	err := takeError(C.bh_compact(p.handle, C.uint64_t(index)))
-	p.leave(err == nil)
+	p.leave(err == nil && p.progress() != before)
 	return err
 }
 
@@ -146,8 +147,9 @@ func (p *Partition) Sync() error {
 	if err := p.enter(OpSync); err != nil {
 		return err
 	}
+	before := p.progress()
 	err := takeError(C.bh_sync(p.handle))
-	p.leave(err == nil)
+	p.leave(err == nil && p.progress() != before)
 	return err
 }
 

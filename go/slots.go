@@ -9,7 +9,7 @@ import (
 // disk keeps what bounds how many goroutines wait inside the library for one
 // disk, each of which holds an OS thread.
 type disk struct {
-	done        uint64                    // atomic: calls with a slot of otherSlots that succeeded; first, for 32-bit systems
+	done        uint64                    // atomic: calls with a slot of otherSlots that the disk has served; first, for 32-bit systems
 	verifyDue   [verifySlotsPerDisk]int64 // atomic: by when each slot of verifySlots should be free, in ns of sinceStart; MaxInt64 if it is
 	appending   crowd
 	otherSlots  chan struct{} // SetHardState and the like, which have no form that does not wait
@@ -66,8 +66,16 @@ func (p *Partition) enter(op Op) error {
 	}
 }
 
+// progress is what changes if a Compact or a Sync has had something to do.
+func (p *Partition) progress() (point [2]uint64) {
+	if status, err := p.Status(); err == nil {
+		point = [2]uint64{status.CompactionIndex, status.DurableIndex}
+	}
+	return point
+}
+
 // leave gives the slot back. A call that failed says nothing for the disk: of one
-// that hangs, each comes back at its stall limit.
+// that hangs, each comes back at its stall limit. Nor does one that needed no disk.
 func (p *Partition) leave(done bool) {
 	if done {
 		atomic.AddUint64(&p.disk.done, 1)

@@ -305,18 +305,33 @@ func TestStalledCallsAreNoProgress(t *testing.T) {
 	}
 }
 
-// A commit alone goes nowhere near the disk, and is no sign that it works.
+// A commit alone goes nowhere near the disk, and is no sign that it works. Nor is a
+// compaction that drops nothing, or a sync of what is durable.
 func TestACommitIsNoProgress(t *testing.T) {
 	p := openPartition(t, openEngine(t, EngineConfig{}), ModeSync)
 	mustAppend(t, p, makeEntries(1, 4, 1, 10))
-	for _, state := range []HardState{{Term: 1, Vote: 2}, {Term: 1, Vote: 2, Commit: 1}, {Term: 1, Vote: 2, Commit: 3}} {
-		if err := p.SetHardState(state); err != nil {
-			t.Fatal(err)
+	works := func(want uint64, calls ...func() error) {
+		t.Helper()
+		before := atomic.LoadUint64(&p.disk.done)
+		for _, call := range calls {
+			if err := call(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if done := atomic.LoadUint64(&p.disk.done) - before; done != want {
+			t.Errorf("%d calls count as work of the disk, want %d", done, want)
 		}
 	}
-	if done := atomic.LoadUint64(&p.disk.done); done != 1 {
-		t.Errorf("%d calls count as work of the disk, want the vote alone", done)
+	compact := func() error { return p.Compact(2) }
+	vote := func(commit uint64) func() error {
+		return func() error { return p.SetHardState(HardState{Term: 1, Vote: 2, Commit: commit}) }
 	}
+	works(1, vote(0), vote(1), vote(3))
+	works(1, compact, compact)
+	works(0, compact, p.Sync)
+	p = openPartition(t, p.engine, ModeNone)
+	mustAppend(t, p, makeEntries(1, 4, 1, 10))
+	works(1, p.Sync, p.Sync)
 }
 
 // Verifies take long: votes do not wait for them.

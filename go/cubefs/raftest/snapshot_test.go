@@ -46,8 +46,10 @@ func TestSnapshotCutShort(t *testing.T) {
 			restarts, otherTerm bool
 		}{{"restarts", true, false}, {"restarts in another term", true, true}, {"goes on", false, false}, {"goes on in another term", false, true}} {
 			t.Run(name+" "+test.name, func(t *testing.T) {
-				for !snapshotCutShort(t, open, test.restarts, test.otherTerm) {
-					t.Log("the node was sent entries, by a leader that had not compacted: once more")
+				for tries := 1; !snapshotCutShort(t, open, test.restarts, test.otherTerm); tries++ {
+					if t.Log("the node was sent entries, by a leader that had not compacted"); tries == 5 {
+						t.Fatal("five times in a row")
+					}
 				}
 			})
 		}

@@ -216,7 +216,7 @@ mod tests {
             JournalHeader { header_bytes: u32::MAX, ..header() },
             JournalHeader { region_bytes: 0, ..header() },
             JournalHeader { region_bytes: 513, ..header() },
-            JournalHeader { region_bytes: u64::MAX & !511, ..header() },
+            JournalHeader { region_bytes: !511, ..header() },
             JournalHeader { regions: 0, ..header() },
             JournalHeader { regions: u32::MAX, ..header() },
         ];
@@ -263,12 +263,12 @@ mod tests {
             PieceHeader { offset: 0, ..header },
             PieceHeader { offset: 4097, ..header },
             PieceHeader { offset: MAX_COUNTER, ..header },
-            PieceHeader { offset: u64::MAX & !7, ..header },
+            PieceHeader { offset: !7, ..header },
         ];
         for bad in hostile {
             assert_eq!(PieceHeader::decode(&bad.encode(&salt), &salt, bad.position), None, "{bad:?}");
         }
-        let far = PieceHeader { position: u64::MAX & !7, ..header };
+        let far = PieceHeader { position: !7, ..header };
         assert_eq!(PieceHeader::decode(&far.encode(&salt), &salt, far.position), None);
     }
 }

@@ -40,8 +40,8 @@ fn empty_segment(partition: u8, segment: u64) -> Vec<u8> {
         block_bytes: 4096,
         zeroed: true,
     };
-    let mut bytes = header.encode().to_vec();
-    bytes.resize(SEGMENT_BYTES, 0);
+    let mut bytes = vec![0; SEGMENT_BYTES];
+    bytes[..96].copy_from_slice(&header.encode());
     bytes
 }
 
@@ -104,8 +104,11 @@ struct Part {
 
 impl Part {
     fn data(&self) -> Vec<u8> {
-        let byte = |at| (mix(&[self.partition.into(), self.segment, at]) % 255) as u8 + 1;
-        (self.offset..self.offset + self.len as u64).map(byte).collect()
+        let (first, end) = (self.offset / 8 * 8, self.offset + self.len as u64);
+        let word = |at| mix(&[self.partition.into(), self.segment, at]) | 0x0101_0101_0101_0101;
+        let words: Vec<u8> = (first..end).step_by(8).flat_map(|at| word(at).to_le_bytes()).collect();
+        let from = (self.offset - first) as usize;
+        words[from..from + self.len].to_vec()
     }
 }
 

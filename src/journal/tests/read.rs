@@ -151,3 +151,57 @@ fn a_piece_in_the_data_of_a_piece_is_none() {
     made.flip_bit(PATH, 4096, 0);
     assert!(shown(&open(&made, 1).unwrap(), 1, &parts(&all)).is_empty());
 }
+
+/// Checksums are right, and what they cover is not: nothing is allocated, added or written for it.
+#[test]
+fn hostile_pieces_and_sizes_cost_nothing() {
+    use crate::format::{JournalHeader, JournalSalt, PieceHeader, MAX_COUNTER};
+    let header = JournalHeader { id: ID, header_bytes: 4096, region_bytes: 8192, regions: 2 };
+    let data = [7; 256];
+    let file = |header: &JournalHeader, pieces: &[PieceHeader]| {
+        let mut bytes = header.encode().to_vec();
+        bytes.resize(4096 + 2 * 8192, 0);
+        for piece in pieces {
+            let at = piece.position as usize;
+            bytes[at..at + 80].copy_from_slice(&piece.encode(&JournalSalt::new(&ID)));
+            let rest = (bytes.len() - at - 80).min(data.len());
+            bytes[at + 80..at + 80 + rest].copy_from_slice(&data[..rest]);
+        }
+        let disk = disk(1, SimConfig::default());
+        disk.put_file(PATH, &bytes);
+        disk
+    };
+    let good = PieceHeader {
+        incarnation: incarnation(1),
+        salt: salt(1, 1),
+        segment: 1,
+        offset: 8192,
+        position: 4096,
+        length: 256,
+        data_crc: crc32fast::hash(&data),
+    };
+    let last = 4096 + 2 * 8192 - 80;
+    let hostile = [
+        PieceHeader { length: MAX_PIECE_BYTES, position: last, ..good },
+        PieceHeader { length: 1, position: last, ..good },
+        PieceHeader { length: u32::MAX, position: 4600, ..good },
+        PieceHeader { offset: !7, position: 5000, ..good },
+        PieceHeader { segment: u64::MAX, position: 5600, ..good },
+    ];
+    let disk_of_good = file(&header, &[&[good], &hostile[..]].concat());
+    let journaled = open(&disk_of_good, 1).unwrap();
+    assert!(journaled.unreadable().is_none());
+    assert_eq!(contents(&journaled, 1, Access::Read), with(1, 1, &[(8192, &data)]));
+    // Within the bounds, and behind the end of any segment.
+    for piece in
+        [PieceHeader { offset: MAX_COUNTER - 8, ..good }, PieceHeader { offset: SEGMENT_BYTES as u64 - 8, ..good }]
+    {
+        let disk = file(&header, &[piece]);
+        let journaled = open(&disk, 1).unwrap();
+        contents(&journaled, 1, Access::Read);
+        assert_eq!(journaled.settle().map_err(|e| e.kind()), Err(io::ErrorKind::InvalidData));
+        assert_eq!(disk.durable_bytes("/1/seg-0000000000000001"), empty_segment(1, 1));
+    }
+    let disk = file(&JournalHeader { region_bytes: MAX_COUNTER / 16 - 512, regions: 16, ..header }, &[good]);
+    assert!(open(&disk, 1).unwrap().unreadable().is_some(), "the file is shorter than it says");
+}

@@ -3,7 +3,9 @@
 use super::bad_file::{remove_bad_files, write_around_bad_blocks, BadFile};
 use super::content::{holds, read_back};
 use super::import::read_root_named;
+use super::names;
 use super::report::Progress;
+use super::settle::settle;
 use super::switch::{self, Shape};
 use super::writer::LogWriter;
 use super::Conversion;
@@ -51,7 +53,7 @@ impl Conversion<'_> {
             let dir =
                 storage.open_dir(target).map_err(|e| Error::io(Op::Export, &e, "opening the target").at(target))?;
             // A directory of this name: a CubeFS binary refuses what is not whole yet.
-            switch::make_dir(&*dir, META_NAME)?;
+            names::make_dir(&*dir, META_NAME)?;
             dir.sync().map_err(fail("syncing the target"))?;
             let exported = self.write_out(&partition, &dir, NEW_META);
             let closed = partition.close();
@@ -73,7 +75,7 @@ impl Conversion<'_> {
                 let message = "`bulkhead-original` of an earlier export is still there; discard it first";
                 return Err(Error::new(Status::AlreadyExists, Op::Export, message));
             }
-            let export = switch::make_dir(&*dir, switch::EXPORT)?;
+            let export = names::make_dir(&*dir, switch::EXPORT)?;
             drop(dir);
             let partition = self.open_existing()?;
             let exported = self.write_out(&partition, &export, META_NAME);
@@ -84,14 +86,14 @@ impl Conversion<'_> {
             let dir = self.lock()?;
             self.check_still(&*dir, &status)?;
             switch::to_cubefs(&*dir, switch::EXPORT, switch::BULKHEAD_ORIGINAL)?;
-            switch::remove_tree(&*dir, switch::EXPORT)?;
+            names::remove_tree(&*dir, switch::EXPORT)?;
             Ok(exported)
         })
     }
 
     fn settle_bulkhead(&self) -> Result<Arc<dyn Dir>> {
         let dir = self.lock()?;
-        match switch::settle(&*dir)? {
+        match settle(&*dir)? {
             Shape::Bulkhead => Ok(dir),
             Shape::Cubefs => Err(Error::new(
                 Status::NotFound,

@@ -2,9 +2,11 @@
 
 use super::bad_file::{write_around_bad_blocks, BadFile};
 use super::content::lost;
+use super::names;
 use super::report::Report;
 use super::scan::{Limits, Meter, Scan, Take};
 use super::segments::{NewPartition, SegmentWriter};
+use super::settle::settle;
 use super::source::Source;
 use super::switch::{self, Shape};
 use super::{Conversion, Inspection};
@@ -31,7 +33,7 @@ impl Conversion<'_> {
     pub fn import(&self) -> Result<Inspection> {
         self.named(|| {
             let dir = self.lock()?;
-            match switch::settle(&*dir)? {
+            match settle(&*dir)? {
                 Shape::Cubefs => {}
                 Shape::Empty => {
                     let message = "the directory holds no CubeFS log; a new partition needs no import";
@@ -40,7 +42,7 @@ impl Conversion<'_> {
                 _ => return self.look(&*dir),
             }
             // The error that led there matters more than one of tidying up.
-            let report = self.build(&*dir).inspect_err(|_| drop(switch::settle(&*dir)))?;
+            let report = self.build(&*dir).inspect_err(|_| drop(settle(&*dir)))?;
             switch::to_bulkhead(&*dir)?;
             Ok(Inspection { report, ..self.look(&*dir)? })
         })
@@ -60,12 +62,12 @@ impl Conversion<'_> {
 
     /// Everything up to the exchange. Nothing of CubeFS's is touched.
     fn build(&self, dir: &dyn Dir) -> Result<Report> {
-        let import = switch::make_dir(dir, switch::IMPORT)?;
+        let import = names::make_dir(dir, switch::IMPORT)?;
         let report = write_around_bad_blocks(&*import, |bad| self.write(dir, &import, bad))?;
         let root = read_root_named(&*import, ROOT_NAME)?.0;
-        let original = switch::make_dir(dir, switch::CUBEFS_ORIGINAL)?;
-        switch::make_dir(&*original, META_NAME)?;
-        let fail = || switch::fail("keeping a copy of the root");
+        let original = names::make_dir(dir, switch::CUBEFS_ORIGINAL)?;
+        names::make_dir(&*original, META_NAME)?;
+        let fail = || names::fail("keeping a copy of the root");
         let copy = original.create(switch::IMPORTED_ROOT, Access::Durable).map_err(fail())?;
         let mut bytes = AlignedBuf::new();
         bytes.extend_from_slice(&root);
@@ -73,12 +75,12 @@ impl Conversion<'_> {
         match dir.open(META_NAME, Access::Read) {
             // CubeFS makes META before its first log: a power cut has taken it, and with it nothing.
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                dir.create(META_NAME, Access::Buffered).map_err(switch::fail("creating META"))?;
+                dir.create(META_NAME, Access::Buffered).map_err(names::fail("creating META"))?;
             }
-            other => drop(other.map_err(switch::fail("opening META"))?),
+            other => drop(other.map_err(names::fail("opening META"))?),
         }
         for dir in [&*import, &*original, dir] {
-            dir.sync().map_err(switch::fail("syncing a directory"))?;
+            dir.sync().map_err(names::fail("syncing a directory"))?;
         }
         Ok(report)
     }
@@ -161,8 +163,8 @@ pub(super) fn refuse_damage(report: &Report) -> Result<()> {
 /// A root file's bytes, and what they say.
 pub(super) fn read_root_named(dir: &dyn Dir, name: &str) -> Result<(Vec<u8>, Root)> {
     let mut bytes = vec![0; ROOT_BYTES];
-    let file = dir.open(name, Access::Read).map_err(switch::fail("opening a root"))?;
-    let read = read_full_at(&*file, &mut bytes, 0).map_err(switch::fail("reading a root"))?;
+    let file = dir.open(name, Access::Read).map_err(names::fail("opening a root"))?;
+    let read = read_full_at(&*file, &mut bytes, 0).map_err(names::fail("reading a root"))?;
     bytes.truncate(read);
     match Root::decode_file(&bytes) {
         Ok(root) => Ok((bytes, root)),

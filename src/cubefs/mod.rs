@@ -9,17 +9,21 @@
 //! | output, workers, content | files on their way to the disk, and whether it gives them back |
 //! | bad_file | what becomes of those that it does not take |
 //! | switch | how a directory changes hands, safe against being cut short |
+//! | settle | what becomes of one that was cut short |
+//! | names | what names are, how they move and go |
 //! | import, undo, export | the operations |
 
 mod bad_file;
 mod content;
 mod export;
 mod import;
+mod names;
 mod output;
 mod reader;
 mod report;
 mod scan;
 mod segments;
+mod settle;
 mod source;
 mod switch;
 mod undo;

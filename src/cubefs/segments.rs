@@ -4,8 +4,8 @@
 
 use super::bad_file::BadFile;
 use super::content::{BLOCK_BYTES, PIECE_BYTES};
+use super::names;
 use super::output::Output;
-use super::switch;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
 use crate::format::{
@@ -82,7 +82,7 @@ impl<'a> SegmentWriter<'a> {
     /// In an empty directory.
     pub fn create(dir: &Arc<dyn Dir>, new: NewPartition<'a>) -> Result<SegmentWriter<'a>> {
         // Whoever points a stock CubeFS at the place is refused.
-        switch::make_dir(&**dir, META_NAME)?;
+        names::make_dir(&**dir, META_NAME)?;
         let output = Output::new(Op::Import, dir.clone(), new.with_threads);
         let (incarnation, epoch) = ((new.random_id)(), (new.random_id)());
         let block_bytes = dir.device().block_bytes;
@@ -203,7 +203,7 @@ impl<'a> SegmentWriter<'a> {
     pub fn finish(&mut self, hard_state: HardState) -> Result<()> {
         self.write_out(true)?;
         self.output.finish()?;
-        let fail = || switch::fail("making the new partition durable");
+        let fail = || names::fail("making the new partition durable");
         self.dir.sync().map_err(fail())?;
         let mut root = Root {
             partition_id: self.new.id,

@@ -1,6 +1,8 @@
 //! After an import: back to what was, as long as nothing has changed since, or the original is let go.
 
 use super::import::read_root_named;
+use super::names;
+use super::settle::settle;
 use super::switch::{self, Shape};
 use super::{Conversion, Inspection};
 use crate::error::{Error, Op, Result, Status};
@@ -17,7 +19,7 @@ impl Conversion<'_> {
     pub fn undo_import(&self) -> Result<()> {
         self.named(|| {
             let dir = self.lock()?;
-            let shape = switch::settle(&*dir)?;
+            let shape = settle(&*dir)?;
             let original = dir.subdir(switch::CUBEFS_ORIGINAL);
             let original = match (shape, original) {
                 (Shape::Bulkhead, Ok(original)) => original,
@@ -41,7 +43,7 @@ impl Conversion<'_> {
                     Err(Error::new(Status::OutOfOrder, Op::Import, message))
                 }
                 Some(true) => switch::to_cubefs(&*dir, switch::CUBEFS_ORIGINAL, switch::IMPORT)
-                    .and_then(|()| switch::remove_trees(&*dir, &[switch::CUBEFS_ORIGINAL, switch::IMPORT])),
+                    .and_then(|()| names::remove_trees(&*dir, &[switch::CUBEFS_ORIGINAL, switch::IMPORT])),
             }
         })
     }
@@ -52,7 +54,7 @@ impl Conversion<'_> {
     pub fn discard_original(&self) -> Result<()> {
         self.named(|| {
             let dir = self.lock()?;
-            let shape = switch::settle(&*dir)?;
+            let shape = settle(&*dir)?;
             let kept = [switch::CUBEFS_ORIGINAL, switch::BULKHEAD_ORIGINAL];
             let kept: Vec<_> = kept.into_iter().filter(|name| dir.subdir(name).is_ok()).collect();
             if kept.is_empty() || !matches!(shape, Shape::Bulkhead | Shape::Cubefs) {
@@ -67,7 +69,7 @@ impl Conversion<'_> {
                 self.check_log()?;
                 self.lock()?
             };
-            kept.into_iter().try_for_each(|name| switch::remove_tree_first(&*dir, name, switch::IMPORTED_ROOT))
+            kept.into_iter().try_for_each(|name| names::remove_tree_first(&*dir, name, switch::IMPORTED_ROOT))
         })
     }
 

@@ -12,7 +12,7 @@ use super::Conversion;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::{Entry, Meta, META_NAME};
 use crate::io::{write_all_at, Access, Dir};
-use crate::partition::{make_dir, Partition, PartitionStatus, State, ROOT_NAME};
+use crate::partition::{make_dir, Partition, PartitionStatus, State, BULKHEAD_ORIGINAL, ROOT_NAME};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ impl Conversion<'_> {
     pub fn export_in_place(&self) -> Result<Exported> {
         self.named(|| {
             let dir = self.settle_bulkhead()?;
-            if dir.subdir(switch::BULKHEAD_ORIGINAL).is_ok() {
+            if dir.subdir(BULKHEAD_ORIGINAL).is_ok() {
                 let message = "`bulkhead-original` of an earlier export is still there; discard it first";
                 return Err(Error::new(Status::AlreadyExists, Op::Export, message));
             }
@@ -85,7 +85,7 @@ impl Conversion<'_> {
             closed?;
             let dir = self.lock()?;
             self.check_still(&*dir, &status)?;
-            switch::to_cubefs(&*dir, switch::EXPORT, switch::BULKHEAD_ORIGINAL)?;
+            switch::to_cubefs(&*dir, switch::EXPORT, BULKHEAD_ORIGINAL)?;
             names::remove_tree(&*dir, switch::EXPORT)?;
             Ok(exported)
         })

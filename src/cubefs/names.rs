@@ -78,11 +78,29 @@ pub fn move_all(dir: &dyn Dir, from: &str, to: &str, which: fn(&str) -> bool) ->
     Ok(())
 }
 
+/// Moves from a subdirectory what its parent lacks. The subdirectory need not be there; its parent is the caller's to sync.
+pub fn move_missing(dir: &dyn Dir, sub: &str, which: fn(&str) -> bool) -> Result<()> {
+    let from = match dir.subdir(sub) {
+        Ok(from) => from,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(fail(&format!("opening {sub}"))(e)),
+    };
+    for name in from.list().map_err(fail(&format!("listing {sub}")))?.into_iter().filter(|name| which(name)) {
+        if kind(dir, &name)? == Kind::Missing {
+            dir.rename(&format!("{sub}/{name}"), &name).map_err(fail("moving a file"))?;
+        }
+    }
+    sync(&*from)
+}
+
 /// Removes a subdirectory with what is in it, `first` before the rest. Nothing happens if there is none.
 pub fn remove_tree_first(dir: &dyn Dir, name: &str, first: &str) -> Result<()> {
     match dir.subdir(name) {
         Ok(sub) => {
-            remove_if_there(&*sub, first).map_err(fail("removing a file"))?;
+            match remove_if_there(&*sub, first) {
+                Err(e) if is_directory(&e) => drop(remove_unsynced(&*sub, first)?),
+                other => other.map_err(fail("removing a file"))?,
+            }
             sync(&*sub)?;
             remove_tree(dir, name)
         }
@@ -113,7 +131,7 @@ fn remove_unsynced(dir: &dyn Dir, name: &str) -> Result<bool> {
     };
     for entry in sub.list().map_err(fail(&format!("listing {name}")))? {
         match sub.unlink(&entry) {
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EISDIR | libc::EPERM)) => {
+            Err(e) if is_directory(&e) => {
                 remove_unsynced(&*sub, &entry)?;
             }
             other => other.map_err(fail(&format!("removing {name}/{entry}")))?,
@@ -121,4 +139,9 @@ fn remove_unsynced(dir: &dyn Dir, name: &str) -> Result<bool> {
     }
     dir.remove_dir(name).map_err(fail(&format!("removing {name}")))?;
     Ok(true)
+}
+
+/// What `unlink` says of one.
+fn is_directory(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::EISDIR | libc::EPERM))
 }

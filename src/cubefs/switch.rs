@@ -8,7 +8,7 @@ use super::names::{fail, is_file, kind, make_dir, move_all, remove_tree, remove_
 use crate::error::Result;
 use crate::format::cubefs::{LogName, META_NAME};
 use crate::io::Dir;
-use crate::partition::{root_arrives, BAD_FILE_PREFIX, CUBEFS_IMPORT, ROOT_NAME};
+use crate::partition::{root_arrives, BAD_FILE_PREFIX, BULKHEAD_ORIGINAL, CUBEFS_IMPORT, ROOT_NAME};
 use crate::segment::{remove_if_there, Segment};
 
 /// Where Bulkhead's files are made during an import, and where they go during an undo.
@@ -17,8 +17,6 @@ pub const IMPORT: &str = CUBEFS_IMPORT;
 pub const CUBEFS_ORIGINAL: &str = "cubefs-original";
 /// Where CubeFS's files are made during an export.
 pub const EXPORT: &str = "cubefs-export";
-/// Bulkhead's files after an export in place.
-pub const BULKHEAD_ORIGINAL: &str = "bulkhead-original";
 /// In `CUBEFS_ORIGINAL`: a copy of the root as the import made it. Without it the import cannot be undone.
 pub const IMPORTED_ROOT: &str = "imported-root";
 
@@ -30,7 +28,7 @@ pub enum Shape {
     Empty = 1,
     Cubefs = 2,
     Bulkhead = 3,
-    /// An import or an undo that was cut short; it goes on to `Bulkhead`.
+    /// An import or an undo that was cut short; it goes on to `Bulkhead`. An import that was taken back goes back to `Cubefs`.
     Importing = 4,
     /// An export that was cut short; it goes back to `Bulkhead`.
     Exporting = 5,
@@ -48,6 +46,10 @@ pub fn shape(dir: &dyn Dir) -> Result<Shape> {
         (Kind::Missing, Kind::File) if !logs => Shape::Bulkhead,
         (Kind::Dir, Kind::Missing) if is_file(dir, IMPORT, ROOT_NAME)? => Shape::Importing,
         (Kind::Dir, Kind::Missing) if is_file(dir, BULKHEAD_ORIGINAL, ROOT_NAME)? => Shape::Exporting,
+        // META was given back to CubeFS, and a power cut has taken that.
+        (Kind::Dir, Kind::Missing) if logs && !segments && is_file(dir, CUBEFS_ORIGINAL, META_NAME)? => {
+            Shape::Importing
+        }
         (Kind::File, Kind::Missing) => Shape::Cubefs,
         (Kind::Missing, Kind::Missing) if logs && !segments => Shape::Cubefs,
         (_, Kind::Missing) if !logs && !segments => Shape::Empty,
@@ -55,11 +57,11 @@ pub fn shape(dir: &dyn Dir) -> Result<Shape> {
     })
 }
 
-/// The switch to Bulkhead, whose files lie ready in `IMPORT`. What follows the exchange is `finish_import`'s.
+/// The switch to Bulkhead, whose files lie ready in `IMPORT`. If it is cut short behind the exchange, `finish_import` goes on.
 pub fn to_bulkhead(dir: &dyn Dir) -> Result<()> {
     let original = dir.subdir(CUBEFS_ORIGINAL).map_err(fail("opening cubefs-original"))?;
     exchange_meta(dir, CUBEFS_ORIGINAL, &*original).inspect_err(|_| void_import(dir))?;
-    finish_import(dir)
+    import_arrives(dir)
 }
 
 /// CubeFS has its log back and may go on in it. If a power cut brings the exchange again after all, the import must not be finished with what
@@ -72,7 +74,7 @@ fn void_import(dir: &dyn Dir) {
 
 /// If that cannot be made durable it is taken back: whoever opens the directory would go on in a log that a power cut takes, and another sync
 /// that says yes would prove nothing.
-fn exchange_meta(dir: &dyn Dir, sub: &str, other: &dyn Dir) -> Result<()> {
+pub fn exchange_meta(dir: &dyn Dir, sub: &str, other: &dyn Dir) -> Result<()> {
     let exchange = || dir.exchange(META_NAME, &format!("{sub}/{META_NAME}"));
     exchange().map_err(fail("exchanging META"))?;
     sync(dir).and_then(|()| sync(other)).inspect_err(|_| drop(exchange().and_then(|()| dir.sync())))
@@ -86,28 +88,44 @@ pub fn meta_arrives(dir: &dyn Dir, new: &str) -> Result<()> {
     remove_tree(dir, new).inspect_err(|_| drop(back()))
 }
 
-fn is_log(name: &str) -> bool {
+pub fn is_log(name: &str) -> bool {
     LogName::parse(name).is_some()
 }
 
 /// Bulkhead's own but for `root`, which moves alone, and META, which is exchanged.
-fn is_ours(name: &str) -> bool {
+pub fn is_ours(name: &str) -> bool {
     is_the_logs(name) || name == CUBEFS_ORIGINAL
 }
 
 /// The same without what an import keeps.
-fn is_the_logs(name: &str) -> bool {
+pub fn is_the_logs(name: &str) -> bool {
     Segment::parse_name(name).is_some() || name.starts_with(BAD_FILE_PREFIX) || matches!(name, "kept" | "root.new")
 }
 
-/// From the exchange of META on: CubeFS's logs go, Bulkhead's files come, `root` last. Can be repeated from anywhere on the way.
+/// An import or an undo that was cut short where META is Bulkhead's. Can be repeated from anywhere on the way.
 pub fn finish_import(dir: &dyn Dir) -> Result<()> {
-    let original = make_dir(dir, CUBEFS_ORIGINAL)?;
-    move_all(dir, "", &format!("{CUBEFS_ORIGINAL}/"), is_log)?;
-    // What an earlier call has moved moves again: it may have failed to make that durable, and another sync alone would prove nothing. So does
-    // META: a directory for a directory.
+    make_dir(dir, CUBEFS_ORIGINAL)?;
+    decide_for_bulkhead(dir, IMPORT)?;
+    // What an earlier call has moved moves again: it may have failed to make that durable, and another sync alone would prove nothing.
+    move_all(dir, &format!("{CUBEFS_ORIGINAL}/"), "", is_log)?;
     move_all(dir, "", &format!("{IMPORT}/"), is_the_logs)?;
-    dir.exchange(META_NAME, &format!("{IMPORT}/{META_NAME}")).map_err(fail("exchanging META"))?;
+    import_arrives(dir)
+}
+
+/// Whose the directory is, and that the root is in `sub`, is durable before any other file moves: a power cut that brought CubeFS's META or the
+/// root back to their places would give somebody half a log. META moves again, as what else has moved: a directory for a directory.
+fn decide_for_bulkhead(dir: &dyn Dir, sub: &str) -> Result<()> {
+    let away = dir.subdir(sub).map_err(fail(&format!("opening {sub}")))?;
+    make_dir(&*away, META_NAME)?;
+    dir.exchange(META_NAME, &format!("{sub}/{META_NAME}")).map_err(fail("exchanging META"))?;
+    sync(&*away)?;
+    sync(dir)
+}
+
+/// CubeFS's logs go, Bulkhead's files come, `root` last.
+fn import_arrives(dir: &dyn Dir) -> Result<()> {
+    let original = dir.subdir(CUBEFS_ORIGINAL).map_err(fail("opening cubefs-original"))?;
+    move_all(dir, "", &format!("{CUBEFS_ORIGINAL}/"), is_log)?;
     move_all(dir, &format!("{IMPORT}/"), "", is_the_logs)?;
     sync(&*original)?;
     sync(dir)?;
@@ -121,6 +139,8 @@ pub fn to_cubefs(dir: &dyn Dir, from: &str, to: &str) -> Result<()> {
     let away = make_dir(dir, to)?;
     // Whoever points a stock CubeFS at the place where they go is refused, too.
     make_dir(&*away, META_NAME)?;
+    // Not every copy of a directory has one that is empty, and without it CubeFS's would have no place to come to.
+    make_dir(dir, META_NAME)?;
     sync(&*away)?;
     sync(dir)?;
     dir.rename(ROOT_NAME, &format!("{to}/{ROOT_NAME}")).map_err(fail("moving the root"))?;
@@ -140,8 +160,10 @@ pub fn to_cubefs(dir: &dyn Dir, from: &str, to: &str) -> Result<()> {
 /// An export that was cut short before META was exchanged: Bulkhead's files come back, `root` last.
 pub fn back_from_export(dir: &dyn Dir) -> Result<()> {
     make_dir(dir, EXPORT)?;
+    decide_for_bulkhead(dir, BULKHEAD_ORIGINAL)?;
+    move_all(dir, &format!("{EXPORT}/"), "", is_log)?; // again, as in an import
     move_all(dir, "", &format!("{EXPORT}/"), is_log)?;
-    move_all(dir, "", &format!("{BULKHEAD_ORIGINAL}/"), is_ours)?; // as in an import
+    move_all(dir, "", &format!("{BULKHEAD_ORIGINAL}/"), is_ours)?;
     move_all(dir, &format!("{BULKHEAD_ORIGINAL}/"), "", is_ours)?;
     sync(dir)?;
     root_arrives(dir, BULKHEAD_ORIGINAL)?;

@@ -6,9 +6,10 @@ use super::settle::settle;
 use super::switch::{self, Shape};
 use super::{Conversion, Inspection};
 use crate::error::{Error, Op, Result, Status};
+use crate::format::cubefs::META_NAME;
 use crate::format::Root;
 use crate::io::Dir;
-use crate::partition::ROOT_NAME;
+use crate::partition::{BULKHEAD_ORIGINAL, ROOT_NAME};
 use std::io;
 
 impl Conversion<'_> {
@@ -55,7 +56,7 @@ impl Conversion<'_> {
         self.named(|| {
             let dir = self.lock()?;
             let shape = settle(&*dir)?;
-            let kept = [switch::CUBEFS_ORIGINAL, switch::BULKHEAD_ORIGINAL];
+            let kept = [switch::CUBEFS_ORIGINAL, BULKHEAD_ORIGINAL];
             let kept: Vec<_> = kept.into_iter().filter(|name| dir.subdir(name).is_ok()).collect();
             if kept.is_empty() || !matches!(shape, Shape::Bulkhead | Shape::Cubefs) {
                 return Err(Error::new(Status::NotFound, Op::Import, "nothing is kept here that could be discarded"));
@@ -69,7 +70,10 @@ impl Conversion<'_> {
                 self.check_log()?;
                 self.lock()?
             };
-            kept.into_iter().try_for_each(|name| names::remove_tree_first(&*dir, name, switch::IMPORTED_ROOT))
+            kept.into_iter().try_for_each(|name| {
+                let first = if name == switch::CUBEFS_ORIGINAL { switch::IMPORTED_ROOT } else { META_NAME };
+                names::remove_tree_first(&*dir, name, first)
+            })
         })
     }
 
@@ -90,7 +94,7 @@ impl Conversion<'_> {
     pub(super) fn look(&self, dir: &dyn Dir) -> Result<Inspection> {
         let shape = switch::shape(dir)?;
         let mut found = Inspection::new(shape);
-        found.bulkhead_original = dir.subdir(switch::BULKHEAD_ORIGINAL).is_ok();
+        found.bulkhead_original = dir.subdir(BULKHEAD_ORIGINAL).is_ok();
         match dir.subdir(switch::CUBEFS_ORIGINAL) {
             Ok(original) if shape == Shape::Bulkhead => {
                 found.cubefs_original = true;
@@ -103,8 +107,11 @@ impl Conversion<'_> {
     }
 }
 
-/// Whether a root says the same as when it was imported; `None` if that is not known any more.
+/// Whether a root says the same as when it was imported; `None` if that is not known any more, or there is no META to go back to.
 fn unchanged(original: &dyn Dir, root: &Root) -> Result<Option<bool>> {
+    if names::kind(original, META_NAME)? != names::Kind::File {
+        return Ok(None);
+    }
     let imported = match original.open(switch::IMPORTED_ROOT, crate::io::Access::Read) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         _ => read_root_named(original, switch::IMPORTED_ROOT)?.1,

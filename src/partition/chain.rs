@@ -1,5 +1,6 @@
 //! The chain of segments: each one's begin record names where the one before it ends.
 
+use super::directory::is_moved_away;
 use super::recovery::{Found, Recovery};
 use super::verdict::damaged;
 use crate::error::{Error, Op, Result, Status};
@@ -32,7 +33,9 @@ impl Recovery<'_> {
     fn open_segment_by(&self, sequence: u64, access: Access) -> Result<(Arc<Segment>, Arc<dyn File>, u64)> {
         let name = Segment::name_of(sequence);
         let file = self.dir.open(&name, access).map_err(|e| match e.raw_os_error() {
-            Some(libc::ENOENT) => damaged(format!("segment {name} is missing")),
+            Some(libc::ENOENT) => {
+                is_moved_away(self.dir, &name).unwrap_or_else(|| damaged(format!("segment {name} is missing")))
+            }
             Some(libc::ELOOP | libc::EINVAL | libc::ENXIO) => {
                 damaged(format!("{name} is not a regular file; put the segment back in its place"))
             }

@@ -81,6 +81,9 @@ fn no_root(dir: &dyn Dir) -> Result<Option<StoredRoot>> {
 
 /// Where an import makes the new log (`src/cubefs`).
 pub const CUBEFS_IMPORT: &str = "cubefs-import";
+/// Where an export in place puts the log's files.
+pub const BULKHEAD_ORIGINAL: &str = "bulkhead-original";
+const CUT_SHORT: &str = "an import or export was cut short here; import the directory to finish it";
 
 /// CubeFS's META is a file. A disk that does not answer does not make it one.
 fn meta_is_file(dir: &dyn Dir, names: &[String]) -> Result<bool> {
@@ -99,10 +102,21 @@ fn needs_import(names: &[String], meta_is_file: bool) -> Result<()> {
     let has = |name: &str| names.iter().any(|n| n == name);
     let message = if meta_is_file || (!has(META_NAME) && names.iter().any(|n| LogName::parse(n).is_some())) {
         "the directory holds a CubeFS log; import it first"
-    } else if has(CUBEFS_IMPORT) || has("bulkhead-original") {
-        "an import or export was cut short here; import the directory to finish it"
+    } else if has(CUBEFS_IMPORT) || has(BULKHEAD_ORIGINAL) {
+        CUT_SHORT
     } else {
         return Ok(());
     };
     Err(Error::new(Status::NeedsImport, Op::Open, message))
+}
+
+/// Why a file of the log is not there: a power cut has brought the root back from a conversion, and the file not yet. An import goes on.
+pub(super) fn is_moved_away(dir: &dyn Dir, name: &str) -> Option<Error> {
+    let lies_in = |sub: &str| {
+        let Ok(sub) = dir.subdir(sub) else { return false };
+        let has_no_root = sub.open(ROOT_NAME, Access::Read).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        has_no_root && sub.open(name, Access::Read).is_ok()
+    };
+    let found = lies_in(CUBEFS_IMPORT) || lies_in(BULKHEAD_ORIGINAL);
+    found.then(|| Error::new(Status::NeedsImport, Op::Open, CUT_SHORT))
 }

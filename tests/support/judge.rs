@@ -136,7 +136,8 @@ impl Model {
     }
 
     pub fn judge_vote(&self, found: HardState) -> Result<(), String> {
-        let votes: Vec<_> = self.maybe_hard.iter().chain(&self.storing).chain([&self.hard]).map(|h| (h.term, h.vote)).collect();
+        let votes: Vec<_> =
+            self.maybe_hard.iter().chain(&self.storing).chain([&self.hard]).map(|h| (h.term, h.vote)).collect();
         if !votes.contains(&(found.term, found.vote)) {
             return Err(format!("term {} and vote {} were never the newest: {votes:?}", found.term, found.vote));
         }
@@ -189,7 +190,8 @@ impl Model {
         let other_mode = self.opened_in.take().map(|mode| self.mode = mode).is_some();
         let point = self.compaction.0;
         // Where nothing but what was acknowledged is there, what may come back of it after a power cut is as it was before.
-        if !(in_memory && self.maybe_reset.is_none() && is_same(&found, &self.current, point)) {
+        let goes_on = in_memory && self.maybe_reset.is_none() && is_same(&found, &self.current, point);
+        if !goes_on {
             self.take_over(found, in_memory);
         } else if self.pending.is_empty() {
             // What failed before is superseded.
@@ -203,7 +205,12 @@ impl Model {
         self.maybe_hard.clear();
         self.hard = hard;
         self.may_report_loss = false;
-        self.renew();
+        if goes_on && !self.pending.is_empty() {
+            // The log as accepted, with what is submitted and not acknowledged yet: a call that failed alone takes none of that back.
+            self.current = self.current.split_off(&(point + 1));
+        } else {
+            self.renew();
+        }
     }
 
     fn take_over(&mut self, found: Vec<Entry>, in_memory: bool) {

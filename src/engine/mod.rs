@@ -4,6 +4,7 @@ mod backup;
 mod close;
 mod disk;
 mod healer;
+mod lane;
 mod limits;
 mod log_hook;
 mod metrics;

@@ -7,7 +7,6 @@
 //!
 //! The file has two regions. One is written until it is full; then the other is, once no ticket for it lives: by then all that lies in it
 //! is in the segments. Each partition has a hard link to the file in its own directory, so that a directory is whole by itself.
-#![allow(dead_code, unused_imports)]
 
 mod overlay;
 mod patches;

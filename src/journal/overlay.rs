@@ -26,6 +26,7 @@ impl Journaled {
     }
 
     /// True if no piece is for this directory.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.patches.is_empty()
     }

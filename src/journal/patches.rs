@@ -31,6 +31,7 @@ impl Patches {
         self.0.values_mut().for_each(|patches| patches.sort_by_key(|p| p.offset));
     }
 
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
 const REGIONS: usize = 2;
-const REGION_BYTES: u64 = 8 << 20;
+const REGION_BYTES: u64 = 16 << 20;
 /// The header takes this much, or a block of the device if that is larger.
 const HEADER_BYTES: u32 = 4096;
 /// One write while the file is filled with zeros.
@@ -61,7 +61,8 @@ impl Journal {
         Journal::create_sized(dir, id, REGION_BYTES)
     }
 
-    pub(super) fn create_sized(dir: &dyn Dir, id: Id, region_bytes: u64) -> io::Result<Journal> {
+    /// The same with regions of this size.
+    pub fn create_sized(dir: &dyn Dir, id: Id, region_bytes: u64) -> io::Result<Journal> {
         let file = dir.create_unnamed(Access::Durable)?;
         if !file.writes_are_durable() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "a journal needs O_DIRECT, which is missing here"));

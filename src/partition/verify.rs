@@ -22,8 +22,8 @@ impl Partition {
             let mut parts = log.live.clone();
             if log.state != State::ReadWrite {
                 // What a fault has kept from the medium is not damage: recovery has it.
-                let durable = log.durable.index;
-                parts.iter_mut().for_each(|p| p.last = p.last.min(durable));
+                let settled = log.settled_index();
+                parts.iter_mut().for_each(|p| p.last = p.last.min(settled));
                 parts.retain(|p| p.first <= p.last);
             }
             (parts, log.compaction.0)

@@ -70,7 +70,7 @@ impl World {
 
     /// Entries that were accepted before a limit was lowered are not imported under it.
     fn has_too_large(&self, n: usize) -> bool {
-        let most = self.engine().limits().get(Limit::MaxEntryBytes).min(self.limit(n, Limit::MaxEntryBytes));
+        let most = self.disk_limit(Limit::MaxEntryBytes);
         self.parts[n].borrow().model.log().values().any(|e| e.data.len() as u64 > most)
     }
 

@@ -62,6 +62,11 @@ impl World {
         self.settings.borrow().in_force(limit, LimitScope::Partition, &self.parts[n].borrow().limits).0
     }
 
+    /// What the disk's is: a conversion has nothing of a partition's own.
+    pub fn disk_limit(&self, limit: Limit) -> u64 {
+        self.settings.borrow().in_force(limit, LimitScope::Disk, &Own::new()).0
+    }
+
     pub fn set_limits(&self, n: usize, scope: LimitScope, changes: &[LimitChange]) -> Verdict {
         let engine = self.engine();
         let handle = self.parts[n].borrow().handle.clone();

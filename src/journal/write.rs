@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
 const REGIONS: usize = 2;
-const REGION_BYTES: u64 = 16 << 20;
+const REGION_BYTES: u64 = 8 << 20;
 /// The header takes this much, or a block of the device if that is larger.
 const HEADER_BYTES: u32 = 4096;
 /// One write while the file is filled with zeros.

@@ -1,6 +1,7 @@
 //! The disk's journal, as a partition uses it: with many busy partitions one write there makes the waiting groups of all of them durable. They
 //! stay in memory, and go to their segments several at a time, with the next flush there.
 
+use super::limits::Limit;
 use super::log::Log;
 use super::parts::{Group, Unsettled};
 use super::types::{Completion, Mode, State};
@@ -20,6 +21,8 @@ const GROUP_MAX_BYTES: usize = 64 << 10;
 /// What one partition leaves in the journal before it goes to its segment.
 const UNSETTLED_MAX_BYTES: usize = 512 << 10;
 const UNSETTLED_MAX: usize = 64;
+/// Where the owner waits for less, a journal that hangs would not be given up in time.
+const STALL_LEAST: Duration = Duration::from_secs(4);
 const LOCK_PATIENCE: Duration = Duration::from_millis(10);
 
 /// A group on its way to the journal.
@@ -69,14 +72,16 @@ impl Partition {
 
     /// The next housekeeping is to let the partition use the disk's journal. True if that is news.
     pub(crate) fn want_journal(&self) -> bool {
-        self.mode == Mode::Sync && !self.journal_wanted.swap(true, Ordering::Relaxed)
+        let patient = self.limits.time(Limit::StallLimitMs) >= STALL_LEAST;
+        self.mode == Mode::Sync && patient && !self.journal_wanted.swap(true, Ordering::Relaxed)
     }
 
     /// The oldest group, if it may go to this journal: nothing else of the partition waits for its worker.
     pub(crate) fn take_for(self: &Arc<Self>, journal: &Arc<Journal>) -> Option<Journalled> {
         let mut log = self.log.lock();
         let root_waits = log.root.wanted > log.root.done;
-        let waits = log.state != State::ReadWrite || log.trouble.is_some() || root_waits || log.settle;
+        let impatient = self.limits.time(Limit::StallLimitMs) < STALL_LEAST;
+        let waits = impatient || log.state != State::ReadWrite || log.trouble.is_some() || root_waits || log.settle;
         let full = log.unsettled.len() >= UNSETTLED_MAX || log.unsettled_bytes >= UNSETTLED_MAX_BYTES;
         let other = !log.journal.as_ref().is_some_and(|own| Arc::ptr_eq(own, journal));
         if waits || full || other || !log.undo.is_empty() || log.in_flight.is_some() {
@@ -153,7 +158,12 @@ impl Partition {
         let before = {
             let mut log = self.log.lock();
             let serves = log.state == State::ReadWrite && !log.exclusive && !log.closing && log.tail.is_some();
-            if !serves || log.journal_refused || log.journal.as_ref().is_some_and(|own| Arc::ptr_eq(own, &journal)) {
+            if log.journal_refused {
+                // Nobody need ask again.
+                self.journal_wanted.store(true, Ordering::Relaxed);
+                return;
+            }
+            if !serves || log.journal.as_ref().is_some_and(|own| Arc::ptr_eq(own, &journal)) {
                 return;
             }
             // From here on nothing goes to the one before it.
@@ -179,7 +189,9 @@ impl Partition {
                 io::ErrorKind::NotFound => journal.retire(),
                 _ => log.journal_refused = true,
             }
-            log.trash.push(name_of(journal.id()));
+            if log.stored.journal != *journal.id() {
+                log.trash.push(name_of(journal.id()));
+            }
             self.count_error(&self.io_error(Op::Allocate, &e, "naming the journal", &name_of(journal.id())));
             return;
         }

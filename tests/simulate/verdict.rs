@@ -101,11 +101,14 @@ impl World {
     fn judge_tainted(&self, n: usize) -> Verdict<Finding> {
         let handle = self.handle(n);
         let part = self.parts[n].borrow();
+        // What memory has besides a copy that was put back.
+        let before = part.before.as_ref();
+        let written = |e: &Entry| part.model.ever_written(e) || before.is_some_and(|model| model.ever_written(e));
         let mut failed: Option<Error> = None;
         let mut found = Vec::new();
         for (index, entry) in read_each(&handle) {
             match entry {
-                Ok(e) if part.model.ever_written(&e) => found.push(e),
+                Ok(e) if written(&e) => found.push(e),
                 Ok(e) => return Err(self.lied(n, format!("entry {index} of term {} was never written", e.term))),
                 Err(e) => failed = Some(e),
             }
@@ -130,7 +133,9 @@ impl World {
             );
         }
         if let Ok(hard) = handle.hard_state() {
-            part.model.judge_vote(hard).map_err(|e| self.lied(n, e))?;
+            let known = part.model.judge_vote(hard);
+            let known = known.or_else(|e| before.map_or(Err(e), |model| model.judge_vote(hard)));
+            known.map_err(|e| self.lied(n, e))?;
         }
         let missing = part.model.surely_there().any(|e| !there(&e));
         Ok(if missing || told { Finding::ReportedLoss } else { Finding::Good })

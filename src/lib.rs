@@ -35,7 +35,6 @@ pub mod ffi;
 pub mod format;
 #[allow(unsafe_code)] // system calls and aligned memory
 pub mod io;
-pub(crate) mod journal;
 mod partition;
 #[cfg(not(fuzzing))]
 mod segment;

@@ -8,7 +8,6 @@ use super::names::{fail, is_file, kind, make_dir, move_all, remove_tree, remove_
 use crate::error::Result;
 use crate::format::cubefs::{LogName, META_NAME};
 use crate::io::Dir;
-use crate::journal::is_name;
 use crate::partition::{root_arrives, BAD_FILE_PREFIX, BULKHEAD_ORIGINAL, CUBEFS_IMPORT, ROOT_NAME};
 use crate::segment::{remove_if_there, Segment};
 
@@ -100,8 +99,7 @@ pub fn is_ours(name: &str) -> bool {
 
 /// The same without what an import keeps.
 pub fn is_the_logs(name: &str) -> bool {
-    let file = Segment::parse_name(name).is_some() || is_name(name) || name.starts_with(BAD_FILE_PREFIX);
-    file || matches!(name, "kept" | "root.new")
+    Segment::parse_name(name).is_some() || name.starts_with(BAD_FILE_PREFIX) || matches!(name, "kept" | "root.new")
 }
 
 /// An import or an undo that was cut short where META is Bulkhead's. Can be repeated from anywhere on the way.

@@ -1,7 +1,6 @@
 //! A disk: one failure domain with its own threads. Workers flush partitions, others prepare and tidy up, a timer tells them when.
 
 use super::healer::Healer;
-use super::lane::{Lane, Rest, CROWD, CROWDS_BEFORE_MAKING};
 use super::metrics::{DiskLevels, DiskMetrics};
 use super::pool::{Pool, Work};
 use super::reserve::Reserve;
@@ -10,8 +9,7 @@ use super::sweep::Sweep;
 use super::watchdog::drop_elsewhere;
 use crate::error::Op;
 use crate::format::Id;
-use crate::io::{block_file_size_signal, File, Storage};
-use crate::journal::Journal;
+use crate::io::{File, Storage};
 use crate::partition::{Completion, DiskCounts, Event, Host, Limit, Limits, Orphan, Partition, Reserved, State};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex};
@@ -53,7 +51,6 @@ pub struct Disk {
     threads: Mutex<Vec<JoinHandle<()>>>,
     pub healer: Healer,
     reserve: Reserve,
-    lane: Lane,
     metrics: DiskMetrics,
     /// Partitions that have not let go of their directory.
     open: AtomicUsize,
@@ -81,7 +78,6 @@ impl Disk {
             threads: Mutex::default(),
             healer: Healer::default(),
             reserve: Reserve::default(),
-            lane: Lane::new(CROWDS_BEFORE_MAKING),
             device,
             metrics: DiskMetrics::new(mount, device),
             open: AtomicUsize::new(0),
@@ -153,7 +149,6 @@ impl Disk {
         };
         self.timer_waits.notify_all();
         self.healer.stop();
-        self.lane.stop();
         self.reserve.clear();
         drop(later);
         let mut threads = self.flushes.stop();
@@ -211,7 +206,6 @@ impl Disk {
         }
         self.healer.tend(self);
         self.flushes.tend();
-        self.lane.tend(&**self);
         let partitions = self.partitions.lock().list.clone();
         for partition in partitions.iter().filter_map(Weak::upgrade) {
             let lends = !self.reserve.is_full() && partition.status().state == State::ReadWrite;
@@ -239,62 +233,11 @@ impl Disk {
     }
 }
 
-impl Disk {
-    /// The journal that the disk's partitions share, made in the directory of one that nothing is wrong with.
-    fn make_journal(self: &Arc<Disk>, partition: &Partition) {
-        if !self.lane.make(Instant::now()) {
-            return;
-        }
-        let mut journal = None;
-        let make = || partition.lend_dir(|dir| journal = Journal::create(dir, crate::partition::random_id()).ok());
-        let _ = catch_unwind(AssertUnwindSafe(make));
-        if !self.lane.made(journal, Instant::now()) {
-            return;
-        }
-        let Some(journal) = self.lane.journal() else { return };
-        let own = self.clone();
-        let write = move || {
-            block_file_size_signal();
-            while own.lane.wait(&journal) {
-                own.lane.step(&*own);
-            }
-        };
-        if !self.spawn("bulkhead-journal", write) {
-            self.lane.give_up(&**self);
-        }
-    }
-}
-
-impl Rest for Disk {
-    fn flush(&self, partition: Arc<Partition>) {
-        self.flushes.push(partition, false);
-    }
-
-    fn maintain(&self, partition: Arc<Partition>) {
-        if self.chores.push(partition, true) {
-            self.timer_waits.notify_one();
-        }
-    }
-
-    fn complete(&self, completions: &[Completion]) {
-        self.shared.completions.push(completions);
-    }
-
-    fn counts(&self) -> Arc<DiskCounts> {
-        self.metrics.counts.clone()
-    }
-
-    fn now(&self) -> Instant {
-        Instant::now()
-    }
-}
-
 fn chore(disk: Weak<Disk>) -> Work {
     Box::new(move |partition| {
         partition.maintain();
         if let Some(disk) = disk.upgrade() {
             disk.fill_reserve(partition);
-            disk.make_journal(partition);
         }
     })
 }
@@ -308,18 +251,7 @@ pub struct DiskHost(pub Arc<Disk>);
 
 impl Host for DiskHost {
     fn flush_soon(&self, partition: Arc<Partition>) {
-        let crowded = self.0.flushes.has(CROWD);
-        if self.0.lane.push(&partition, crowded, &*self.0) {
-            return;
-        }
-        if crowded && self.0.lane.lacks_journal(Instant::now()) {
-            self.maintain_soon(partition.clone());
-        }
         self.0.flushes.push(partition, false);
-    }
-
-    fn journal(&self) -> Option<Arc<Journal>> {
-        self.0.lane.journal()
     }
 
     fn flush_later(&self, partition: Arc<Partition>, delay: Duration) {

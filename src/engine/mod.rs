@@ -4,7 +4,6 @@ mod backup;
 mod close;
 mod disk;
 mod healer;
-mod lane;
 mod limits;
 mod log_hook;
 mod metrics;

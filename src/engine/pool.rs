@@ -207,12 +207,6 @@ impl Pool {
         waits.then(|| Instant::now() + self.patience.max(Duration::from_millis(10)))
     }
 
-    /// True if so many partitions wait or are worked for.
-    pub fn has(&self, count: usize) -> bool {
-        let state = self.state.lock();
-        state.ready.len() + state.busy.len() >= count
-    }
-
     pub fn levels(&self) -> PoolLevels {
         let state = self.state.lock();
         let replaced = state.replaced();

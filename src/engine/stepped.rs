@@ -2,7 +2,6 @@
 //! the simulation asks. Which of the pieces that are ready comes next, and every random id, follows from a seed; time is the simulated
 //! disk's. The same calls on the same seed are the same operations on the disk, byte for byte.
 
-use super::lane::{Lane, Rest};
 use super::metrics::{DiskLevels, DiskMetrics, PoolLevels};
 use super::reserve::Reserve;
 use super::shared::{run_chore, run_flush, Shared};
@@ -10,10 +9,8 @@ use crate::error::Op;
 use crate::format::Id;
 use crate::io::sim::{mix, SimClock};
 use crate::io::File;
-use crate::journal::Journal;
 use crate::partition::{Completion, DiskCounts, Event, Host, Limit, Orphan, Partition, Reserved};
 use crate::sync::Mutex;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
@@ -22,10 +19,6 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_secs(1);
 /// Time that a piece of work takes: who asks again and again for work that has to wait gets there, too.
 const PIECE: Duration = Duration::from_micros(200);
-/// A journal is made early on, in every other history.
-const CROWDS_BEFORE_MAKING: u32 = 1;
-/// Small, so that histories go through it more than once.
-const REGION_BYTES: u64 = 64 << 10;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Chore {
@@ -65,12 +58,9 @@ pub struct Stepped {
     shared: Arc<Shared>,
     clock: Arc<SimClock>,
     seed: u64,
-    /// In every other history partitions share a journal.
-    journals: bool,
     queues: Mutex<Queues>,
     ids: Mutex<u64>,
     reserve: Reserve,
-    lane: Lane,
     metrics: DiskMetrics,
 }
 
@@ -81,11 +71,9 @@ impl Stepped {
             shared,
             clock,
             seed,
-            journals: mix(&[seed]) % 2 == 0,
             queues: Mutex::new(queues),
             ids: Mutex::new(0),
             reserve: Reserve::default(),
-            lane: Lane::new(CROWDS_BEFORE_MAKING),
             metrics: DiskMetrics::new(Path::new("/simulated"), 0),
         }
     }
@@ -109,39 +97,25 @@ impl Stepped {
     pub fn stop(&self) {
         let queues = std::mem::replace(&mut *self.queues.lock(), Queues { stopped: true, ..Queues::default() });
         drop(queues);
-        self.lane.stop();
         self.reserve.clear();
     }
 
     /// Does one piece that is ready now; false if there is none.
     pub fn do_ready(&self) -> bool {
         let now = self.clock.now();
-        let lane = self.lane.has_work(Partition::is_free_for_work);
         let (piece, tick) = {
             let mut queues = self.queues.lock();
             queues.collect_due(now);
             let tick = queues.next_tick.is_some_and(|at| at <= now);
             queues.choices += 1;
-            let choice = (mix(&[self.seed, queues.choices]) >> 1) as usize;
+            let choice = mix(&[self.seed, queues.choices]) as usize;
             // Whoever holds the partition's locks is further up on this stack: its piece waits until that is done.
-            let mut free: Vec<usize> =
+            let free: Vec<usize> =
                 (0..queues.ready.len()).filter(|i| queues.ready.get(*i).is_some_and(Piece::can_be_done)).collect();
-            if self.journals && choice % 8 != 0 {
-                // The sooner there is a journal, the more goes through it.
-                let keeps = |i: &usize| queues.ready.get(*i).is_some_and(|p| p.chore == Chore::Maintain);
-                let first: Vec<usize> = free.iter().copied().filter(keeps).collect();
-                free = if first.is_empty() { free } else { first };
-            }
-            let count = free.len() + usize::from(tick) + usize::from(lane);
+            let count = free.len() + usize::from(tick);
             match (count > 0).then(|| choice % count.max(1)).map(|i| free.get(i).copied()) {
                 None => return false,
                 Some(Some(i)) => (Some(queues.ready.remove(i)), Vec::new()),
-                Some(None) if lane && (!tick || choice % 2 == 0) => {
-                    drop(queues);
-                    self.clock.pass(PIECE);
-                    self.lane.step(self);
-                    return true;
-                }
                 Some(None) => {
                     queues.next_tick = Some(now + TICK);
                     (None, queues.partitions.iter().filter_map(Weak::upgrade).collect::<Vec<_>>())
@@ -152,10 +126,7 @@ impl Stepped {
         if let Some(Piece { chore, partition }) = piece {
             match chore {
                 Chore::Flush => run_flush(&partition),
-                Chore::Maintain => {
-                    run_chore(&partition, Op::Allocate, Partition::maintain);
-                    self.make_journal(&partition);
-                }
+                Chore::Maintain => run_chore(&partition, Op::Allocate, Partition::maintain),
                 Chore::Timer => run_chore(&partition, Op::Allocate, Partition::timer),
                 Chore::Probe => run_chore(&partition, Op::Recover, Partition::probe),
             }
@@ -164,7 +135,6 @@ impl Stepped {
             let free: Vec<_> = tick.into_iter().filter(|p| p.is_free()).collect();
             free.iter().for_each(|p| run_chore(p, Op::Allocate, Partition::tick));
             self.reserve.top_up(&free, self.shared.limits.of_engine().get_u32(Limit::SegmentMinBytes));
-            self.lane.tend(self);
         }
         true
     }
@@ -202,34 +172,6 @@ impl Stepped {
         }
     }
 
-    fn make_journal(&self, partition: &Partition) {
-        if !self.lane.make(self.clock.now()) {
-            return;
-        }
-        let mut journal = None;
-        let make = || partition.lend_dir(|dir| journal = Journal::create_sized(dir, self.next_id(), REGION_BYTES).ok());
-        let _ = catch_unwind(AssertUnwindSafe(make));
-        self.lane.made(journal, self.clock.now());
-    }
-
-    fn next_id(&self) -> Id {
-        let mut ids = self.ids.lock();
-        *ids += 1;
-        let mut id = Id::default();
-        for (half, n) in id.chunks_mut(8).zip(0u64..) {
-            half.copy_from_slice(&mix(&[self.seed, *ids, n]).to_le_bytes());
-        }
-        id
-    }
-
-    /// Whether this flush counts as one of many.
-    fn is_crowded(&self) -> bool {
-        let mut queues = self.queues.lock();
-        queues.choices += 1;
-        let choice = mix(&[self.seed, queues.choices]);
-        self.journals && choice % 4 != 0
-    }
-
     fn queue(&self, chore: Chore, partition: Arc<Partition>) {
         let mut queues = self.queues.lock();
         let again = |p: &Piece| p.chore == chore && Arc::ptr_eq(&p.partition, &partition);
@@ -253,44 +195,12 @@ impl Queues {
     }
 }
 
-impl Rest for Stepped {
-    fn flush(&self, partition: Arc<Partition>) {
-        self.queue(Chore::Flush, partition);
-    }
-
-    fn maintain(&self, partition: Arc<Partition>) {
-        self.queue(Chore::Maintain, partition);
-    }
-
-    fn complete(&self, completions: &[Completion]) {
-        self.shared.completions.push(completions);
-    }
-
-    fn counts(&self) -> Arc<DiskCounts> {
-        self.metrics.counts.clone()
-    }
-
-    fn now(&self) -> Instant {
-        self.clock.now()
-    }
-}
-
 /// What a partition sees of it.
 pub struct SteppedHost(pub Arc<Stepped>);
 
 impl Host for SteppedHost {
     fn flush_soon(&self, partition: Arc<Partition>) {
-        if self.0.lane.push(&partition, self.0.is_crowded(), &*self.0) {
-            return;
-        }
-        if self.0.lane.lacks_journal(self.0.clock.now()) {
-            self.0.queue(Chore::Maintain, partition.clone());
-        }
         self.0.queue(Chore::Flush, partition);
-    }
-
-    fn journal(&self) -> Option<Arc<Journal>> {
-        self.0.lane.journal()
     }
 
     fn flush_later(&self, partition: Arc<Partition>, delay: Duration) {
@@ -359,7 +269,13 @@ impl Host for SteppedHost {
     }
 
     fn random_id(&self) -> Id {
-        self.0.next_id()
+        let mut ids = self.0.ids.lock();
+        *ids += 1;
+        let mut id = Id::default();
+        for (half, n) in id.chunks_mut(8).zip(0u64..) {
+            half.copy_from_slice(&mix(&[self.0.seed, *ids, n]).to_le_bytes());
+        }
+        id
     }
 
     fn has_threads(&self) -> bool {

@@ -33,20 +33,6 @@
 //! Types: 1 entry; 2 begin (index: first index that this segment holds or supersedes; data: sequence, end offset and last lsn of the
 //! segment it continues, 24 bytes; zeros for none); 3 mark (no data; index and term of the last entry).
 //!
-//! ## `journal-%016x` (the first 8 bytes of its id): a header of 64 bytes, regions of equal size from `header bytes` on
-//! ```text
-//!   0 magic "BLKHJRNL"        16 id [16]                40 regions u32, then zero
-//!   8 version u32 = 1         32 region bytes           60 CRC of 0..60
-//!  12 header bytes u32
-//! ```
-//! ## Piece: 80 bytes of header, then the data: bytes of a segment that its file need not hold yet
-//! ```text
-//!   0 header CRC u32: the journal's id, bytes 4..80     48 segment: sequence
-//!   4 data CRC u32           16 incarnation [16]        56 offset in the segment's file
-//!   8 length u32             32 the segment's salt [16] 64 position: offset of this header in the journal's file
-//!  12 magic "BLKP"                                      72 zero
-//! ```
-//!
 //! ## Rules
 //! R1. A record is valid if its type is known, its length is at most 64 MiB and fits the file, and both CRCs match.
 //!     In every struct, indexes, lsns, sequences, generations, offsets and the lsn limit are below 2^62; else it is not valid.
@@ -59,30 +45,19 @@
 //! R6. A begin with index i removes every older entry from i on. Entries at or below the compaction index do not count.
 //! R7. The root is the valid slot of the highest generation. Generation g is written to both slots of pair g mod 2 (slots 0 and 1, or
 //!     2 and 3); a new file has g - 1 in the other pair. A pair with no valid slot may have held a newer state: such a root is refused.
-//!     A root that names a journal has version 2, every other one version 1.
-//! R8. A piece is valid if its header and its data lie in the regions, both CRCs match, `position` is where it lies, its length is 1 to
-//!     256 KiB, and its offset is a multiple of 8 behind the segment's header. Pieces start at multiples of 8; what lies within a valid one
-//!     is none. Which of two that hold the same bytes is used does not matter.
-//! R9. The segments of a root that names a journal read as if the bytes of each valid piece with the root's incarnation lay in the file of
-//!     its sequence, if that has its salt. A journal that is named and not there, or of another id, is damage.
 
 pub mod cubefs;
-mod journal;
 mod record;
 mod root;
 mod segment_header;
 
-pub use journal::{
-    JournalHeader, JournalHeaderError, JournalSalt, PieceHeader, JOURNAL_HEADER_BYTES, MAX_PIECE_BYTES,
-    PIECE_HEADER_BYTES,
-};
 pub use record::{
     align8, BeginData, RecordHeader, RecordType, SegmentSalt, BEGIN_DATA_BYTES, MAX_DATA_BYTES, RECORD_HEADER_BYTES,
 };
 pub use root::{LogEnd, Root, RootError, ROOT_BYTES, SLOT_BYTES, SLOT_PAIR_BYTES};
 pub use segment_header::{SegmentHeader, SegmentHeaderError, SEGMENT_HEADER_BYTES};
 
-/// The version of a segment that this code writes, and the newest it reads.
+/// The version this code writes, and the newest it reads.
 pub const VERSION: u32 = 1;
 
 /// Indexes, lsns, sequences, generations and offsets are below this, so that adding to one cannot overflow.

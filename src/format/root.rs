@@ -1,6 +1,6 @@
 //! The root: a partition's state, in four checksummed slots.
 
-use super::{get_id, get_u32, get_u64, Id, MAX_COUNTER};
+use super::{get_id, get_u32, get_u64, Id, MAX_COUNTER, VERSION};
 
 pub const ROOT_BYTES: usize = 4 * SLOT_SPACING;
 /// Two slots, written together with one flush.
@@ -10,10 +10,6 @@ const SLOT_SPACING: usize = 4096;
 pub const SLOT_BYTES: usize = 512;
 const MAGIC: &[u8; 8] = b"BLKHROOT";
 const FLAG_CLEAN: u32 = 1;
-/// Of a root that names no journal.
-const VERSION: u32 = 1;
-/// Of one that names a journal: who knows version 1 alone must not read the segments without it.
-const VERSION_WITH_JOURNAL: u32 = 2;
 
 /// An end of the log: its newest begun segment, the position behind the last record, the last entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,7 +54,7 @@ pub enum RootError {
     NoValidSlot,
     #[error("slots {0} and {1} are damaged and may have held the newest state, a vote included", pair * 2, pair * 2 + 1)]
     NewestMayBeLost { pair: usize },
-    #[error("the root was written by format version {0}, this library reads up to {VERSION_WITH_JOURNAL}")]
+    #[error("the root was written by format version {0}, this library reads up to {VERSION}")]
     VersionTooNew(u32),
 }
 
@@ -93,8 +89,7 @@ impl Root {
     fn encode_slot(&self, slot: usize) -> [u8; SLOT_BYTES] {
         let mut b = [0u8; SLOT_BYTES];
         b[..8].copy_from_slice(MAGIC);
-        let version = if self.journal == Id::default() { VERSION } else { VERSION_WITH_JOURNAL };
-        b[8..12].copy_from_slice(&version.to_le_bytes());
+        b[8..12].copy_from_slice(&VERSION.to_le_bytes());
         b[12..16].copy_from_slice(&(SLOT_BYTES as u32).to_le_bytes());
         b[32..48].copy_from_slice(&self.incarnation);
         b[48..64].copy_from_slice(&self.epoch);
@@ -177,7 +172,7 @@ fn decode_slot(slot: usize, b: &[u8]) -> Result<Option<Root>, RootError> {
         return Ok(None);
     }
     let version = get_u32(b, 8);
-    if version > VERSION_WITH_JOURNAL {
+    if version > VERSION {
         return Err(RootError::VersionTooNew(version));
     }
     let end = LogEnd {
@@ -290,22 +285,6 @@ mod tests {
         assert_eq!(Root::decode_file(&[]), Err(RootError::NoValidSlot));
         assert_eq!(Root::decode_file(&[0; ROOT_BYTES]), Err(RootError::NoValidSlot));
         assert_eq!(Root::decode_file(&file(8)[..SLOT_PAIR_BYTES]), Err(RootError::NewestMayBeLost { pair: 1 }));
-    }
-
-    #[test]
-    fn a_root_that_names_a_journal_is_of_version_2_and_one_from_the_future_is_refused() {
-        let with = Root { journal: [9; 16], ..sample(8) };
-        for (root, version) in [(sample(8), 1), (with, 2)] {
-            let bytes = root.encode_file();
-            assert!((0..4).all(|slot| get_u32(&bytes, slot * SLOT_SPACING + 8) == version));
-            assert_eq!(Root::decode_file(&bytes), Ok(root));
-        }
-        let mut bytes = with.encode_file();
-        let slot = 3 * SLOT_SPACING;
-        bytes[slot + 8] = 3;
-        let crc = slot_crc(3, &bytes[slot..slot + SLOT_BYTES]);
-        bytes[slot + 508..slot + SLOT_BYTES].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(Root::decode_file(&bytes), Err(RootError::VersionTooNew(3)));
     }
 
     #[test]

@@ -238,12 +238,6 @@ pub fn write_durable_at(file: &dyn File, buf: &[u8], offset: u64) -> io::Result<
     make_durable(file)
 }
 
-/// The same of several buffers that follow each other.
-pub fn write_all_durable_at(file: &dyn File, bufs: &[&[u8]], offset: u64) -> io::Result<()> {
-    write_all_at(file, bufs, offset)?;
-    make_durable(file)
-}
-
 /// The same in one call: a write that the kernel cuts short is an error (`WriteZero`). In the page cache it may have ended in the middle of a
 /// sector, which goes to disk like that when the kernel likes.
 pub fn write_durable_in_one(file: &dyn File, buf: &[u8], offset: u64) -> io::Result<()> {

@@ -1,6 +1,5 @@
 //! Close: what is accepted becomes durable, the root says where the log ends, the directory is free.
 
-use super::journal::leave_unsettled;
 use super::limits::Limit;
 use super::log::Log;
 use super::maintain::note_synced;
@@ -8,7 +7,7 @@ use super::parts::Wish;
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
-use crate::format::{Id, LogEnd};
+use crate::format::LogEnd;
 use crate::sync::MutexGuard;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
@@ -49,7 +48,6 @@ impl Partition {
             if !healthy {
                 self.leave_orphan(&log);
             }
-            leave_unsettled(&mut log);
             // A fence ends with the close.
             let fault = log.fault.clone().filter(|f| !healthy && f.cause() != Cause::Fenced);
             log.state = State::Closed;
@@ -59,7 +57,7 @@ impl Partition {
             release(&mut log);
             self.forget_cache(&mut log);
             self.show_closed(fault.as_ref());
-            (healthy, log.in_flight.is_some() || log.settling || log.writing)
+            (healthy, log.in_flight.is_some() || log.writing)
         };
         let wait = if healthy { patience } else { FAULTED_PATIENCE };
         // Held until the directory is let go: whoever comes later finds none.
@@ -83,7 +81,6 @@ impl Partition {
 
     /// Of all who come here one tells the host.
     fn free_dir(&self) {
-        *self.overlay.lock() = None;
         if self.dir.lock().take().is_some() {
             self.host.closed();
         }
@@ -99,7 +96,7 @@ impl Partition {
         let root = self.root.try_lock();
         let log = self.log.lock();
         let quiet = locks.iter().all(Option::is_some) && root.is_some() && self.calls.is_quiet();
-        let free = log.state == State::Closed && quiet && log.in_flight.is_none() && !log.settling && !log.writing;
+        let free = log.state == State::Closed && quiet && log.in_flight.is_none() && !log.writing;
         drop(log);
         if free {
             self.free_dir();
@@ -115,7 +112,6 @@ impl Partition {
                 return if unflushed { Err(self.fault_error(&log, Op::Close)) } else { Ok(()) };
             }
             if on_this_thread {
-                log.settle = !log.unsettled.is_empty();
                 MutexGuard::unlocked(&mut log, || self.flush_all());
                 if log.busy() {
                     // The root is not to say that the log ends cleanly before these.
@@ -142,7 +138,7 @@ impl Partition {
             (log.root.done < log.root.wanted).then_some(Wish { version: log.root.wanted, faults: log.fault_count })
         };
         asked.map_or(Ok(()), store)?;
-        let (version, journal) = {
+        let version = {
             let mut log = self.log.lock();
             if log.state != State::ReadWrite {
                 return Err(self.fault_error(&log, Op::Close));
@@ -157,17 +153,12 @@ impl Partition {
             if log.stored.clean && log.stored.end == end && log.stored.commit == log.commit {
                 return Ok(());
             }
-            let journal = log.desired.journal;
-            let version = self.want_root(&mut log, |root| {
+            self.want_root(&mut log, |root| {
                 root.clean = true;
                 root.end = end;
-                root.journal = Id::default();
-            });
-            (version, journal)
+            })
         };
-        store(version)?;
-        self.leave_journal(&journal);
-        Ok(())
+        store(version)
     }
 
     /// Returns when all accepted entries are durable, in every mode. In mode none it syncs on the caller's thread and takes as long as the

@@ -125,7 +125,6 @@ impl Partition {
         log.commit = index;
         let gone = std::mem::take(&mut log.live);
         log.groups.clear();
-        log.forget_unsettled();
         log.undo.clear();
         log.sealed.clear();
         log.tail = None;
@@ -140,20 +139,17 @@ impl Partition {
         Ok(())
     }
 
-    /// Waits until nothing that was accepted is still on its way to the disk, nor in a journal alone.
+    /// Waits until nothing that was accepted is still on its way to the disk.
     pub(super) fn wait_idle(&self, log: &mut crate::sync::MutexGuard<'_, Log>, op: Op) -> Result<()> {
         let deadline = self.stall_deadline();
-        loop {
-            log.settle = !log.unsettled.is_empty();
-            if !log.busy() || log.state != State::ReadWrite {
-                return Ok(());
-            }
+        while log.busy() && log.state == State::ReadWrite {
             self.schedule(log);
             let faults = log.fault_count;
             if self.wait(log, deadline) && log.fault_count == faults && log.busy() {
                 self.latch_stalled(log, op);
             }
         }
+        Ok(())
     }
 
     pub(super) fn forget_cache(&self, log: &mut Log) {
@@ -192,9 +188,8 @@ fn first_needed(log: &Log, index: u64, mode: Mode) -> u64 {
     let parts = log.live.iter().chain(undone.flat_map(|u| &u.live));
     let live = parts.filter(|l| l.last > index).map(|l| l.segment.sequence());
     let tail = log.tail.iter().map(|t| t.segment.sequence());
-    let unsettled = log.unsettled.iter().map(|u| &*u.group);
-    let groups = log.groups.iter().chain(log.in_flight.iter().map(|g| &**g)).chain(unsettled);
-    let groups = groups.map(|g| g.segment.sequence());
+    let groups =
+        log.groups.iter().map(|g| g.segment.sequence()).chain(log.in_flight.iter().map(|g| g.segment.sequence()));
     let ahead = log.spares.iter().chain(log.unbacked.iter()).map(|s| s.sequence());
     live.chain(tail).chain(groups).chain(ahead).min().unwrap_or(log.next_sequence)
 }

@@ -6,19 +6,11 @@ use super::parts::{Extent, Group, Wish};
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Op, Result};
-use crate::io::{write_all_durable_at, write_durable_at, AlignedBuf};
+use crate::io::{write_durable_at, AlignedBuf};
 use crate::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// The first groups of these that follow each other in one segment.
-fn adjacent(groups: &[Arc<Group>]) -> &[Arc<Group>] {
-    let follows =
-        |a: &Group, b: &Group| Arc::ptr_eq(&a.segment, &b.segment) && a.offset + a.buf.len() as u64 == b.offset;
-    let more = groups.windows(2).take_while(|two| matches!(two, [a, b] if follows(a, b))).count();
-    groups.get(..(more + 1).min(groups.len())).unwrap_or(groups)
-}
 
 /// One partition's share of the read cache: what raft reads is what it wrote a moment ago, and memory that is used again is warm.
 const CACHE_PER_PARTITION_BYTES: usize = 1 << 20;
@@ -69,8 +61,7 @@ impl Partition {
         log.scheduled = false;
     }
 
-    /// Heals what failed, or flushes the oldest group, behind what only a journal has. Returns the bytes that were flushed, `None` if there is
-    /// nothing to do now.
+    /// Heals what failed, or flushes the oldest group. Returns the bytes that were flushed, `None` if there is nothing to do now.
     fn flush_next(&self, log: &mut MutexGuard<'_, Log>) -> Option<usize> {
         if log.state != State::ReadWrite {
             return None;
@@ -78,30 +69,15 @@ impl Partition {
         if log.trouble.is_some() {
             return self.heal_in_call(log).then_some(0);
         }
-        let group = self.take_group(log);
-        if group.is_none() && !log.settle {
-            return None;
-        }
-        let mut groups: Vec<_> = log.unsettled.iter().map(|u| u.group.clone()).collect();
-        groups.extend(group.clone());
-        let bytes = groups.iter().map(|g| g.buf.len()).sum();
-        let faults = log.fault_count;
-        log.settling = group.is_none();
-        let (durable, result) = MutexGuard::unlocked(log, || {
+        let group = self.take_group(log)?;
+        let bytes = group.buf.len();
+        let result = MutexGuard::unlocked(log, || {
             let began = self.host.now();
-            let (durable, result) = self.flush_groups(&groups);
-            if let Some(group) = &group {
-                self.count_flush(group, began, result.is_ok());
-            }
-            (durable, result)
+            let result = self.flush_group(&group);
+            self.count_flush(&group, began, result.is_ok());
+            result
         });
-        drop(groups);
-        log.settling = false;
-        if group.is_none() && log.fault_count != faults {
-            self.changed.notify_all();
-            return Some(bytes);
-        }
-        self.flushed(log, group, durable, result);
+        self.flushed(log, group, result);
         Some(bytes)
     }
 
@@ -113,14 +89,12 @@ impl Partition {
         if let Some(group) = log.in_flight.take() {
             self.keep_unflushed(&mut log, group);
         }
-        log.settling = false;
-        log.in_lane = false;
         log.scheduled = false;
         self.changed.notify_all();
     }
 
     /// The oldest group, closed and padded to the device's block: what is acknowledged never shares a block with what comes later.
-    pub(super) fn take_group(&self, log: &mut Log) -> Option<Arc<Group>> {
+    fn take_group(&self, log: &mut Log) -> Option<Arc<Group>> {
         let mut group = log.groups.pop_front()?;
         let block = log.block_bytes as usize;
         group.set_mark(log.durable.lsn);
@@ -134,43 +108,21 @@ impl Partition {
         Some(group)
     }
 
-    /// Writes groups to their segments, in order. Returns how many are durable there.
-    fn flush_groups(&self, groups: &[Arc<Group>]) -> (usize, Result<()>) {
-        let mut done = 0;
-        while let Some(together) = groups.get(done..).map(adjacent).filter(|g| !g.is_empty()) {
-            if let Err(error) = self.flush_together(together) {
-                return (done, Err(error));
-            }
-            done += together.len();
+    fn flush_group(&self, group: &Group) -> Result<()> {
+        if group.segment.file().is_none() {
+            self.back_segments(group.segment.sequence())?;
         }
-        (done, Ok(()))
-    }
-
-    /// Groups that follow each other in one segment, by one write.
-    fn flush_together(&self, groups: &[Arc<Group>]) -> Result<()> {
-        let (Some(first), Some(last)) = (groups.first(), groups.last()) else { return Ok(()) };
-        if first.segment.file().is_none() && groups.len() == 1 {
-            self.back_segments(first.segment.sequence())?;
-        }
-        let name = first.segment.name();
-        let failed = |e: &std::io::Error, what: &str| {
-            self.io_error(Op::Append, e, what, &name).range(first.entries.0, last.entries.1)
-        };
-        let Some(file) = first.segment.file() else {
+        let name = group.segment.name();
+        let Some(file) = group.segment.file() else {
             let gone = std::io::Error::from_raw_os_error(libc::ENOENT);
-            return Err(failed(&gone, "finding the segment's file"));
+            return Err(self.io_error(Op::Append, &gone, "finding the segment's file", &name));
         };
-        let written = match groups {
-            [one] => write_durable_at(&*file, &one.buf, one.offset),
-            _ => {
-                let bufs: Vec<&[u8]> = groups.iter().map(|g| &g.buf[..]).collect();
-                write_all_durable_at(&*file, &bufs, first.offset)
-            }
-        };
-        written.map_err(|e| failed(&e, "flushing entries"))
+        write_durable_at(&*file, &group.buf, group.offset).map_err(|e| {
+            self.io_error(Op::Append, &e, "flushing entries", &name).range(group.entries.0, group.entries.1)
+        })
     }
 
-    pub(super) fn count_flush(&self, group: &Group, began: Instant, ok: bool) {
+    fn count_flush(&self, group: &Group, began: Instant, ok: bool) {
         let (first, last) = group.entries;
         if !ok || first > last {
             return; // a mark says nothing of how the owner's entries fare
@@ -182,39 +134,19 @@ impl Partition {
         disk.flush_bytes.fetch_add(group.buf.len() as u64, Ordering::Relaxed);
     }
 
-    /// The first `durable` groups, of those that only a journal had and this one, are in their segments.
-    fn flushed(&self, log: &mut Log, group: Option<Arc<Group>>, durable: usize, result: Result<()>) {
+    fn flushed(&self, log: &mut Log, group: Arc<Group>, result: Result<()>) {
         // After a stall or a panic the late result of an abandoned group means nothing.
-        let ours = group.as_ref().map_or(true, |own| log.in_flight.as_ref().is_some_and(|g| Arc::ptr_eq(g, own)));
-        if group.is_some() {
-            log.in_flight = None;
-        }
+        let ours = log.in_flight.as_ref().is_some_and(|g| Arc::ptr_eq(g, &group));
+        log.in_flight = None;
         if !ours || log.state != State::ReadWrite {
-            if let Some(group) = group {
-                self.keep_unflushed(log, group);
-            }
+            self.keep_unflushed(log, group);
             self.changed.notify_all();
             return;
-        }
-        for _ in 0..durable.min(log.unsettled.len()) {
-            if let Some(settled) = log.settled_one() {
-                self.settled(log, settled);
-            }
         }
         if let Err(error) = result {
             self.meet_trouble(log, group, error);
             return;
         }
-        if let Some(group) = group {
-            self.became_durable(log, &group);
-            self.complete(&group.tokens, None);
-            self.settled(log, group);
-        }
-        self.changed.notify_all();
-    }
-
-    /// On the disk, in its segment or in a journal.
-    pub(super) fn became_durable(&self, log: &mut Log, group: &Group) {
         let extent = Extent { lsn: group.last_lsn, index: group.last.0, term: group.last.1, end: group.end };
         log.durable = extent;
         if self.mode == Mode::Sync {
@@ -226,10 +158,8 @@ impl Partition {
         log.undo.retain(|u| u.lsn > extent.lsn);
         self.counts.add(Count::Flushes, 1);
         self.changed.notify_all();
-    }
-
-    /// A group is in its segment. One that filled up is closed once its last group is on disk.
-    fn settled(&self, log: &mut Log, group: Arc<Group>) {
+        self.complete(&group.tokens, None);
+        // A segment that filled up is closed once its last group is on disk.
         let tail = log.tail.as_ref().is_some_and(|t| Arc::ptr_eq(&t.segment, &group.segment));
         if !tail && !log.is_flushing(&group.segment) {
             group.segment.seal();

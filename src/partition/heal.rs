@@ -50,7 +50,6 @@ impl Partition {
         }
         let tokens: Vec<_> = log.groups.drain(..).flat_map(|g| g.tokens).collect();
         log.undo.clear();
-        log.forget_unsettled();
         log.sealed.clear();
         log.put_off = None;
         log.cut_live(rescue.first);

@@ -147,10 +147,8 @@ impl Partition {
         if let Some(tail) = log.tail.take() {
             tail.segment.abandon();
         }
-        let unsettled = log.unsettled.iter().map(|u| &u.group.segment);
-        let flushing = log.groups.iter().map(|g| &g.segment).chain(log.in_flight.iter().map(|g| &g.segment));
-        for segment in flushing.chain(unsettled) {
-            segment.abandon();
+        for group in log.groups.iter().map(|g| &g.segment).chain(log.in_flight.iter().map(|g| &g.segment)) {
+            group.abandon();
         }
         log.trouble = None;
         log.put_off = None;
@@ -240,23 +238,17 @@ impl Partition {
     }
 
     pub(super) fn complete(&self, tokens: &[Submitted], fault: Option<&Error>) {
-        let done = self.completions(tokens, fault);
-        if !done.is_empty() {
-            self.host.complete(&done);
-        }
-    }
-
-    pub(super) fn completions(&self, tokens: &[Submitted], fault: Option<&Error>) -> Vec<super::Completion> {
         if tokens.is_empty() {
-            return Vec::new();
+            return;
         }
         let (status, errno) = fault.map_or((Status::Ok, 0), |e| (e.status, e.errno));
         let tag = self.tag();
+        let done: Vec<_> = tokens.iter().map(|t| super::Completion { token: t.token, status, errno, tag }).collect();
         if fault.is_none() {
             let (now, times) = (self.host.now(), self.disk_counts.append_times(self.mode));
             tokens.iter().for_each(|t| times.note_time(now.saturating_duration_since(t.at)));
         }
-        tokens.iter().map(|t| super::Completion { token: t.token, status, errno, tag }).collect()
+        self.host.complete(&done);
     }
 
     /// Gives the partition to a worker, unless one has it already.

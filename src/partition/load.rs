@@ -1,7 +1,6 @@
 //! Load: what recovery found becomes the partition's memory, and what may not be durable is made so first.
 
 use super::directory::{read_root, StoredRoot};
-use super::journal::lay_journal;
 use super::limits::Limit;
 use super::open::unsupported;
 use super::parts::{Extent, Live};
@@ -11,12 +10,10 @@ use super::root::ROOT_NAME;
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{errno_of, Cause, Error, Op, Result, Status};
-use crate::format::{BeginData, Id, LogEnd, Root, MAX_COUNTER};
+use crate::format::{BeginData, LogEnd, Root, MAX_COUNTER};
 use crate::io::{Access, Dir};
-use crate::journal::name_of;
 use crate::segment::Segment;
 use std::io;
-use std::sync::Arc;
 
 /// The next root written must be one that the format's bounds allow.
 const COUNTERS_LEAVE_ROOM: u64 = MAX_COUNTER / 2;
@@ -46,42 +43,19 @@ impl Partition {
             return Err(Error::new(Status::Damaged, Op::Open, message));
         }
         let direct = self.has_direct_io(&*dir);
-        let (laid, journal_fault) = lay_journal(&dir, &root);
-        let mut found = match &laid {
-            Some(laid) => self.recovery(&**laid, &root, Access::ReadDirect),
-            None => self.recovery(&*dir, &root, Access::ReadDirect),
-        };
-        let mut fault = journal_fault.or(found.fault.take());
-        if let (Some(laid), None) = (&laid, &fault) {
-            let settled = laid.settle().map_err(|e| {
-                self.io_error(Op::Open, &e, "writing to the segments what the journal has", &name_of(&root.journal))
-            });
-            fault = settled.err();
-        }
-        if fault.is_none() {
-            root.journal = Id::default();
-        }
+        let mut found = self.recovery(&*dir, &root, Access::ReadDirect);
         // Where the log is damaged an opening's root stays as it is.
-        let renews = !twice || (!root.clean && fault.is_none());
+        let renews = !twice || (!root.clean && found.fault.is_none());
         let renewed = if renews { self.renew_root(&*dir, &mut root) } else { Ok(()) };
         let durable = renewed.is_ok() && (renews || root.clean);
         // On a disk that takes no writes what is there can be read, but for the hard state if that may be in the page cache alone.
-        let fault = renewed.err().or(fault).or(direct.clone().err());
-        *self.overlay.lock() = laid.filter(|_| fault.is_some());
+        let fault = renewed.err().or(found.fault.take()).or(direct.clone().err());
         if let Some(fault) = fault {
             self.adopt(&*dir, root, found, false)?;
             self.log.lock().root_durable = durable;
             return Err(fault);
         }
         self.load_sound(&*dir, root, found, direct?)
-    }
-
-    /// The directory as reads see it: with what a journal has, where that could not be written to the segments.
-    pub(super) fn dir_for_reading(&self) -> Option<Arc<dyn Dir>> {
-        if let Some(laid) = self.overlay.lock().clone() {
-            return Some(laid);
-        }
-        self.dir.lock().clone()
     }
 
     /// What is durable is served as it is, the rest made durable first.

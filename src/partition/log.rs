@@ -2,13 +2,12 @@
 
 use super::ended::Ended;
 use super::fence::Fence;
-use super::parts::{Extent, Group, Live, PutOff, RootVersions, Sealed, Tail, Undo, Unsettled};
+use super::parts::{Extent, Group, Live, PutOff, RootVersions, Sealed, Tail, Undo};
 use super::trouble::Trouble;
 use super::types::State;
 use crate::error::Error;
 use crate::format::{BeginData, LogEnd, RecordHeader, RecordType, Root};
 use crate::io::AlignedBuf;
-use crate::journal::Journal;
 use crate::segment::Segment;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -60,18 +59,6 @@ pub(super) struct Log {
     pub undo: Vec<Undo>,
     pub groups: VecDeque<Group>,
     pub in_flight: Option<Arc<Group>>,
-    /// The journal that the root names for this opening.
-    pub journal: Option<Arc<Journal>>,
-    /// Durable in a journal, oldest first, and their memory; they go to their segments with the next flush there.
-    pub unsettled: VecDeque<Unsettled>,
-    pub unsettled_bytes: usize,
-    /// The group in flight is on its way to the journal.
-    pub in_lane: bool,
-    /// They are to go there now; a worker is at it, without a group of its own.
-    pub settle: bool,
-    pub settling: bool,
-    /// The disk's journal cannot be had in this opening.
-    pub journal_refused: bool,
     /// Flushed groups kept for reading, oldest first, and their memory.
     pub cache: VecDeque<Arc<Group>>,
     pub cache_bytes: usize,
@@ -162,13 +149,6 @@ impl Log {
             undo: Vec::new(),
             groups: VecDeque::new(),
             in_flight: None,
-            journal: None,
-            unsettled: VecDeque::new(),
-            unsettled_bytes: 0,
-            in_lane: false,
-            settle: false,
-            settling: false,
-            journal_refused: false,
             cache: VecDeque::new(),
             cache_bytes: 0,
             spare_buffer: None,
@@ -301,48 +281,16 @@ impl Log {
         self.desired = Root { epoch, end: self.opened_end, clean: false, last_segment, ..self.stored };
     }
 
-    /// Records of this segment wait for a flush, or are in one, or in a journal alone.
+    /// Records of this segment wait for a flush, or are in one.
     pub fn is_flushing(&self, segment: &Arc<Segment>) -> bool {
         let flushing = |g: &Group| Arc::ptr_eq(&g.segment, segment);
-        let unsettled = self.unsettled.iter().any(|u| flushing(&u.group));
-        unsettled || self.groups.iter().any(flushing) || self.in_flight.as_ref().is_some_and(|g| flushing(g))
-    }
-
-    /// Takes the oldest group out that waits for its segment.
-    pub fn settled_one(&mut self) -> Option<Arc<Group>> {
-        let settled = self.unsettled.pop_front()?;
-        self.unsettled_bytes -= settled.group.buf.len();
-        self.settle &= !self.unsettled.is_empty();
-        Some(settled.group)
-    }
-
-    /// Forgets what waits for its segment: it is there, or counts no more.
-    pub fn forget_unsettled(&mut self) {
-        while self.settled_one().is_some() {}
-    }
-
-    /// The last entry that its segment has, as far as that is known to be durable.
-    pub fn settled_index(&self) -> u64 {
-        let entries = self.unsettled.iter().map(|u| u.group.entries).find(|e| e.0 <= e.1);
-        entries.map_or(self.durable.index, |(first, _)| self.durable.index.min(first - 1))
+        self.groups.iter().any(flushing) || self.in_flight.as_ref().is_some_and(|g| flushing(g))
     }
 
     /// A group that could not be flushed is first in line again.
     pub fn put_back(&mut self, group: Arc<Group>) {
         // A reader may hold it at this moment.
         self.groups.push_front(Arc::try_unwrap(group).unwrap_or_else(|group| (*group).clone()));
-    }
-
-    /// A group that no write of its segment has begun for: if nothing was accepted behind it, records may follow it without a gap.
-    pub fn take_back(&mut self, group: Arc<Group>) {
-        let last = self.groups.is_empty();
-        self.put_back(group);
-        let (Some(group), Some(tail), true) = (self.groups.front_mut(), self.tail.as_mut(), last) else { return };
-        if Arc::ptr_eq(&group.segment, &tail.segment) {
-            let records = group.records().len();
-            group.buf.resize(records);
-            tail.offset = group.end.end_offset;
-        }
     }
 
     /// Accepted records and bytes that are not durable yet and wait in memory.
@@ -357,7 +305,7 @@ impl Log {
     }
 
     pub fn busy(&self) -> bool {
-        !self.groups.is_empty() || self.in_flight.is_some() || (self.settle && !self.unsettled.is_empty())
+        !self.groups.is_empty() || self.in_flight.is_some()
     }
 
     /// Hard state as the caller stored it last; none if a power cut may bring an older one back.

@@ -10,7 +10,6 @@ use super::Partition;
 use crate::error::{Cause, Error, Op};
 use crate::format::RecordType;
 use crate::io::Dir;
-use crate::journal::{is_name, name_of};
 use crate::segment::{remove_if_there, Segment};
 use std::time::Duration;
 
@@ -28,7 +27,6 @@ impl Partition {
         self.sweep();
         self.make_spares();
         self.sync_sealed();
-        self.join_journal();
         self.remove_trash();
     }
 
@@ -51,9 +49,6 @@ impl Partition {
         log.note_tick();
         if log.put_off.is_some_and(|p| p.until <= self.host.now()) {
             self.maintain_soon();
-        }
-        if log.idle_lsn == Some(log.last_entry_lsn) && !log.exclusive {
-            self.settle_soon(&mut log);
         }
         if !self.mark_is_due(&log) {
             return;
@@ -105,14 +100,10 @@ impl Partition {
         }
         let Ok(dir) = self.dir(Op::Open) else { return };
         let names = dir.list().unwrap_or_default();
-        let (own_bad_files, journal) = {
-            let log = self.log.lock();
-            (log.bad_files > 0, name_of(&log.desired.journal))
-        };
+        let own_bad_files = self.log.lock().bad_files > 0;
         let stale = names.into_iter().filter(|n| match Segment::parse_name(n) {
             Some(sequence) => sequence < below,
             // Those of this opening keep their blocks from being used again.
-            None if is_name(n) => *n != journal,
             None => n.starts_with(BAD_FILE_PREFIX) && !own_bad_files,
         });
         self.log.lock().trash.extend(stale);

@@ -17,7 +17,6 @@ mod flush;
 mod hard_state;
 mod heal;
 mod health;
-mod journal;
 mod kept;
 mod limit_changes;
 mod limits;
@@ -50,7 +49,6 @@ pub use counts::{Count, Health, Level, PartitionCounts, COUNTS, LEVELS};
 pub(crate) use create::BAD_FILE_PREFIX;
 pub use directory::{BULKHEAD_ORIGINAL, CUBEFS_IMPORT};
 pub use disk_counts::{DiskCounts, HealedBy, SegmentFrom};
-pub use journal::Journalled;
 pub use limit_changes::LimitChanged;
 pub(crate) use limit_changes::{changed, in_words, joined};
 pub use limits::{Limit, LimitChange, LimitInfo, LimitScope, Limits, LIMITS};
@@ -68,12 +66,11 @@ pub use types::{
 
 use crate::format::Id;
 use crate::io::{Calls, Dir, File};
-use crate::journal::{Journal, Journaled};
 use crate::sync::{Condvar, Mutex};
 use log::Log;
 use root::RootWriter;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -105,10 +102,6 @@ pub trait Host: Send + Sync {
     /// A short wait on this thread.
     fn pause(&self, time: Duration) {
         crate::sync::thread::sleep(time);
-    }
-    /// The disk's journal, if it has one.
-    fn journal(&self) -> Option<Arc<Journal>> {
-        None
     }
     /// Housekeeping is to call `Partition::maintain`.
     fn maintain_soon(&self, partition: Arc<Partition>);
@@ -168,11 +161,6 @@ pub struct Partition {
     syncing: Mutex<()>,
     /// Held by housekeeping while it touches files.
     maintenance: Mutex<()>,
-    /// What an earlier opening's journal has for this directory, as long as it could not be written to its segments.
-    overlay: Mutex<Option<Arc<Journaled>>>,
-    /// Which journal it uses, 0 for none; housekeeping is to see to that.
-    journal_key: AtomicU64,
-    journal_wanted: AtomicBool,
 }
 
 impl Partition {

@@ -12,7 +12,7 @@ use crate::io::{Access, Calls, Dir, Filesystem, Storage};
 use crate::sync::{Condvar, Mutex};
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
 /// Creates the directory if the disposition says so, opens and locks it. Until it is locked another one may do the same.
@@ -152,9 +152,6 @@ impl Partition {
             operation: Mutex::new(()),
             syncing: Mutex::new(()),
             maintenance: Mutex::new(()),
-            overlay: Mutex::new(None),
-            journal_key: AtomicU64::new(0),
-            journal_wanted: AtomicBool::new(false),
         });
         let began = partition.host.now();
         let loaded = partition.load();

@@ -2,7 +2,6 @@
 
 use crate::format::{BeginData, RecordHeader, SegmentSalt};
 use crate::io::AlignedBuf;
-use crate::journal::{Journal, Ticket};
 use crate::segment::Segment;
 use std::sync::Arc;
 use std::time::Instant;
@@ -60,12 +59,6 @@ impl Clone for Group {
 }
 
 impl Group {
-    /// Its records, without the padding.
-    pub fn records(&self) -> &[u8] {
-        let bytes = self.end.end_offset.saturating_sub(self.offset) as usize;
-        self.buf.get(..bytes).unwrap_or(&self.buf)
-    }
-
     /// Writes the first record's header again with what is durable by now.
     pub fn set_mark(&mut self, mark: u64) {
         self.first.mark = mark;
@@ -74,16 +67,6 @@ impl Group {
             place.copy_from_slice(&header);
         }
     }
-}
-
-/// A group that the disk's journal has made durable, and that is not in its segment yet.
-pub(super) struct Unsettled {
-    pub group: Arc<Group>,
-    /// The position behind the record before it.
-    pub before: BeginData,
-    /// While it is here the journal does not write over the group.
-    pub ticket: Ticket,
-    pub journal: Arc<Journal>,
 }
 
 /// What to go back to if a suffix replacement is not made durable.

@@ -183,7 +183,7 @@ impl Partition {
 
     /// The page cache reads in large folios, and an unreadable block fails a whole one. By O_DIRECT it fails alone.
     fn open_direct(&self, live: &Live) -> std::io::Result<Arc<dyn File>> {
-        let dir = self.dir_for_reading().ok_or_else(|| std::io::Error::from_raw_os_error(libc::EBADF))?;
+        let dir = self.dir.lock().clone().ok_or_else(|| std::io::Error::from_raw_os_error(libc::EBADF))?;
         dir.open(&live.segment.name(), Access::ReadDirect)
     }
 
@@ -193,7 +193,7 @@ impl Partition {
                 return Ok(file);
             }
         }
-        let dir = self.dir_for_reading().ok_or_else(|| std::io::Error::from_raw_os_error(libc::EBADF))?;
+        let dir = self.dir.lock().clone().ok_or_else(|| std::io::Error::from_raw_os_error(libc::EBADF))?;
         dir.open(&live.segment.name(), Access::Read)
     }
 

@@ -83,9 +83,6 @@ pub(super) fn source(log: &Log, wanted: &Reading<'_, '_>) -> Option<Source> {
     if let Some(group) = log.in_flight.as_ref().filter(|g| holds(g)) {
         return Some(Source::Memory(group.clone()));
     }
-    if let Some(unsettled) = log.unsettled.iter().rev().find(|u| holds(&u.group)) {
-        return Some(Source::Memory(unsettled.group.clone()));
-    }
     let after = log.cache.partition_point(|g| g.entries.0 <= index);
     let cached = after.checked_sub(1).and_then(|i| log.cache.get(i)).filter(|g| holds(g));
     if let Some(group) = cached {

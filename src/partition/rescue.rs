@@ -50,16 +50,15 @@ fn start_of(part: &Live, index: u64) -> u64 {
 }
 
 impl Partition {
-    /// Modes sync and interval have it in memory (after a fault mode sync has nothing at risk but what a journal alone has). In mode none, and where an open could not
+    /// Modes sync and interval have it in memory (after a fault mode sync has nothing at risk). In mode none, and where an open could not
     /// write anew what it found, it is in the files.
     pub(super) fn rescue(&self) -> Rescue {
         let log = self.log.lock();
         let durable = log.durable.index.max(log.compaction.0);
-        if log.busy() || !log.unsettled.is_empty() || durable >= log.last.0 {
+        if log.busy() || durable >= log.last.0 {
             let entries = entries_of(&log);
             let first = entries.first().map_or(log.last.0 + 1, |e| e.index);
-            let end = log.unsettled.front().map_or(log.durable.end, |u| u.before);
-            return Rescue { first, end, from: Origin::Memory(entries), groups: log.groups.len() };
+            return Rescue { first, end: log.durable.end, from: Origin::Memory(entries), groups: log.groups.len() };
         }
         rescue_unsynced(&log, durable + 1, log.durable.end)
     }
@@ -147,8 +146,7 @@ pub(super) fn rescue_unsynced(log: &Log, first: u64, end: BeginData) -> Rescue {
 /// The entries of the groups in memory, as the log has them now: a later group may replace what an earlier one holds.
 pub(super) fn entries_of(log: &Log) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
-    let unsettled = log.unsettled.iter().map(|u| &*u.group);
-    for group in unsettled.chain(log.in_flight.iter().map(|g| &**g)).chain(&log.groups) {
+    for group in log.in_flight.iter().map(|g| &**g).chain(&log.groups) {
         let mut at = 0usize;
         while let Some(header) =
             RecordHeader::decode(group.buf.get(at..).unwrap_or(&[]), &group.segment.salt, group.offset + at as u64)

@@ -2,7 +2,6 @@
 //! this process or another, and its owner notices nothing.
 
 use super::directory::{read_root, StoredRoot};
-use super::journal::lay_journal;
 use super::load::live_parts;
 use super::open::path_error;
 use super::parts::Live;
@@ -13,7 +12,6 @@ use super::verify::read_part;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::{Id, Root};
 use crate::io::{Access, Dir, Storage};
-use crate::journal::Journaled;
 use crate::segment::{Segment, Take};
 use std::io;
 use std::path::Path;
@@ -86,12 +84,12 @@ impl Survey {
     }
 
     fn once(dir: &Arc<dyn Dir>, access: Access) -> Result<Survey> {
-        let (root, laid, journal_fault) = root_and_journal(dir)?;
-        let dir: Arc<dyn Dir> = laid.map_or(dir.clone(), |laid| laid);
+        let Some(StoredRoot { root, .. }) = read_root(&**dir)? else {
+            return Err(Error::new(Status::NotFound, Op::Status, "the directory holds no log"));
+        };
         // Usually through the page cache: what a direct read asks for is first written back, and this disturbs nobody.
-        let mut found = Recovery { dir: &*dir, root: &root, access, begins: access, known_index: 0 }.run();
-        found.fault = journal_fault.or(found.fault);
-        Ok(Survey { dir, root, parts: live_parts(&found), found })
+        let found = Recovery { dir: &**dir, root: &root, access, begins: access, known_index: 0 }.run();
+        Ok(Survey { dir: dir.clone(), root, parts: live_parts(&found), found })
     }
 
     /// The root is still the one that was read.
@@ -225,20 +223,5 @@ impl Survey {
 
     fn is_compacted(&self, index: u64) -> Result<bool> {
         Ok(read_root(&*self.dir)?.is_some_and(|r| r.root.compaction_index >= index))
-    }
-}
-
-/// The journal is read before the segments: what its owner moves there meanwhile is seen there. One that is gone was left by a close, or for
-/// another one, if the root says so by now.
-fn root_and_journal(dir: &Arc<dyn Dir>) -> Result<(Root, Option<Arc<Journaled>>, Option<Error>)> {
-    let mut before = None;
-    loop {
-        let Some(StoredRoot { root, .. }) = read_root(&**dir)? else {
-            return Err(Error::new(Status::NotFound, Op::Status, "the directory holds no log"));
-        };
-        match lay_journal(dir, &root) {
-            (None, Some(_)) if before.replace(root.generation) != Some(root.generation) => {}
-            (laid, fault) => return Ok((root, laid, fault)),
-        }
     }
 }

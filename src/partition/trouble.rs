@@ -36,12 +36,12 @@ impl Partition {
         }
     }
 
-    /// A flush failed, of this group or only of what a journal has. The entries are in memory: another segment may take them.
-    pub(super) fn meet_trouble(&self, log: &mut Log, group: Option<Arc<Group>>, error: Error) {
-        let at_stake = !log.unsettled.is_empty() || group.iter().any(|g| g.segment.file().is_some());
+    /// A flush failed. The entries are in memory: another segment may take them.
+    pub(super) fn meet_trouble(&self, log: &mut Log, group: Arc<Group>, error: Error) {
+        let at_stake = group.segment.file().is_some();
         if self.patience(error.cause(), at_stake).is_zero() {
-            let tokens = group.as_ref().map(|g| g.tokens.clone()).unwrap_or_default();
-            if let (Some(group), Mode::Interval) = (group, self.mode) {
+            let tokens = group.tokens.clone();
+            if self.mode == Mode::Interval {
                 log.put_back(group);
             }
             self.latch_io(log, error, at_stake);
@@ -49,13 +49,11 @@ impl Partition {
             return;
         }
         self.count_error(&error);
-        log.unsettled.iter().map(|u| &u.group).chain(&group).for_each(|g| g.segment.abandon());
+        group.segment.abandon();
         if let Some(tail) = log.tail.take() {
             tail.segment.abandon();
         }
-        if let Some(group) = group {
-            log.put_back(group);
-        }
+        log.put_back(group);
         self.tell(log, error.cause(), &error);
         let now = self.host.now();
         log.trouble = Some(Trouble { error, at_stake, since: now, next_try: now, timer: false, tries: 0 });

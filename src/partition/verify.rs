@@ -22,8 +22,8 @@ impl Partition {
             let mut parts = log.live.clone();
             if log.state != State::ReadWrite {
                 // What a fault has kept from the medium is not damage: recovery has it.
-                let settled = log.settled_index();
-                parts.iter_mut().for_each(|p| p.last = p.last.min(settled));
+                let durable = log.durable.index;
+                parts.iter_mut().for_each(|p| p.last = p.last.min(durable));
                 parts.retain(|p| p.first <= p.last);
             }
             (parts, log.compaction.0)

@@ -127,7 +127,7 @@ impl Partition {
 
     /// Waits until no operation of this partition is in the kernel: there is never a second attempt beside the first.
     pub(super) fn wait_for_kernel(&self, log: &mut MutexGuard<'_, Log>, deadline: Instant) -> Result<()> {
-        while log.in_flight.is_some() || log.settling || log.writing || !self.calls.is_quiet() {
+        while log.in_flight.is_some() || log.writing || !self.calls.is_quiet() {
             let now = self.host.now();
             if now >= deadline {
                 return Err(self.hanging());
@@ -140,7 +140,7 @@ impl Partition {
             [&self.allocation, &self.maintenance].iter().all(|lock| lock.try_lock_until(until).is_some())
                 && self.root.try_lock_until(until).is_some()
         });
-        if free && log.in_flight.is_none() && !log.settling && !log.writing && self.calls.is_quiet() {
+        if free && log.in_flight.is_none() && !log.writing && self.calls.is_quiet() {
             return Ok(());
         }
         Err(self.hanging())

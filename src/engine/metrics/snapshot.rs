@@ -173,9 +173,6 @@ impl Out {
         let labels = self.labels(&[]);
         self.push(Metric::FlushEntries, labels, MetricValue::Histogram { counts: groups, sum: entries as f64 });
         self.number(Metric::FlushBytes, &[], counts.flush_bytes.load(Ordering::Relaxed));
-        self.number(Metric::JournalWrites, &[], counts.journal_writes.load(Ordering::Relaxed));
-        self.number(Metric::JournalGroups, &[], counts.journal_groups.load(Ordering::Relaxed));
-        self.number(Metric::JournalsGivenUp, &[], counts.journals_given_up.load(Ordering::Relaxed));
         self.number(Metric::FlushQueue, &[], levels.flush.waiting as u64);
         for (pool, threads) in [("flush", levels.flush), ("keep", levels.keep)] {
             self.number(Metric::Threads, &[pool, "idle"], threads.idle as u64);

@@ -81,12 +81,6 @@ metrics! {
         "Entries in a group."
     FlushBytes Counter "bulkhead_flush_bytes_total" ["disk" "device"]
         "Bytes written by flushes, headers and padding included."
-    JournalWrites Counter "bulkhead_journal_writes_total" ["disk" "device"]
-        "Durable writes to the journal that the disk's partitions share."
-    JournalGroups Counter "bulkhead_journal_groups_total" ["disk" "device"]
-        "Groups in them, which count as flushes, too: they go to their segments later, several by one write."
-    JournalsGivenUp Counter "bulkhead_journals_given_up_total" ["disk" "device"]
-        "Journals that are not written any more: a write failed or hung, or a partition that went down had entries in it."
     FlushQueue Gauge "bulkhead_flush_queue_partitions" ["disk" "device"]
         "Partitions that wait for a flushing thread."
     Threads Gauge "bulkhead_threads" ["disk" "device" "pool" "state"]

@@ -4,6 +4,7 @@ use super::gate::Shared;
 use super::plan::mix;
 use super::state::{Inode, Node, State, ROOT};
 use super::{SimDisk, SECTOR};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How a run ends.
@@ -120,14 +121,14 @@ impl State {
 
     /// After a restart: no handles, no locks, no inode without a name, space counted anew.
     fn settle(&mut self) {
-        for inode in self.inodes.values_mut() {
-            (inode.handles, inode.names, inode.linkable, inode.locked_by) = (0, 0, false, None);
-        }
-        for number in self.paths().into_iter().map(|p| p.1).chain([ROOT]) {
-            self.inodes.entry(number).and_modify(|inode| inode.names += 1);
+        let named: BTreeSet<u64> = self.paths().into_iter().map(|p| p.1).chain([ROOT]).collect();
+        for (number, inode) in &mut self.inodes {
+            inode.handles = 0;
+            inode.locked_by = None;
+            inode.linked = named.contains(number);
         }
         self.forget_inodes();
-        self.used_blocks = self.inodes.values().filter(|i| i.names > 0).map(|i| i.blocks.len() as u64 + 1).sum();
+        self.used_blocks = self.inodes.values().filter(|i| i.linked).map(|i| i.blocks.len() as u64 + 1).sum();
     }
 }
 

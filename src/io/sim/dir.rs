@@ -124,7 +124,7 @@ impl Dir for SimDir {
         let inode = state.add_inode(Node::File(Content::default()), device);
         let file = self.file(&mut state, inode, UNNAMED, access);
         if let Some(node) = state.inodes.get_mut(&inode) {
-            node.linkable = true;
+            node.linked = false;
         }
         Ok(file)
     }
@@ -135,14 +135,11 @@ impl Dir for SimDir {
         if state.entries(parent)?.contains_key(&name) {
             return Err(os(libc::EEXIST));
         }
-        let device = state.inodes[&parent].device;
-        match state.inodes.get(&file.id()) {
-            Some(node) if node.device != device => return Err(os(libc::EXDEV)),
-            Some(node) if node.names > 0 || node.linkable => {}
-            _ => return Err(os(libc::ENOENT)),
-        }
         if verdict.happens() {
             state.change(vec![(parent, name, Some(file.id()))], file.id());
+            if let Some(node) = state.inodes.get_mut(&file.id()) {
+                node.linked = true;
+            }
         }
         verdict.result(())
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::content::{sectors, Content};
 use super::plan::{OpKind, OpRecord, Seen};
-use super::state::{Inode, MetaOp, Node, State, ROOT};
+use super::state::{Inode, Node, State, ROOT};
 use super::SimDisk;
 
 impl SimDisk {
@@ -126,6 +126,9 @@ impl SimDisk {
         let mut state = self.shared.state.lock();
         let inode = state.must_walk(path);
         state.set_entry(path, None);
+        if let Some(node) = state.inodes.get_mut(&inode) {
+            node.linked = false;
+        }
         state.release_space(inode);
     }
 
@@ -259,7 +262,13 @@ impl State {
     /// Sets or removes an entry in the cache and on the medium.
     fn set_entry(&mut self, path: &str, to: Option<u64>) {
         let (parent, name) = self.parent(ROOT, path).unwrap_or_else(|e| panic!("{path}: {e}"));
-        self.put_entry(parent, &name, to);
-        self.apply_durable(&MetaOp { changes: vec![(parent, name, to)], inode: ROOT, forgotten: false });
+        if let Some(Inode { node: Node::Dir { cached, durable }, .. }) = self.inodes.get_mut(&parent) {
+            for side in [cached, durable] {
+                match to {
+                    Some(inode) => side.insert(name.clone(), inode),
+                    None => side.remove(&name),
+                };
+            }
+        }
     }
 }

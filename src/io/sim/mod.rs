@@ -22,8 +22,6 @@ mod state;
 mod tests;
 #[cfg(test)]
 mod tests_faults;
-#[cfg(test)]
-mod tests_links;
 
 use std::io;
 use std::path::Path;

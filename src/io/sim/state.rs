@@ -28,10 +28,8 @@ pub struct Inode {
     pub device: u64,
     /// Open handles of this process.
     pub handles: u32,
-    /// Directory entries in the cache that name it.
-    pub names: u32,
-    /// It was made without a name and has had none yet: else one that has lost its last name can have none any more.
-    pub linkable: bool,
+    /// True while a directory entry in the cache names it.
+    pub linked: bool,
     pub blocks: BTreeSet<u64>,
     /// The handle that holds the lock.
     pub locked_by: Option<u64>,
@@ -51,11 +49,10 @@ impl MetaOp {
         self.changes.iter().any(|c| c.0 == dir)
     }
 
-    /// True if this one makes no sense without `earlier`. Names of one file in several directories are independent of each other.
+    /// True if this one makes no sense without `earlier`.
     pub fn depends_on(&self, earlier: &MetaOp) -> bool {
         let same_name = |a: &(u64, String, Option<u64>)| earlier.changes.iter().any(|b| a.0 == b.0 && a.1 == b.1);
-        let same_file = self.inode == earlier.inode && self.changes.iter().any(|c| earlier.touches_dir(c.0));
-        same_file || self.changes.iter().any(same_name)
+        self.inode == earlier.inode || self.changes.iter().any(same_name)
     }
 }
 
@@ -128,7 +125,6 @@ impl State {
         };
         let root = state.add_inode(Node::Dir { cached: BTreeMap::new(), durable: BTreeMap::new() }, 1);
         debug_assert_eq!(root, ROOT);
-        state.inodes.entry(ROOT).and_modify(|inode| inode.names = 1);
         state
     }
 
@@ -171,9 +167,8 @@ impl State {
     pub fn add_inode(&mut self, node: Node, device: u64) -> u64 {
         let number = self.next_inode;
         self.next_inode += 1;
-        let blocks = BTreeSet::new();
-        let inode = Inode { node, device, handles: 0, names: 0, linkable: false, blocks, locked_by: None };
-        self.inodes.insert(number, inode);
+        self.inodes
+            .insert(number, Inode { node, device, handles: 0, linked: true, blocks: BTreeSet::new(), locked_by: None });
         self.used_blocks += 1;
         number
     }
@@ -201,7 +196,7 @@ impl State {
         let path = path.trim_end_matches('/');
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
         let dir = self.walk(from, dir)?;
-        if dir != ROOT && self.inodes[&dir].names == 0 {
+        if dir != ROOT && !self.inodes[&dir].linked {
             return Err(os(libc::ENOENT));
         }
         self.entries(dir)?;
@@ -217,35 +212,34 @@ impl State {
 
     /// Changes directory entries in the cache and queues the change for the medium.
     pub fn change(&mut self, changes: Vec<(u64, String, Option<u64>)>, inode: u64) {
-        let mut lost = Vec::new();
         for (dir, name, to) in &changes {
-            lost.extend(self.put_entry(*dir, name, *to));
+            let Some(Inode { node: Node::Dir { cached, .. }, .. }) = self.inodes.get_mut(dir) else { continue };
+            let before = match to {
+                Some(inode) => cached.insert(name.clone(), *inode),
+                None => cached.remove(name),
+            };
+            let renamed = |b: &u64| *b == inode || changes.iter().any(|c| c.2 == Some(*b));
+            if let Some(old) = before.filter(|b| !renamed(b)) {
+                self.unlinked(old);
+            }
         }
-        // One that was renamed has its name again.
-        lost.into_iter().for_each(|number| self.release_space(number));
+        let still_named = changes.iter().any(|c| c.2 == Some(inode));
+        if !still_named {
+            self.unlinked(inode);
+        }
         self.pending.push(MetaOp { changes, inode, forgotten: false });
     }
 
-    /// Sets or removes an entry in the cache; gives what it named before.
-    pub fn put_entry(&mut self, dir: u64, name: &str, to: Option<u64>) -> Option<u64> {
-        let Some(Inode { node: Node::Dir { cached, .. }, .. }) = self.inodes.get_mut(&dir) else { return None };
-        let before = match to {
-            Some(inode) => cached.insert(name.to_string(), inode),
-            None => cached.remove(name),
-        };
-        if let Some(inode) = before.and_then(|n| self.inodes.get_mut(&n)) {
-            inode.names -= 1;
+    fn unlinked(&mut self, number: u64) {
+        if let Some(inode) = self.inodes.get_mut(&number) {
+            inode.linked = false;
         }
-        if let Some(inode) = to.and_then(|n| self.inodes.get_mut(&n)) {
-            inode.names += 1;
-            inode.linkable = false;
-        }
-        before
+        self.release_space(number);
     }
 
     /// Gives an unlinked inode's space back once nobody holds it open.
     pub fn release_space(&mut self, number: u64) {
-        if let Some(inode) = self.inodes.get_mut(&number).filter(|i| i.names == 0 && i.handles == 0) {
+        if let Some(inode) = self.inodes.get_mut(&number).filter(|i| !i.linked && i.handles == 0) {
             let blocks = std::mem::take(&mut inode.blocks).len() as u64 + 1;
             self.used_blocks = self.used_blocks.saturating_sub(blocks);
         }

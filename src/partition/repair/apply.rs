@@ -2,7 +2,7 @@
 
 use super::{check, Repair, RepairOffer, RepairWay};
 use crate::error::{Error, Op, Result, Status};
-use crate::format::{Id, Root};
+use crate::format::Root;
 use crate::io::Access;
 use crate::partition::chain::Link;
 use crate::partition::kept::copy_part;
@@ -33,10 +33,7 @@ impl Repair {
 
     fn apply_offer(&self, offer: &RepairOffer) -> Result<Vec<String>> {
         let dir = &*self.dir;
-        let mut root = Root { journal: Id::default(), ..offer.root };
-        if let Some(laid) = &self.laid {
-            laid.settle().map_err(fail("writing to the segments what the journal has"))?;
-        }
+        let mut root = offer.root;
         // What counts from now on is on the medium before the root says so.
         let chain = check(dir, &root)?.chain;
         for link in &chain {

@@ -14,7 +14,6 @@ mod base;
 mod pieces;
 mod ways;
 
-use super::journal::lay_journal;
 use super::load::live_parts;
 use super::open::path_error;
 use super::recovery::{Found, Recovery};
@@ -22,7 +21,6 @@ use super::verify::read_part;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::Root;
 use crate::io::{Access, Dir, Storage};
-use crate::journal::Journaled;
 use base::Base;
 use pieces::Pieces;
 use std::path::{Path, PathBuf};
@@ -82,8 +80,6 @@ pub struct RepairOffer {
 /// A damaged directory, locked, and what can be made of it. Nothing is changed before `apply`.
 pub struct Repair {
     dir: Arc<dyn Dir>,
-    /// What a journal has is seen in `dir` as if it were in the segments.
-    laid: Option<Arc<Journaled>>,
     path: PathBuf,
     base: Base,
     pieces: Pieces,
@@ -107,8 +103,6 @@ impl Repair {
             _ => Error::io(Op::Recover, &e, "locking the directory").at(path),
         })?;
         let base = Base::of(&*dir).map_err(at)?;
-        let (laid, journal_fault) = lay_journal(&dir, &base.root);
-        let dir: Arc<dyn Dir> = laid.clone().map_or(dir, |laid| laid);
         let mut found =
             Recovery { dir: &*dir, root: &base.root, access: Access::ReadDirect, begins: Access::Read, known_index: 0 }
                 .run();
@@ -126,9 +120,8 @@ impl Repair {
         }
         let pieces = Pieces::read(&*dir, &base.root, &found);
         let base = base.with_compaction_of(&pieces);
-        let mut damage = damage(&base, &found, &pieces);
-        damage.extend(journal_fault.map(|fault| fault.with_op(Op::Recover)));
-        let mut repair = Repair { dir, laid, path: path.to_path_buf(), base, pieces, damage, offers: Vec::new() };
+        let damage = damage(&base, &found, &pieces);
+        let mut repair = Repair { dir, path: path.to_path_buf(), base, pieces, damage, offers: Vec::new() };
         if !repair.damage.is_empty() {
             repair.offers = ways::offers(&*repair.dir, &repair.base, &repair.pieces, facts);
         }

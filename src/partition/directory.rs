@@ -11,7 +11,8 @@ use std::io;
 /// A root as it lies in its file.
 pub(super) struct StoredRoot {
     pub root: Root,
-    /// Both slots of its pair hold it. A write that was cut short leaves one, and then losing that would bring an older state back.
+    /// Both slots of its pair hold it, and all could be read. A write that was cut short leaves one, and then losing that would bring an older
+    /// state back; one that cannot be read now may hold a newer state that failed, and bring that back.
     pub twice: bool,
 }
 
@@ -48,7 +49,10 @@ pub(super) fn read_root(dir: &dyn Dir) -> Result<Option<StoredRoot>> {
         }
     }
     match (Root::decode_file(&bytes), failed) {
-        (Ok(root), _) => Ok(Some(StoredRoot { root, twice: root.is_twice_in(&bytes) })),
+        (Ok(root), failed) => {
+            let twice = failed.is_none() && root.is_twice_in(&bytes);
+            Ok(Some(StoredRoot { root, twice }))
+        }
         (Err(RootError::VersionTooNew(v)), _) => Err(root_error(&RootError::VersionTooNew(v), Op::Open)),
         (Err(_), Some(e)) => Err(Error::io(Op::Open, &e, "reading the root")),
         (Err(e), None) => Err(root_error(&e, Op::Open)),

@@ -184,6 +184,36 @@ fn f17_a_vote_that_an_open_shows_survives_the_loss_of_a_copy() {
     }
 }
 
+/// Found by a random history: a vote whose write failed after one slot, an open that could not read that slot and showed the vote before, and then
+/// one that could.
+#[test]
+fn f17_a_vote_that_failed_does_not_come_back_behind_an_open() {
+    let mut hidden = 0;
+    for (mode, seed, slot) in MODES.into_iter().flat_map(|m| (0..20).map(move |n| (m, n / 2, n % 2))) {
+        let disk = SimDisk::new(seed);
+        let first = engine(&disk);
+        let p = open(&first, "/p1", 1, mode);
+        p.set_hard_state(hard(1, 2, 0)).unwrap();
+        p.close().unwrap();
+        // A clean root is opened without a write.
+        let p = reopen(&first, "/p1", 1, mode);
+        (0..2).for_each(|pair| disk.make_unwritable("/p1/root", (2 * pair + slot) * SLOT_SPACING, 1));
+        p.set_hard_state(hard(2, 3, 0)).unwrap_err();
+        for bad in 0..4 {
+            let left = disk.fork().crash(Crash::Process);
+            left.inject(Rule::errno(libc::EREMOTEIO).on(OpKind::Read).path("/p1/root").skip(bad).once());
+            let second = engine(&left);
+            let seen = reopen(&second, "/p1", 1, mode).hard_state().unwrap();
+            hidden += u64::from(seen == hard(1, 2, 0));
+            let left = left.crash(Crash::Process);
+            let third = engine(&left);
+            let found = reopen(&third, "/p1", 1, mode).hard_state().unwrap();
+            assert_eq!(found, seen, "{mode:?}, seed {seed}, torn before slot {slot}, slot {bad} not read");
+        }
+    }
+    assert!(hidden > 0);
+}
+
 #[test]
 fn f17_a_torn_root_write_leaves_the_old_or_the_new_vote() {
     for (mode, seed) in MODES.into_iter().flat_map(|m| (0..80u64).map(move |s| (m, s))) {

@@ -118,7 +118,7 @@ impl Partition {
                     return Err(self.fault_error(&log, Op::Close));
                 }
             } else {
-                self.wait_idle(&mut log, Op::Close)?;
+                self.wait_idle(&mut log, Op::Close);
                 self.wait_written(&mut log, Op::Close)?;
             }
         }

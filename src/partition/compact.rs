@@ -1,12 +1,13 @@
 //! Compaction and snapshot reset: one root write makes each of them true; files go afterwards.
 
 use super::log::Log;
-use super::parts::{Extent, Live};
+use super::parts::{Extent, Live, Wish};
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::{BeginData, LogEnd, MAX_COUNTER};
 use crate::segment::Segment;
+use crate::sync::MutexGuard;
 
 /// Files of a partition that wait to be used again.
 const RECYCLABLE_MAX: usize = 2;
@@ -81,40 +82,7 @@ impl Partition {
     /// otherwise the fault that latched the partition.
     pub fn reset(&self, index: u64, term: u64) -> Result<()> {
         let _operation = self.lock_operation(Op::Reset)?;
-        let version = {
-            let mut log = self.log.lock();
-            self.wait_idle(&mut log, Op::Reset)?;
-            self.wait_written(&mut log, Op::Reset)?;
-            self.check_root_changeable(&log, Op::Reset)?;
-            let refuse =
-                |status, message: String| Err(Error::new(status, Op::Reset, message).partition(self.id).at(&self.path));
-            if index < log.compaction.0 || index >= MAX_COUNTER {
-                return refuse(
-                    Status::Compacted,
-                    format!("index {index} is below the compaction point {}", log.compaction.0),
-                );
-            }
-            if index < log.commit {
-                let message =
-                    format!("index {index} is below the commit {}; committed entries are never undone", log.commit);
-                return refuse(Status::CommitOutOfRange, message);
-            }
-            if term < log.compaction.1 {
-                return refuse(
-                    Status::TermRegression,
-                    format!("term {term} is lower than the compaction point's {}", log.compaction.1),
-                );
-            }
-            log.exclusive = true;
-            let fresh = log.spares.front().or_else(|| log.unbacked.front()).map(|s| s.sequence());
-            let first_segment = fresh.unwrap_or(log.next_sequence);
-            self.want_root(&mut log, |root| {
-                root.compaction_index = index;
-                root.compaction_term = term;
-                root.first_segment = first_segment;
-                root.end = LogEnd { index, term, ..LogEnd::default() };
-            })
-        };
+        let version = self.wish_reset(index, term).inspect_err(|_| self.log.lock().exclusive = false)?;
         let stored = self.store_root(version, Op::Reset);
         let mut log = self.log.lock();
         log.exclusive = false;
@@ -139,17 +107,68 @@ impl Partition {
         Ok(())
     }
 
-    /// Waits until nothing that was accepted is still on its way to the disk.
-    pub(super) fn wait_idle(&self, log: &mut crate::sync::MutexGuard<'_, Log>, op: Op) -> Result<()> {
-        let deadline = self.stall_deadline();
-        while log.busy() && log.state == State::ReadWrite {
+    /// Keeps appends away, waits for those before, and asks for the root that makes the reset true.
+    fn wish_reset(&self, index: u64, term: u64) -> Result<Wish> {
+        let mut log = self.log.lock();
+        self.check_root_changeable(&log, Op::Reset)?;
+        log.exclusive = true;
+        self.wait_idle(&mut log, Op::Reset);
+        self.wait_written(&mut log, Op::Reset)?;
+        self.check_root_changeable(&log, Op::Reset)?;
+        let refuse =
+            |status, message: String| Err(Error::new(status, Op::Reset, message).partition(self.id).at(&self.path));
+        if index < log.compaction.0 || index >= MAX_COUNTER {
+            return refuse(
+                Status::Compacted,
+                format!("index {index} is below the compaction point {}", log.compaction.0),
+            );
+        }
+        if index < log.commit {
+            let message =
+                format!("index {index} is below the commit {}; committed entries are never undone", log.commit);
+            return refuse(Status::CommitOutOfRange, message);
+        }
+        if term < log.compaction.1 {
+            return refuse(
+                Status::TermRegression,
+                format!("term {term} is lower than the compaction point's {}", log.compaction.1),
+            );
+        }
+        let fresh = log.spares.front().or_else(|| log.unbacked.front()).map(|s| s.sequence());
+        let first_segment = fresh.unwrap_or(log.next_sequence);
+        let wish = self.want_root(&mut log, |root| {
+            root.compaction_index = index;
+            root.compaction_term = term;
+            root.first_segment = first_segment;
+            root.end = LogEnd { index, term, ..LogEnd::default() };
+        });
+        Ok(wish)
+    }
+
+    /// Waits until nothing that was accepted is still on its way to the disk. For who has kept others from appending.
+    pub(super) fn wait_idle(&self, log: &mut MutexGuard<'_, Log>, op: Op) {
+        self.wait_flushed(log, u64::MAX, op);
+    }
+
+    /// Waits until what has been accepted by now is not on its way any more, whatever comes after it.
+    pub(super) fn wait_accepted(&self, log: &mut MutexGuard<'_, Log>, op: Op) {
+        self.wait_flushed(log, log.next_lsn - 1, op);
+    }
+
+    /// A disk that gets on with what is before this is not stalled.
+    fn wait_flushed(&self, log: &mut MutexGuard<'_, Log>, lsn: u64, op: Op) {
+        let waits = |log: &Log| log.busy() && log.durable.lsn < lsn && log.state == State::ReadWrite;
+        let (mut deadline, mut durable) = (self.stall_deadline(), log.durable.lsn);
+        while waits(log) {
             self.schedule(log);
             let faults = log.fault_count;
-            if self.wait(log, deadline) && log.fault_count == faults && log.busy() {
-                self.latch_stalled(log, op);
+            if self.wait(log, deadline) && log.fault_count == faults && waits(log) {
+                if log.durable.lsn == durable {
+                    return self.latch_stalled(log, op);
+                }
+                (deadline, durable) = (self.stall_deadline(), log.durable.lsn);
             }
         }
-        Ok(())
     }
 
     pub(super) fn forget_cache(&self, log: &mut Log) {

@@ -32,8 +32,6 @@ impl Partition {
             let _ = self.sync_all(Op::Fence);
         }
         let mut log = self.log.lock();
-        self.wait_idle(&mut log, Op::Fence)?;
-        self.wait_written(&mut log, Op::Fence)?;
         if log.state == State::Closed {
             return Err(self.fault_error(&log, Op::Fence));
         }
@@ -42,8 +40,14 @@ impl Partition {
         }
         let message = format!("fenced by hand: {reason}; release the partition to use it again");
         let error = Error::new(Status::Fenced, Op::Fence, message).partition(self.id).at(&self.path);
-        let known = log.fence.replace(Fence { error: error.clone(), state }).is_some_and(|f| f.state == state);
-        if !known {
+        // From here on appends are refused: they could go on for ever while this waits for those before.
+        let before = log.fence.replace(Fence { error, state });
+        self.wait_idle(&mut log, Op::Fence);
+        self.wait_written(&mut log, Op::Fence).inspect_err(|_| log.fence.clone_from(&before))?;
+        if log.state == State::Closed {
+            return Err(self.fault_error(&log, Op::Fence));
+        }
+        if !before.is_some_and(|f| f.state == state) {
             self.apply_fence(&mut log);
         }
         Ok(())

@@ -23,7 +23,7 @@ impl Partition {
         match log.state {
             // Also if what held it for itself before has ended meanwhile: the end that the clean root says is taken.
             State::ReadWrite if log.closing => Err(self.closed_error(op)),
-            State::ReadWrite if !log.exclusive => Ok(()),
+            State::ReadWrite if !log.exclusive => log.fence.as_ref().map_or(Ok(()), |fence| Err(fence.error.clone())),
             _ => Err(self.fault_error(log, op)),
         }
     }

@@ -17,11 +17,11 @@ impl Partition {
         let (mut parts, compaction) = {
             let mut log = self.log.lock();
             self.check_readable(&log, Op::Verify)?;
-            self.wait_idle(&mut log, Op::Verify)?;
+            self.wait_accepted(&mut log, Op::Verify);
             self.check_readable(&log, Op::Verify)?;
             let mut parts = log.live.clone();
-            if log.state != State::ReadWrite {
-                // What a fault has kept from the medium is not damage: recovery has it.
+            if log.state != State::ReadWrite || log.busy() {
+                // What a fault has kept from the medium is not damage: recovery has it. Nor is what came since.
                 let durable = log.durable.index;
                 parts.iter_mut().for_each(|p| p.last = p.last.min(durable));
                 parts.retain(|p| p.first <= p.last);

@@ -1,5 +1,7 @@
 //! What owners do, step by step, and what they must hear.
 
+use std::sync::Arc;
+
 use bulkhead::io::sim::{Fault, Rule};
 use bulkhead::{Entry, Error, HardState, Limit, Mode, Op, Partition, State, Status};
 
@@ -248,7 +250,7 @@ impl World {
     }
 
     fn verify(&self, n: usize) -> Verdict {
-        let before = self.faults();
+        let (before, own) = (self.faults(), self.handle(n));
         let result = self.call(n, Partition::verify);
         self.tell(|| format!("      {result:?}"));
         let disturbed = self.disk().is_dead() || self.faults() > before;
@@ -257,8 +259,9 @@ impl World {
             Ok(report) if report.bad_records > 0 && healthy && !disturbed && !self.parts[n].borrow().tainted => {
                 Err(format!("verify finds {report:?} where nothing is bad"))
             }
-            // Closed while an operation of it hung.
+            // Closed while an operation of it hung, and open again by now perhaps.
             Err(_) if self.parts[n].borrow().handle.is_none() => Ok(()),
+            Err(e) if e.status == Status::Closed && !Arc::ptr_eq(&own, &self.handle(n)) => Ok(()),
             Err(e) if !is_fault(&e) => Err(format!("verify says {e}")),
             _ => self.settle(n),
         }

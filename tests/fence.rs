@@ -150,3 +150,20 @@ fn a_log_whose_appends_never_pause_is_verified_and_fenced_and_not_taken_for_stal
         assert_eq!(p.status().durable_index, p.bounds().unwrap().1, "what was accepted is durable");
     }
 }
+
+/// Found by a random history: it said Fenced, and what to do about that.
+#[test]
+fn a_release_that_fails_says_what_failed_this_time() {
+    let disk = SimDisk::new(1);
+    let config = EngineConfig { heal_limit_ms: 0, probe_ms: 0, ..config() };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append(&p, &entries(1, 3, 1, 100)).unwrap();
+    p.fence(State::Unavailable, "for a test").unwrap();
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/p1/root"));
+    assert_eq!(p.release().map_err(|e| (e.status, e.errno)), Err((Status::IoError, libc::EIO)));
+    assert_eq!(p.status().cause, Cause::Fenced, "it stays fenced");
+    disk.clear_faults();
+    p.release().unwrap();
+    assert_eq!(state(&p), State::ReadWrite);
+}

@@ -173,8 +173,10 @@ impl Partition {
         }
         if let Err(e) = result {
             let error = self.io_error(Op::HardState, &e, "writing the root", ROOT_NAME);
-            self.latch(&mut log, error, State::Unavailable);
-            return Err(self.fault_error(&log, Op::HardState));
+            let recovering = log.state == State::Recovering;
+            self.latch(&mut log, error.clone(), State::Unavailable);
+            // Who asked for a recovery hears what failed this time.
+            return Err(if recovering { error } else { self.fault_error(&log, Op::HardState) });
         }
         log.stored = root;
         log.root.done = log.root.done.max(writing);

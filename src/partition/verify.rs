@@ -14,7 +14,7 @@ impl Partition {
     /// Appends go on meanwhile; entries that come later are not covered, nor what is replaced or compacted meanwhile, nor, in a faulted
     /// partition, those not known durable. A close ends it with `Closed`.
     pub fn verify(&self) -> Result<VerifyReport> {
-        let (mut parts, compaction) = {
+        let (mut parts, compaction, faults) = {
             let mut log = self.log.lock();
             self.check_readable(&log, Op::Verify)?;
             self.wait_accepted(&mut log, Op::Verify);
@@ -26,7 +26,7 @@ impl Partition {
                 parts.iter_mut().for_each(|p| p.last = p.last.min(durable));
                 parts.retain(|p| p.first <= p.last);
             }
-            (parts, log.compaction.0)
+            (parts, log.compaction.0, log.fault_count)
         };
         let mut report = VerifyReport::default();
         parts.retain(|p| p.last > compaction);
@@ -44,18 +44,20 @@ impl Partition {
                 report.bytes += data.len() as u64;
                 true
             });
-            bad.into_iter().for_each(|bad| self.note_bad(&mut report, part, bad));
+            bad.into_iter().for_each(|bad| self.note_bad(&mut report, part, bad, faults));
         }
         // A close meanwhile took what says which of the bad ones count.
         self.dir(Op::Verify)?;
         Ok(report)
     }
 
-    fn note_bad(&self, report: &mut VerifyReport, part: &Live, bad: (u64, u64)) {
+    fn note_bad(&self, report: &mut VerifyReport, part: &Live, bad: (u64, u64), faults: u64) {
         let mut log = self.log.lock();
         // Entries that were compacted or replaced while they were read are not bad: their file may have been used again.
         let Some(live) = log.part_of(&part.segment) else { return };
-        let bad = (bad.0.max(live.first).max(log.compaction.0 + 1), bad.1.min(live.last));
+        // A fault that has come meanwhile may have kept them from the medium: recovery has them.
+        let last = if log.fault_count == faults { live.last } else { live.last.min(log.durable.index) };
+        let bad = (bad.0.max(live.first).max(log.compaction.0 + 1), bad.1.min(last));
         if bad.0 > bad.1 {
             return;
         }

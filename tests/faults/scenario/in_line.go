@@ -12,11 +12,11 @@ import (
 var inLine = []Scenario{{
 	Name: "f28-votes-in-line", Method: "FUSE image", Rows: []string{"F28"},
 	Demand:      "no vote that waits for others is refused while the disk works, however long the line; when it hangs all that wait are, soon",
-	Filesystems: []string{"ext4"}, Modes: []string{"sync", "none"}, Needs: []Ability{States}, Run: runVotesInLine,
+	Filesystems: []string{"ext4"}, Modes: []string{"sync", "none"}, Needs: []Ability{States}, Alone: true, Run: runVotesInLine,
 }, {
 	Name: "f28-verifies-in-line", Method: "FUSE image", Rows: []string{"F28"},
 	Demand:      "a verify waits for others as long as they read; when they hang it is refused",
-	Filesystems: []string{"ext4"}, Modes: []string{"sync"}, Needs: []Ability{States}, Run: runVerifiesInLine,
+	Filesystems: []string{"ext4"}, Modes: []string{"sync"}, Needs: []Ability{States}, Alone: true, Run: runVerifiesInLine,
 }}
 
 const (

@@ -48,7 +48,10 @@ impl World {
             let result = self.call(n, call);
             match result {
                 Err(e) if wanted.contains(&e.status) => {}
-                Err(e) if is_fault(&e) && !self.stayed_calm(calm) => return self.settle(n),
+                // Also one that a bad sector has latched meanwhile: whether it had to be is asked elsewhere.
+                Err(e) if is_fault(&e) && (!self.stayed_calm(calm) || handle.status().state != State::ReadWrite) => {
+                    return self.settle(n)
+                }
                 other => {
                     return Err(format!("wrong call {number} ({asked}) is answered with {other:?}, not {wanted:?}"))
                 }

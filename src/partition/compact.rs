@@ -110,11 +110,24 @@ impl Partition {
     /// Keeps appends away, waits for those before, and asks for the root that makes the reset true.
     fn wish_reset(&self, index: u64, term: u64) -> Result<Wish> {
         let mut log = self.log.lock();
-        self.check_root_changeable(&log, Op::Reset)?;
+        self.check_reset(&log, index, term)?;
         log.exclusive = true;
         self.wait_idle(&mut log, Op::Reset);
         self.wait_written(&mut log, Op::Reset)?;
-        self.check_root_changeable(&log, Op::Reset)?;
+        self.check_reset(&log, index, term)?;
+        let fresh = log.spares.front().or_else(|| log.unbacked.front()).map(|s| s.sequence());
+        let first_segment = fresh.unwrap_or(log.next_sequence);
+        let wish = self.want_root(&mut log, |root| {
+            root.compaction_index = index;
+            root.compaction_term = term;
+            root.first_segment = first_segment;
+            root.end = LogEnd { index, term, ..LogEnd::default() };
+        });
+        Ok(wish)
+    }
+
+    fn check_reset(&self, log: &Log, index: u64, term: u64) -> Result<()> {
+        self.check_root_changeable(log, Op::Reset)?;
         let refuse =
             |status, message: String| Err(Error::new(status, Op::Reset, message).partition(self.id).at(&self.path));
         if index < log.compaction.0 || index >= MAX_COUNTER {
@@ -134,15 +147,7 @@ impl Partition {
                 format!("term {term} is lower than the compaction point's {}", log.compaction.1),
             );
         }
-        let fresh = log.spares.front().or_else(|| log.unbacked.front()).map(|s| s.sequence());
-        let first_segment = fresh.unwrap_or(log.next_sequence);
-        let wish = self.want_root(&mut log, |root| {
-            root.compaction_index = index;
-            root.compaction_term = term;
-            root.first_segment = first_segment;
-            root.end = LogEnd { index, term, ..LogEnd::default() };
-        });
-        Ok(wish)
+        Ok(())
     }
 
     /// Waits until nothing that was accepted is still on its way to the disk. For who has kept others from appending.

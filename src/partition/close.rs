@@ -19,8 +19,7 @@ const FAULTED_PATIENCE: Duration = Duration::from_millis(50);
 
 impl Partition {
     /// Closes the partition. A healthy one is flushed in every mode; a faulted one is closed at once. Afterwards the directory may be
-    /// renamed, copied or deleted, and every call answers `Closed`. Closing again does nothing and is fine; whether the
-    /// directory is free after a `Busy` is what opening it says.
+    /// renamed, copied or deleted, and every call answers `Closed`. Closing again is fine, and says `Busy` until the directory is free.
     ///
     /// Errors: what failed while flushing, also earlier if acknowledged entries of mode interval wait in memory and go with it; `Busy` if an operation, or a recovery, is still under way and may touch the directory later. The
     /// partition is closed in any case.
@@ -36,7 +35,8 @@ impl Partition {
         {
             let mut log = self.log.lock();
             if log.state == State::Closed {
-                return Ok(());
+                drop((log, operation));
+                return if self.let_go() { Ok(()) } else { Err(self.closed_busy()) };
             }
             log.exclusive = true;
             log.closing = true;
@@ -72,11 +72,15 @@ impl Partition {
             self.host.pause(LOOK_AGAIN);
         }
         if hangs || !quiet || !self.calls.is_quiet() {
-            let message = "closed, but an operation is still under way; do not rename, copy or delete the directory before it has come back";
-            return Err(Error::new(Status::Busy, Op::Close, message).partition(self.id).at(&self.path));
+            return Err(self.closed_busy());
         }
         self.free_dir();
         flushed
+    }
+
+    fn closed_busy(&self) -> Error {
+        let message = "closed, but an operation is still under way; do not rename, copy or delete the directory before it has come back";
+        Error::new(Status::Busy, Op::Close, message).partition(self.id).at(&self.path)
     }
 
     /// Of all who come here one tells the host.

@@ -36,7 +36,7 @@ impl Partition {
             let mut log = self.log.lock();
             if log.state == State::Closed {
                 drop((log, operation));
-                return if self.let_go() { Ok(()) } else { Err(self.closed_busy()) };
+                return self.close_again();
             }
             log.exclusive = true;
             log.closing = true;
@@ -76,6 +76,18 @@ impl Partition {
         }
         self.free_dir();
         flushed
+    }
+
+    /// What hung may just be coming back.
+    fn close_again(&self) -> Result<()> {
+        let deadline = self.host.now() + FAULTED_PATIENCE;
+        while !self.let_go() {
+            if self.host.now() >= deadline {
+                return Err(self.closed_busy());
+            }
+            self.host.pause(LOOK_AGAIN);
+        }
+        Ok(())
     }
 
     fn closed_busy(&self) -> Error {

@@ -2,12 +2,10 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bulkhead::io::sim::{Fault, OpKind, Rule, SimDisk};
-use bulkhead::{Cause, Engine, EngineConfig, Error, Mode, Op, Partition, State, Status};
+use bulkhead::{Cause, Engine, EngineConfig, Mode, Op, State, Status};
 use support::field::*;
 use support::*;
 
@@ -104,51 +102,6 @@ fn bad_fences_are_refused_and_change_nothing() {
     assert_eq!(p.fence(State::ReadOnly, "").map_err(|e| e.status), Err(Status::Fenced));
     p.close().unwrap();
     assert_eq!(p.fence(State::Unavailable, "").map_err(|e| e.status), Err(Status::Closed));
-}
-
-/// Calls `call` while another thread submits entries without a pause. Returns what the call said, and what ended the other thread.
-fn beside_appends(
-    p: &Arc<Partition>,
-    call: impl FnOnce(&Partition) -> Result<(), Error>,
-) -> (Result<(), Error>, Option<Error>) {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let appends = scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                let next = p.bounds().unwrap().1 + 1;
-                if let Err(e) = p.submit(&refs(&entries(next, next + 3, 1, 400)), 1) {
-                    return Some(e);
-                }
-            }
-            None
-        });
-        while p.bounds().unwrap().1 < 200 {
-            std::thread::yield_now();
-        }
-        let said = call(p);
-        stop.store(state(p) == State::ReadWrite, Ordering::Relaxed);
-        (said, appends.join().unwrap())
-    })
-}
-
-/// There was never a moment without a flush for these calls to wait for, and the limit of their wait took a healthy partition for stalled.
-#[test]
-fn a_log_whose_appends_never_pause_is_verified_and_fenced_and_not_taken_for_stalled() {
-    for _ in 0..3 {
-        let disk = SimDisk::new(1);
-        let config = EngineConfig { stall_limit_ms: 1_000, ..config() };
-        let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
-        let p = open(&engine, "/p1", 1, Mode::Sync);
-        disk.inject(Rule::new(Fault::Delay(Duration::from_millis(2))).on(OpKind::Write).path("/p1/seg-"));
-        let (verified, ended) = beside_appends(&p, |p| p.verify().map(|report| assert_eq!(report.bad_records, 0)));
-        assert_eq!((verified, ended), (Ok(()), None));
-        assert_eq!(state(&p), State::ReadWrite, "{:?}", p.last_fault());
-        let (fenced, ended) = beside_appends(&p, |p| p.fence(State::ReadOnly, "for a test"));
-        assert_eq!(fenced, Ok(()));
-        assert_eq!(ended.map(|e| e.status), Some(Status::Fenced), "appends end at the fence");
-        assert_eq!(p.status().cause, Cause::Fenced);
-        assert_eq!(p.status().durable_index, p.bounds().unwrap().1, "what was accepted is durable");
-    }
 }
 
 /// Found by a random history: it said Fenced, and what to do about that.

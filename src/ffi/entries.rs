@@ -29,8 +29,9 @@ const COUNT_LIMIT: usize = 1 << 20;
 /// BULKHEAD_DAMAGED, BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_LOST_ENTRIES, BULKHEAD_PANIC. After these a suffix of
 /// what was appended may or may not be found on disk later, as after a crash.
 /// Thread safety: any thread; concurrent appends of one partition share flushes.
-/// Blocking: modes sync and interval return within stall_limit_ms; of that, healing takes heal_limit_ms, or
-/// space_wait_ms on a full disk, before the error is returned. In mode none the write runs on the calling thread and
+/// Blocking: modes sync and interval return within stall_limit_ms, once there is room: while more than 8 MiB wait for the
+/// disk, the call waits as long as the disk gets on with them, and stall_limit_ms if it does not. Of that, healing takes
+/// heal_limit_ms, or space_wait_ms on a full disk, before the error is returned. In mode none the write runs on the calling thread and
 /// takes as long as the kernel does, and healing its heal_limit_ms or space_wait_ms on top.
 #[no_mangle]
 pub unsafe extern "C" fn bulkhead_append(

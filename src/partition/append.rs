@@ -39,7 +39,9 @@ impl Partition {
     /// Appends entries, all or nothing; returns when they are as durable as the partition's mode says.
     ///
     /// A first index at or below the last entry replaces the suffix from there on. In modes sync and interval the call waits at most
-    /// `stall_limit_ms`; in mode none it writes on this thread and takes as long as the kernel does, but at most that long behind others.
+    /// `stall_limit_ms`, and before that, if more than 8 MiB wait for the disk, for room: as long as the disk gets on with them, and at most
+    /// `stall_limit_ms` if it does not. In mode none it writes on this thread and takes as long as the kernel does, but at most that long
+    /// behind others.
     /// Thread-safe; entries of concurrent calls must still arrive in order.
     ///
     /// Errors: `NoEntries`, `OutOfOrder`, `Gap`, `Compacted`, `CommitOutOfRange` (it would replace committed entries), `TermRegression`,
@@ -187,14 +189,8 @@ impl Partition {
 
     /// Waits while too much is accepted and not flushed: memory is bounded, whatever the disk does.
     fn wait_for_room(&self, log: &mut MutexGuard<'_, Log>) -> Result<()> {
-        let deadline = self.stall_deadline();
-        let faults = log.fault_count;
-        while (log.trouble.is_some() || log.pending_bytes() > PENDING_MAX_BYTES) && log.state == State::ReadWrite {
-            self.schedule(log);
-            if self.wait(log, deadline) && log.fault_count == faults {
-                self.latch_stalled(log, Op::Append);
-            }
-        }
+        let full = |log: &Log| log.trouble.is_some() || log.pending_bytes() > PENDING_MAX_BYTES;
+        self.wait_in_line(log, Op::Append, |log| full(log) && log.state == State::ReadWrite);
         self.check_writable(log, Op::Append)
     }
 

@@ -160,20 +160,8 @@ impl Partition {
         self.wait_flushed(log, log.next_lsn - 1, op);
     }
 
-    /// A disk that gets on with what is before this is not stalled.
     fn wait_flushed(&self, log: &mut MutexGuard<'_, Log>, lsn: u64, op: Op) {
-        let waits = |log: &Log| log.busy() && log.durable.lsn < lsn && log.state == State::ReadWrite;
-        let (mut deadline, mut durable) = (self.stall_deadline(), log.durable.lsn);
-        while waits(log) {
-            self.schedule(log);
-            let faults = log.fault_count;
-            if self.wait(log, deadline) && log.fault_count == faults && waits(log) {
-                if log.durable.lsn == durable {
-                    return self.latch_stalled(log, op);
-                }
-                (deadline, durable) = (self.stall_deadline(), log.durable.lsn);
-            }
-        }
+        self.wait_in_line(log, op, |log| log.busy() && log.durable.lsn < lsn && log.state == State::ReadWrite);
     }
 
     pub(super) fn forget_cache(&self, log: &mut Log) {

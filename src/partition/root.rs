@@ -222,10 +222,11 @@ impl Partition {
 
     /// Creates and names the planned segments up to `sequence`, in order: the root's range never has a number without a file.
     pub(super) fn back_segments(&self, sequence: u64) -> Result<()> {
-        let Some(_one_at_a_time) = self.allocation.try_lock_until(self.lock_until(self.stall_deadline())) else {
-            return Err(self.stalled_error(&self.log.lock(), Op::Allocate));
-        };
         loop {
+            // For one segment only: who needs the next one does not wait for all that are planned.
+            let Some(_one_at_a_time) = self.allocation.try_lock_until(self.lock_until(self.stall_deadline())) else {
+                return Err(self.stalled_error(&self.log.lock(), Op::Allocate));
+            };
             let (segment, recycled, faults) = {
                 let mut log = self.log.lock();
                 if !matches!(log.state, State::ReadWrite | State::Recovering) {

@@ -125,6 +125,23 @@ impl Partition {
         Ok(())
     }
 
+    /// Waits for the flushes in front. The disk is stalled if it gets on with none of them for the limit's time; how long this takes says
+    /// nothing, where others may come in between.
+    pub(super) fn wait_in_line(&self, log: &mut MutexGuard<'_, Log>, op: Op, waits: impl Fn(&Log) -> bool) {
+        let seen = |log: &Log| (log.fault_count, log.durable.lsn);
+        let (mut deadline, mut before) = (self.stall_deadline(), seen(log));
+        while waits(log) {
+            self.schedule(log);
+            let timed_out = self.wait(log, deadline);
+            let now = seen(log);
+            if now != before {
+                (deadline, before) = (self.stall_deadline(), now);
+            } else if timed_out && waits(log) {
+                return self.latch_stalled(log, op);
+            }
+        }
+    }
+
     /// Waits until no operation of this partition is in the kernel: there is never a second attempt beside the first.
     pub(super) fn wait_for_kernel(&self, log: &mut MutexGuard<'_, Log>, deadline: Instant) -> Result<()> {
         while log.in_flight.is_some() || log.writing || !self.calls.is_quiet() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
-use bulkhead::{Cause, Engine, EngineConfig, Mode, State, Status, Survey};
+use bulkhead::{Cause, Engine, EngineConfig, Error, Mode, Partition, State, Status, Survey};
 
 mod appends;
 mod commits;

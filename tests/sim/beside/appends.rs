@@ -86,3 +86,96 @@ fn a_survey_beside_appends_finds_no_damage() {
         assert_eq!((survey.fault().map(|f| f.message.clone()), survey.damaged()), (None, (0, 0, 0)));
     });
 }
+
+/// A partition on a disk that takes 2 ms for a flush, whose limit for all of them is 1 s.
+fn busy_partition(disk: &SimDisk) -> (Engine, Arc<Partition>) {
+    let engine =
+        Engine::with_storage(EngineConfig { stall_limit_ms: 1_000, ..config() }, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    disk.inject(delay(2).on(OpKind::Write).path("/p1/seg-"));
+    (engine, p)
+}
+
+/// Calls `call` while another thread submits entries without a pause. Returns what the call said, and what ended the other thread.
+fn beside_appends(
+    p: &Partition,
+    call: impl FnOnce(&Partition) -> Result<(), Error>,
+) -> (Result<(), Error>, Option<Error>) {
+    let (stop, end) = (AtomicBool::new(false), Instant::now() + Duration::from_secs(10));
+    std::thread::scope(|scope| {
+        let appends = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                assert!(Instant::now() < end, "the call waits for a pause");
+                let next = p.bounds().unwrap().1 + 1;
+                if let Err(e) = p.submit(&refs(&entries(next, next + 3, 1, 400)), 1) {
+                    return Some(e);
+                }
+            }
+            None
+        });
+        while p.bounds().unwrap().1 < 200 {
+            std::thread::yield_now();
+        }
+        let said = call(p);
+        stop.store(state(p) == State::ReadWrite, Ordering::Relaxed);
+        (said, appends.join().unwrap())
+    })
+}
+
+/// There was never a moment without a flush for these calls to wait for, and the limit of their wait took a healthy partition for stalled.
+#[test]
+fn a_verify_of_a_log_whose_appends_never_pause_does_not_take_it_for_stalled() {
+    for _ in 0..3 {
+        let (_engine, p) = busy_partition(&SimDisk::new(1));
+        let (verified, ended) = beside_appends(&p, |p| p.verify().map(|report| assert_eq!(report.bad_records, 0)));
+        assert_eq!((verified, ended), (Ok(()), None));
+        assert_eq!(state(&p), State::ReadWrite, "{:?}", p.last_fault());
+    }
+}
+
+#[test]
+fn a_fence_of_a_log_whose_appends_never_pause_does_not_take_it_for_stalled() {
+    for _ in 0..3 {
+        let (_engine, p) = busy_partition(&SimDisk::new(1));
+        let (fenced, ended) = beside_appends(&p, |p| p.fence(State::ReadOnly, "for a test"));
+        assert_eq!(fenced, Ok(()));
+        assert_eq!(ended.map(|e| e.status), Some(Status::Fenced), "appends end at the fence");
+        assert_eq!(p.status().cause, Cause::Fenced);
+        assert_eq!(p.status().durable_index, p.bounds().unwrap().1, "what was accepted is durable");
+    }
+}
+
+#[test]
+fn a_reset_of_a_log_whose_appends_never_pause_does_not_take_it_for_stalled() {
+    for _ in 0..3 {
+        let (_engine, p) = busy_partition(&SimDisk::new(1));
+        let (reset, ended) = beside_appends(&p, |p| p.reset(1_000_000, 1));
+        assert_eq!(reset, Ok(()));
+        // One that comes behind the reset continues the log that it left.
+        let expected = [None, Some(Status::Busy), Some(Status::Compacted)];
+        assert!(expected.contains(&ended.as_ref().map(|e| e.status)), "{ended:?}");
+        assert_eq!(state(&p), State::ReadWrite, "{:?}", p.last_fault());
+        assert!(p.bounds().unwrap().0 == 1_000_001, "{:?}", p.bounds());
+    }
+}
+
+/// The wait for room was bounded from its begin on: what was in front took longer than that, and the disk was called stalled.
+#[test]
+fn an_append_that_waits_for_room_does_not_take_a_disk_that_gets_on_for_stalled() {
+    let disk = SimDisk::new(1);
+    let engine =
+        Engine::with_storage(EngineConfig { stall_limit_ms: 1_000, ..config() }, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Interval);
+    append_each(&p, 1, 5, 1, 300);
+    p.sync().unwrap();
+    // Segments of 256 KiB, which is a flush each.
+    disk.inject(delay(60).on(OpKind::Write).path("/p1/seg-"));
+    append_each(&p, 6, 39, 1, 240 << 10);
+    append(&p, &entries(40, 43, 1, 1 << 20)).unwrap();
+    let begun = Instant::now();
+    append(&p, &entries(44, 44, 1, 300)).unwrap_or_else(|e| panic!("after {:?}: {e}", begun.elapsed()));
+    assert!(begun.elapsed() > Duration::from_millis(1_200), "{:?}: the test does not test", begun.elapsed());
+    disk.clear_faults();
+    p.sync().unwrap();
+    assert_eq!((state(&p), p.status().durable_index), (State::ReadWrite, 44), "{:?}", p.last_fault());
+}

@@ -1,5 +1,6 @@
 //! F16: what `verify` makes of a bad area, and what it costs.
 
+use crate::support::field::find_data;
 use crate::support::*;
 use bulkhead::io::sim::{Fault, OpKind, Rule, SimDisk};
 use bulkhead::{Engine, EngineConfig, Error, Mode, Partition, Status, VerifyReport};
@@ -124,4 +125,34 @@ fn a_verify_finds_no_damage_in_what_is_replaced_meanwhile() {
     assert!(!verify.is_finished(), "the test does not test");
     assert_eq!(verify.join().unwrap().unwrap().bad_records, 0);
     assert_eq!(p.status().damaged, (0, 0, 0));
+}
+
+/// A background sync failed beside it: what it had kept from the medium was called damaged, and recovery then wrote it anew.
+#[test]
+fn a_verify_finds_no_damage_in_what_a_fault_has_kept_from_the_medium_meanwhile() {
+    for flipped in [false, true] {
+        let disk = SimDisk::new(1);
+        let config = EngineConfig { read_cache_bytes: 0, ..config() };
+        let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+        let p = open(&engine, "/p1", 1, Mode::None);
+        append_each(&p, 1, 5, 1, 300);
+        p.sync().unwrap();
+        append_each(&p, 6, 12, 1, 300);
+        wait_for_quiet(&disk);
+        if flipped {
+            let (path, at) = find_data(&disk, "/p1", &entries(3, 3, 1, 300)[0].data);
+            disk.flip_bit(&path, at + 100, 0);
+        }
+        let verify = slow_verify(&disk, &p, 1000);
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync).path("/seg-").once());
+        p.sync().expect_err("the disk drops what it was to write");
+        assert!(!verify.is_finished(), "the test does not test");
+        let report = verify.join().unwrap().unwrap();
+        let bad = if flipped { (3, 3) } else { (0, 0) };
+        assert_eq!((report.bad, p.status().damaged.2), (bad, report.bad_records), "what was durable before counts");
+        disk.clear_faults();
+        p.recover().unwrap();
+        assert_same(&p.read(6, 13, u64::MAX).unwrap(), &entries(6, 12, 1, 300), "recovery has them");
+        assert_eq!(p.verify().unwrap().bad, bad);
+    }
 }

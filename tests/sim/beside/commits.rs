@@ -140,3 +140,50 @@ fn f19_a_compaction_into_a_replacement_of_mode_interval_keeps_nothing_of_what_wa
     let p = reopen(&engine, "/p1", 1, Mode::Interval);
     assert_eq!(p.bounds().unwrap(), (10, 9), "entry 10 of term 1 was replaced, and is behind one of term 2");
 }
+
+/// A flush of entries 6 to 12 that takes its time, behind five that are durable.
+fn slow_flush(disk: &SimDisk) -> (Engine, Arc<Partition>) {
+    let engine = engine(disk);
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append_each(&p, 1, 5, 1, 300);
+    p.set_hard_state(hard(1, 1, 3)).unwrap();
+    wait_for_quiet(disk);
+    disk.inject(delay(800).on(OpKind::Write).path("/p1/seg-").once());
+    p.submit(&refs(&entries(6, 12, 1, 300)), 1).unwrap();
+    wait_for("the flush", Duration::from_secs(2), || disk.faults_fired() == 1);
+    (engine, p)
+}
+
+/// It waited for the flush first, and kept appends away meanwhile.
+#[test]
+fn a_reset_that_is_refused_refuses_no_append() {
+    let disk = SimDisk::new(1);
+    let (_engine, p) = slow_flush(&disk);
+    std::thread::scope(|scope| {
+        let reset = scope.spawn(|| p.reset(2, 1));
+        std::thread::sleep(Duration::from_millis(200));
+        assert_ne!(p.status().durable_index, 12, "the test does not test");
+        p.submit(&refs(&entries(13, 13, 1, 300)), 2).expect("nothing is wrong with it");
+        assert_eq!(reset.join().unwrap().map_err(|e| e.status), Err(Status::CommitOutOfRange));
+    });
+    append(&p, &entries(14, 14, 1, 300)).unwrap();
+    assert_same(&read_all(&p).unwrap(), &entries(1, 14, 1, 300), "nothing is changed");
+}
+
+/// What it waits for may commit what it would undo.
+#[test]
+fn a_reset_is_refused_for_a_commit_that_comes_while_it_waits() {
+    let disk = SimDisk::new(1);
+    let (_engine, p) = slow_flush(&disk);
+    std::thread::scope(|scope| {
+        let reset = scope.spawn(|| p.reset(8, 1));
+        wait_for("the reset to keep appends away", Duration::from_secs(2), || {
+            p.submit(&refs(&entries(14, 14, 1, 300)), 2).map_err(|e| e.status) == Err(Status::Busy)
+        });
+        p.set_hard_state(hard(1, 1, 10)).unwrap();
+        assert_ne!(p.status().durable_index, 12, "the test does not test");
+        assert_eq!(reset.join().unwrap().map_err(|e| e.status), Err(Status::CommitOutOfRange));
+    });
+    append(&p, &entries(13, 13, 1, 300)).unwrap();
+    assert_same(&read_all(&p).unwrap(), &entries(1, 13, 1, 300), "nothing is changed");
+}

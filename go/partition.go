@@ -168,10 +168,12 @@ func (p *Partition) Recover() error {
 
 // Fence takes the partition out of service by hand: to StateReadOnly (appends
 // are refused, votes and compaction work) or StateUnavailable, until Release.
-// What was accepted before is made durable first. Calls that are refused get
-// ErrFenced and the reason; neither a probe nor Recover brings the partition
-// back. One that has a fault keeps it, and is fenced when that is healed. Close
-// ends the fence.
+// What was accepted before is made durable first; what a fault keeps from the
+// disk stays in memory until that is healed, on a full disk fenced as
+// StateUnavailable until Release (Status.DurableIndex says how far it is).
+// Calls that are refused get ErrFenced and the reason; neither a probe nor
+// Recover brings the partition back. One that has a fault keeps it, and is
+// fenced when that is healed. Close ends the fence.
 func (p *Partition) Fence(state State, reason string) error {
 	maybeGC()
 	if err := p.enter(OpFence); err != nil {

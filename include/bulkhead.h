@@ -1084,7 +1084,9 @@ bulkhead_status bulkhead_recover(bulkhead_partition partition,
 
 /// Takes a partition out of service by hand, whatever its disk does.
 ///
-/// What was accepted before is made durable first. Then its state is the one given until bulkhead_release, with cause
+/// What was accepted before is made durable first; what a fault keeps from the disk (modes interval and none) stays in
+/// memory until that is healed, or until bulkhead_release where a fence as Unavailable has ended the wait for space:
+/// durable_index in the status says how far it is. Then its state is the one given until bulkhead_release, with cause
 /// BULKHEAD_CAUSE_FENCED: an event tells it, and calls that are refused get BULKHEAD_FENCED and the reason. Neither a
 /// probe nor bulkhead_recover brings it back. A partition that has a fault already keeps it, and is fenced when that is
 /// healed. Closing the partition ends the fence.

@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bulkhead::io::sim::{Fault, OpKind, Rule, SimDisk};
 use bulkhead::{Cause, Engine, EngineConfig, Mode, Op, State, Status};
@@ -54,6 +55,42 @@ fn what_was_accepted_before_a_fence_is_durable() {
     }
 }
 
+/// Mode interval has acknowledged them: the fence holds, they stay in memory, and the status says that they are not durable yet.
+#[test]
+fn a_fence_on_a_full_disk_takes_nothing_of_what_was_accepted() {
+    for to in [State::ReadOnly, State::Unavailable] {
+        let disk = SimDisk::new(1);
+        let engine = healing_engine(&disk);
+        let p = open(&engine, "/p1", 1, Mode::Interval);
+        append_each(&p, 1, 5, 1, 300);
+        p.sync().unwrap();
+        disk.set_free(0);
+        let mut last = 5;
+        while append(&p, &entries(last + 1, last + 1, 1, 2000)).is_ok() {
+            last += 1;
+            assert!(last < 5_000, "{to:?}: the disk is full");
+        }
+        p.fence(to, "full").unwrap();
+        assert_eq!((state(&p), p.bounds().unwrap()), (to, (1, last)), "{to:?}");
+        assert!(p.status().durable_index < last, "{to:?}: the test does not test");
+        disk.set_free(20 << 20);
+        if to == State::ReadOnly {
+            // The fault is there still, and heals.
+            wait_for("the fence behind the fault", Duration::from_secs(3), || p.status().cause == Cause::Fenced);
+            assert_eq!(p.status().durable_index, last);
+        }
+        assert_eq!(
+            append(&p, &entries(last + 1, last + 1, 1, 10)).map_err(|e| e.status),
+            Err(Status::Fenced),
+            "{to:?}"
+        );
+        p.release().unwrap();
+        assert_eq!((state(&p), p.status().durable_index), (State::ReadWrite, last), "{to:?}");
+        let all = [entries(1, 5, 1, 300), entries(6, last, 1, 2000)].concat();
+        assert_survives(&disk, Mode::Interval, &all, &format!("{to:?}"));
+    }
+}
+
 #[test]
 fn a_fence_outlives_a_fault_and_its_healing() {
     let disk = SimDisk::new(1);
@@ -86,7 +123,7 @@ fn no_probe_ends_a_fence() {
     let p = open(&engine, "/p1", 1, Mode::Sync);
     append(&p, &entries(1, 3, 1, 10)).unwrap();
     p.fence(State::ReadOnly, "").unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(800));
+    std::thread::sleep(Duration::from_millis(800));
     assert_eq!(p.status().cause, Cause::Fenced);
 }
 

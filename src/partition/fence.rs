@@ -15,8 +15,10 @@ pub(super) struct Fence {
 
 impl Partition {
     /// Takes the partition out of service by hand: to `ReadOnly` (appends are refused, votes and compaction work) or `Unavailable`, until
-    /// `release`. What was accepted before is made durable first. Calls that it refuses get `Fenced` with `reason`; neither a probe nor
-    /// `recover` brings it back. A partition that has a fault already keeps it, and is fenced when that is healed. A close ends the fence.
+    /// `release`. What was accepted before is made durable first; what a fault keeps from the disk (modes interval and none) stays in memory
+    /// until that is healed, or until `release` where a fence as `Unavailable` has ended the wait for space: `durable_index` in the status
+    /// says how far it is. Calls that it refuses get `Fenced` with `reason`; neither a probe nor `recover` brings it back. A partition that
+    /// has a fault already keeps it, and is fenced when that is healed. A close ends the fence.
     ///
     /// Errors: `InvalidArgument` for another state, `Closed`, `Busy` while an operation hangs in the kernel, `Fenced` if it is fenced
     /// gravely already (release it first).

@@ -72,10 +72,10 @@ impl World {
         };
         let copy = format!("{path}-copy");
         self.disk().copy_dir(&path, &copy);
-        let calm = self.calm();
+        let (calm, troubles) = (self.calm(), self.troubles.get());
         let opened = self.open(n, After::Close)?;
-        // Something came in the way meanwhile.
-        if !self.stayed_calm(calm) {
+        // Something came in the way meanwhile, or into a file.
+        if !self.stayed_calm(calm) || self.troubles.get() > troubles {
             self.disk().remove(&copy);
             return Ok(());
         }

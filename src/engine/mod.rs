@@ -14,6 +14,8 @@ mod reserve;
 mod shared;
 mod stepped;
 mod sweep;
+#[cfg(test)]
+mod threads_test;
 mod watchdog;
 
 pub use crate::partition::{Completion, EngineConfig, Event, Limits};

@@ -265,3 +265,7 @@ impl Drop for Partition {
         self.free_dir();
     }
 }
+
+#[cfg(test)]
+#[path = "close_test.rs"]
+mod tests;

@@ -37,6 +37,8 @@ mod rewrite;
 mod root;
 mod status;
 mod survey;
+#[cfg(test)]
+pub(crate) mod test_host;
 mod trouble;
 mod types;
 mod unsynced;

@@ -69,13 +69,15 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// True if something was written at either place where the record of this lsn and index would be: it shows in the bytes, or, in a
-    /// file that held zeros, in there being any.
-    pub fn was_written(&mut self, offset: u64, lsn: u64, index: u64) -> bool {
+    /// True if something was written at either place where the record would be that has this lsn and index: it shows in the bytes, or, in a
+    /// file that held zeros, in there being any. Of a begin record nobody knows the lsn: in a file that is used again what is there may
+    /// be the begin that it had before.
+    pub fn was_written(&mut self, offset: u64, follows: Option<(u64, u64)>) -> bool {
         let zeroed = self.zeroed;
         [offset, offset.next_multiple_of(self.block_bytes)].into_iter().any(|at| {
             let bytes = self.bytes(at, RECORD_HEADER_BYTES);
-            RecordHeader::resembles(bytes, lsn, index) || (zeroed && bytes.iter().any(|b| *b != 0))
+            let resembles = follows.is_some_and(|(lsn, index)| RecordHeader::resembles(bytes, lsn, index));
+            resembles || (zeroed && bytes.iter().any(|b| *b != 0))
         })
     }
 

@@ -65,9 +65,9 @@ pub fn scan(cursor: &mut Cursor<'_>, start: u64) -> Scan {
             at = accept(&mut out, &mut run, cursor, offset, &header);
             continue;
         }
-        let expected_index = run.as_ref().map_or(0, |r| r.last_index + 1);
         let after = run.as_ref().map_or(0, |r| r.last_lsn);
-        let written = next.is_some() || cursor.was_written(at, after + 1, expected_index);
+        let follows = run.as_ref().map(|r| (r.last_lsn + 1, r.last_index + 1));
+        let written = next.is_some() || cursor.was_written(at, follows);
         if let Some(done) = run.take() {
             out.runs.push(done);
             out.holes.push(Hole { offset: at, written, unreadable: false });

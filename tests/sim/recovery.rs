@@ -1,10 +1,12 @@
 //! F11, F12, F13, F20: an open tells a torn end from damage by what is known to have been durable, whatever the payloads look like.
 
+use std::time::Duration;
+
 use crate::support::driver::Driver;
 use crate::support::judge::After;
 use crate::support::*;
 use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
-use bulkhead::{Cause, Mode, Partition, State};
+use bulkhead::{Cause, Engine, EngineConfig, Mode, Partition, State};
 
 /// Where a record's data lies in a file of the disk: the test's own search, so that it needs to know nothing of the format.
 fn find(disk: &SimDisk, needle: &[u8]) -> (String, u64) {
@@ -223,6 +225,32 @@ fn f12_a_torn_last_flush_is_an_end_and_its_range_is_reported() {
             "seed {seed}: what follows a cut end is no damage either"
         );
     }
+}
+
+/// The spare that a crash finds may be the log's first segment, used again: the begin record that it had is nothing that was acknowledged.
+#[test]
+fn f12_a_spare_that_was_the_first_segment_is_no_end_that_was_written() {
+    let disk = SimDisk::new(7);
+    // Of one size, so that each can be used for any other.
+    let config = || EngineConfig { segment_max_bytes: config().segment_min_bytes, ..config() };
+    let engine = Engine::stepped(config(), &disk, 1).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    let mut again = 0;
+    for index in (10..=60).step_by(10) {
+        for next in index - 9..=index {
+            append_each(&p, next, next, 1, 3000);
+            engine.pass_time(Duration::from_millis(50));
+        }
+        p.compact(index - 5).unwrap();
+        engine.pass_time(Duration::from_millis(50));
+        let after = disk.fork().crash(Crash::PowerNothing);
+        let spare = after.files("/p1").into_iter().max().expect("segments");
+        again += u32::from(after.durable_bytes(&spare)[4096..].iter().any(|b| *b != 0));
+        let engine = Engine::stepped(config(), &after, 2).unwrap();
+        let found = reopen(&engine, "/p1", 1, Mode::Sync);
+        assert_eq!((found.bounds().unwrap().1, found.status().maybe_acknowledged), (index, (0, 0)), "{spare}");
+    }
+    assert!(again > 0, "no segment was used again");
 }
 
 #[test]

@@ -34,6 +34,7 @@ impl World {
             (part.path.clone(), part.model.mode, healthy && !part.tainted)
         };
         let target = format!("/copy{}", self.disk().ops());
+        let troubles = self.troubles.get();
         let calm = self.calm().filter(|_| healthy && self.handle(n).status().damaged.2 == 0);
         let other = Engine::stepped(config(), &self.disk(), self.seed_of(&target)).expect("an engine");
         *self.moments.borrow_mut() = Some((n, Vec::new()));
@@ -53,6 +54,8 @@ impl World {
                 self.saw("copy", "a backup");
                 self.judge_copy(n, &target, mode, &backup, &moments)
             }
+            // Its owner has given it up meanwhile.
+            Err(e) if e.status == Status::NotFound && self.troubles.get() > troubles => Ok(()),
             Err(e) if !is_fault(&e) => Err(format!("a backup says {e}")),
             Err(e) if calm && e.status != Status::Busy => Err(format!("a backup fails on a good disk: {e}")),
             Err(_) => {

@@ -470,6 +470,7 @@ impl World {
     /// Gives a partition up, as its owner would that rejoins as an empty replica.
     pub fn start_anew(&self, n: usize) -> Verdict {
         self.saw("found", "a loss that is reported");
+        self.trouble();
         self.clear(n)
     }
 

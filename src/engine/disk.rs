@@ -1,6 +1,7 @@
 //! A disk: one failure domain with its own threads. Workers flush partitions, others prepare and tidy up, a timer tells them when.
 
 use super::healer::Healer;
+use super::lane::Lane;
 use super::metrics::{DiskLevels, DiskMetrics};
 use super::pool::{Pool, Work};
 use super::reserve::Reserve;
@@ -44,13 +45,14 @@ pub struct Disk {
     storage: Arc<dyn Storage>,
     device: u64,
     flushes: Arc<Pool>,
+    lane: Arc<Lane>,
     chores: Arc<Pool>,
     timer: Mutex<Timer>,
     timer_waits: Condvar,
     partitions: Mutex<Partitions>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     pub healer: Healer,
-    reserve: Reserve,
+    reserve: Arc<Reserve>,
     metrics: DiskMetrics,
     /// Partitions that have not let go of their directory.
     open: AtomicUsize,
@@ -67,8 +69,12 @@ impl Disk {
         mount: &Path,
         in_force: &Limits,
     ) -> std::io::Result<Arc<Disk>> {
+        let (metrics, reserve) = (DiskMetrics::new(mount, device), Arc::<Reserve>::default());
+        let flushes =
+            Pool::new("bulkhead-flush", Duration::ZERO, Box::new(Partition::work), Partition::worker_panicked);
         let disk = Arc::new_cyclic(|me: &Weak<Disk>| Disk {
-            flushes: Pool::new("bulkhead-flush", Duration::ZERO, Box::new(Partition::work), Partition::worker_panicked),
+            lane: Arc::new(Lane::new(flushes.clone(), metrics.counts.clone(), reserve.clone())),
+            flushes,
             chores: Pool::new("bulkhead-keep", CHORE_PATIENCE, chore(me.clone()), chore_panicked),
             shared,
             storage,
@@ -77,9 +83,9 @@ impl Disk {
             partitions: Mutex::default(),
             threads: Mutex::default(),
             healer: Healer::default(),
-            reserve: Reserve::default(),
+            reserve,
             device,
-            metrics: DiskMetrics::new(mount, device),
+            metrics,
             open: AtomicUsize::new(0),
             fill_reserve: AtomicBool::new(false),
             filling: Mutex::default(),
@@ -152,6 +158,7 @@ impl Disk {
         self.reserve.clear();
         drop(later);
         let mut threads = self.flushes.stop();
+        threads.extend(self.lane.stop());
         threads.extend(self.chores.stop());
         threads.append(&mut self.threads.lock());
         let deadline = Instant::now() + self.limits().time(Limit::StallLimitMs);
@@ -206,6 +213,7 @@ impl Disk {
         }
         self.healer.tend(self);
         self.flushes.tend();
+        self.lane.tend();
         let partitions = self.partitions.lock().list.clone();
         for partition in partitions.iter().filter_map(Weak::upgrade) {
             let lends = !self.reserve.is_full() && partition.status().state == State::ReadWrite;
@@ -251,7 +259,7 @@ pub struct DiskHost(pub Arc<Disk>);
 
 impl Host for DiskHost {
     fn flush_soon(&self, partition: Arc<Partition>) {
-        self.0.flushes.push(partition, false);
+        self.0.lane.flush(partition);
     }
 
     fn flush_later(&self, partition: Arc<Partition>, delay: Duration) {

@@ -4,6 +4,7 @@ mod backup;
 mod close;
 mod disk;
 mod healer;
+mod lane;
 mod limits;
 mod log_hook;
 mod metrics;
@@ -12,6 +13,7 @@ mod pool;
 mod queue;
 mod reserve;
 mod shared;
+mod shared_flush;
 mod stepped;
 mod sweep;
 #[cfg(test)]

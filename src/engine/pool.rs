@@ -111,6 +111,19 @@ impl Pool {
         all_busy
     }
 
+    /// The same where fewer than `most` partitions have a thread or wait for one; others get theirs back.
+    pub fn push_unless_busy(self: &Arc<Self>, partition: Arc<Partition>, most: usize) -> Result<(), Arc<Partition>> {
+        let crowded = {
+            let state = self.state.lock();
+            state.ready.len() + state.busy.len() >= most
+        };
+        if crowded {
+            return Err(partition);
+        }
+        self.push(partition, false);
+        Ok(())
+    }
+
     /// The least number of threads that keeps waiting partitions moving.
     fn start_if_needed(self: &Arc<Self>, state: &mut State) {
         state.look_behind();

@@ -19,6 +19,18 @@ type Files = Mutex<Vec<(Arc<dyn File>, u64)>>;
 pub struct Reserve {
     segments: Files,
     roots: Files,
+    flush: Mutex<FlushFile>,
+}
+
+/// A file that nobody writes to: its flush is the disk's, for those that share one.
+#[derive(Default)]
+enum FlushFile {
+    #[default]
+    NotWanted,
+    Wanted,
+    /// The files of this disk cannot share a flush.
+    None,
+    Here(Arc<dyn File>),
 }
 
 impl Reserve {
@@ -36,8 +48,21 @@ impl Reserve {
         Some(files.swap_remove(fit).0)
     }
 
+    /// The file for flushes of the disk; if there is none yet it will be made.
+    pub fn flush_file(&self) -> Option<Arc<dyn File>> {
+        let mut flush = self.flush.lock();
+        match &*flush {
+            FlushFile::Here(file) => return Some(file.clone()),
+            FlushFile::None => {}
+            FlushFile::NotWanted | FlushFile::Wanted => *flush = FlushFile::Wanted,
+        }
+        None
+    }
+
     pub fn clear(&self) {
         // Closing the last descriptor of a file takes as long as its disk does: not under the lock.
+        let flush = std::mem::take(&mut *self.flush.lock());
+        drop(flush);
         let segments = std::mem::take(&mut *self.segments.lock());
         let roots = std::mem::take(&mut *self.roots.lock());
         drop((segments, roots));
@@ -64,11 +89,13 @@ impl Reserve {
     }
 
     pub fn is_full(&self) -> bool {
-        self.segments.lock().len() >= FILES && self.roots.lock().len() >= FILES
+        let full = self.segments.lock().len() >= FILES && self.roots.lock().len() >= FILES;
+        full && !matches!(*self.flush.lock(), FlushFile::Wanted)
     }
 
     /// Makes what is missing, on the filesystem of `dir`. A disk that has no space or no such files goes without.
     fn fill(&self, dir: &dyn Dir, segment_bytes: u32) {
+        self.make_flush_file(dir);
         for (what, bytes) in [(Reserved::Root, ROOT_BYTES), (Reserved::Segment, segment_bytes as usize)] {
             while self.files(what).lock().len() < FILES {
                 let bytes = bytes.next_multiple_of(dir.device().block_bytes as usize);
@@ -78,6 +105,23 @@ impl Reserve {
                 }
             }
         }
+    }
+
+    /// Only the file for flushes of the disk.
+    pub fn make_flush_file_in(&self, partition: &Partition) -> bool {
+        let make = || partition.lend_dir(|dir| self.make_flush_file(dir));
+        catch_unwind(AssertUnwindSafe(make)).unwrap_or(false)
+    }
+
+    /// Makes the file for flushes of the disk, if it is wanted.
+    fn make_flush_file(&self, dir: &dyn Dir) {
+        if !matches!(*self.flush.lock(), FlushFile::Wanted) {
+            return;
+        }
+        let Ok(file) = dir.create_unnamed(Access::Durable) else { return };
+        // What making it has changed of it is written out by its first flush, which nobody waits for.
+        let made = if file.shares_flushes() && file.sync().is_ok() { FlushFile::Here(file) } else { FlushFile::None };
+        *self.flush.lock() = made;
     }
 }
 

@@ -5,6 +5,7 @@
 use super::metrics::{DiskLevels, DiskMetrics, PoolLevels};
 use super::reserve::Reserve;
 use super::shared::{run_chore, run_flush, Shared};
+use super::shared_flush::SharedFlush;
 use crate::error::Op;
 use crate::format::Id;
 use crate::io::sim::{mix, SimClock};
@@ -23,6 +24,8 @@ const PIECE: Duration = Duration::from_micros(200);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Chore {
     Flush,
+    /// By itself, not with others.
+    FlushAlone,
     Maintain,
     Timer,
     Probe,
@@ -36,7 +39,7 @@ struct Piece {
 impl Piece {
     fn can_be_done(&self) -> bool {
         match self.chore {
-            Chore::Flush => self.partition.is_free_for_work(),
+            Chore::Flush | Chore::FlushAlone => self.partition.is_free_for_work(),
             _ => self.partition.is_free(),
         }
     }
@@ -61,6 +64,7 @@ pub struct Stepped {
     queues: Mutex<Queues>,
     ids: Mutex<u64>,
     reserve: Reserve,
+    shared_flush: Mutex<SharedFlush>,
     metrics: DiskMetrics,
 }
 
@@ -74,6 +78,7 @@ impl Stepped {
             queues: Mutex::new(queues),
             ids: Mutex::new(0),
             reserve: Reserve::default(),
+            shared_flush: Mutex::default(),
             metrics: DiskMetrics::new(Path::new("/simulated"), 0),
         }
     }
@@ -86,7 +91,8 @@ impl Stepped {
     }
 
     pub fn metrics(&self) -> (&DiskMetrics, DiskLevels) {
-        let waiting = self.queues.lock().ready.iter().filter(|p| p.chore == Chore::Flush).count();
+        let waiting =
+            self.queues.lock().ready.iter().filter(|p| matches!(p.chore, Chore::Flush | Chore::FlushAlone)).count();
         let (reserve_bytes, reserve_target_bytes) =
             self.reserve.bytes(self.shared.limits.of_engine().get_u32(Limit::SegmentMinBytes));
         let flush = PoolLevels { waiting, ..PoolLevels::default() };
@@ -125,7 +131,8 @@ impl Stepped {
         self.clock.pass(PIECE);
         if let Some(Piece { chore, partition }) = piece {
             match chore {
-                Chore::Flush => run_flush(&partition),
+                Chore::Flush => self.flush(partition),
+                Chore::FlushAlone => run_flush(&partition),
                 Chore::Maintain => run_chore(&partition, Op::Allocate, Partition::maintain),
                 Chore::Timer => run_chore(&partition, Op::Allocate, Partition::timer),
                 Chore::Probe => run_chore(&partition, Op::Recover, Partition::probe),
@@ -136,6 +143,42 @@ impl Stepped {
             free.iter().for_each(|p| run_chore(p, Op::Allocate, Partition::tick));
             self.reserve.top_up(&free, self.shared.limits.of_engine().get_u32(Limit::SegmentMinBytes));
         }
+        true
+    }
+
+    /// Flushes a partition, by itself or with others that wait.
+    fn flush(&self, partition: Arc<Partition>) {
+        let mut partitions = vec![partition];
+        let alone = {
+            let mut queues = self.queues.lock();
+            let choice = mix(&[self.seed, queues.choices, 1]);
+            let mut at = 0;
+            while at < queues.ready.len() && choice % 4 > 0 {
+                let flush = queues.ready.get(at).is_some_and(|p| p.chore == Chore::Flush && p.can_be_done());
+                if flush && mix(&[choice, at as u64]) % 4 > 0 {
+                    partitions.push(queues.ready.remove(at).partition);
+                } else {
+                    at += 1;
+                }
+            }
+            choice % 4 < 2
+        };
+        if alone && partitions.len() == 1 || !self.flush_together(&partitions) {
+            partitions.iter().for_each(run_flush);
+        }
+    }
+
+    /// False if there is no shared flush now.
+    fn flush_together(&self, partitions: &[Arc<Partition>]) -> bool {
+        // One that is under way is further up on this stack.
+        let Some(mut shared) = self.shared_flush.try_lock() else { return false };
+        if self.reserve.flush_file().is_none() {
+            // The reserve is filled seldom here.
+            partitions.iter().any(|p| self.reserve.make_flush_file_in(p));
+        }
+        let Some(file) = self.reserve.flush_file() else { return false };
+        let turn = shared.turn(partitions.to_vec(), &*file, |p| self.queue(Chore::FlushAlone, p));
+        self.metrics.counts.note_shared_flush(turn.groups);
         true
     }
 

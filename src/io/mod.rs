@@ -3,6 +3,8 @@
 //! The traits are as small as the log's needs. Every method is one system call (or a simulated one), so that the simulated disk
 //! can fail each of them; loops over short writes and interrupted calls are in this file, above the traits, where both disks get them.
 
+mod aio;
+mod batch;
 mod buffer;
 mod eventfd;
 mod mount;
@@ -15,11 +17,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use batch::{Back, Batch, Begun, Bytes};
 pub use buffer::AlignedBuf;
 pub use eventfd::EventFd;
 pub use mount::{has_journal, mount_point};
 pub use sys::{block_file_size_signal, random_id};
-pub use watched::{Call, Calls, WatchedDir, CALLS_MAX};
+pub use watched::{Call, Calls, Noted, WatchedDir, CALLS_MAX};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +60,15 @@ pub trait File: Send + Sync {
     }
     /// True if `write_at` is durable when it returns. False for `Access::Durable` on a filesystem without O_DIRECT: then `sync` is needed.
     fn writes_are_durable(&self) -> bool;
+    /// True if `begin_write` may be used: what it wrote is durable once a flush of the disk, through whichever file, has followed. So the
+    /// file's bytes are overwritten where they lie, and its blocks and length are durable already: that is the caller's to see to.
+    fn shares_flushes(&self) -> bool {
+        false
+    }
+    /// Begins a write, for a `Batch`.
+    fn begin_write(self: Arc<Self>, _bytes: &Bytes, _offset: u64) -> Begun {
+        Begun::Done(Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)))
+    }
     /// Drops the pages that the kernel holds for clean (POSIX_FADV_DONTNEED), so that without O_DIRECT, too, the next read is the medium's.
     fn drop_cache(&self);
     /// What `Dir::link` knows it by: the descriptor of a real file, the inode of a simulated one.

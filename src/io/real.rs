@@ -3,7 +3,7 @@
 use super::sys::{
     check, cstring, device_info, fstat, ignores_direct_io, off, open_at, read_names, set_nocow, size, sync_fd,
 };
-use super::{Access, DeviceInfo, Dir, File, Filesystem, Storage};
+use super::{aio, Access, Begun, Bytes, DeviceInfo, Dir, File, Filesystem, Storage};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -80,11 +80,15 @@ impl RealDir {
     fn open_file(&self, name: &str, access: Access, create: i32) -> io::Result<Arc<dyn File>> {
         let name = cstring(name.as_bytes())?;
         let fd = self.fd.as_raw_fd();
+        // On ext4 a written block stays where it is, so that a flush of the disk is all that a write to it needs. xfs and btrfs may move it
+        // (a copy by reflink is enough), and what says where to is the file's to sync.
+        let per_write = self.device.filesystem == Filesystem::Ext4 && aio::available();
         let (flags, direct) = match access {
             Access::Read => (libc::O_RDONLY, false),
             Access::ReadDirect => (libc::O_RDONLY | libc::O_DIRECT, true),
             Access::Buffered => (libc::O_RDWR, false),
             Access::Direct => (libc::O_RDWR | libc::O_DIRECT, true),
+            Access::Durable if per_write => (libc::O_RDWR | libc::O_DIRECT, true),
             Access::Durable => (libc::O_RDWR | libc::O_DIRECT | libc::O_DSYNC, true),
         };
         let opened = open_at(fd, &name, flags | create | FILE_FLAGS, 0o600);
@@ -106,7 +110,12 @@ impl RealDir {
         if create != 0 && self.device.filesystem == Filesystem::Btrfs {
             set_nocow(fd.as_raw_fd());
         }
-        let file = RealFile { fd, durable: direct && access == Access::Durable };
+        let durable = match access {
+            Access::Durable if direct && per_write => Durable::PerWrite,
+            Access::Durable if direct => Durable::Always,
+            _ => Durable::No,
+        };
+        let file = RealFile { fd, durable };
         if access == Access::ReadDirect && !direct {
             // The nearest to it: what the kernel holds for clean is read anew.
             file.drop_cache();
@@ -217,9 +226,19 @@ impl Dir for RealDir {
     }
 }
 
+/// Which writes are durable when they return.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durable {
+    No,
+    /// All: the file is open with O_DSYNC.
+    Always,
+    /// Those of `write_at`: each says so. Those of a batch are not.
+    PerWrite,
+}
+
 struct RealFile {
     fd: OwnedFd,
-    durable: bool,
+    durable: Durable,
 }
 
 impl File for RealFile {
@@ -230,6 +249,9 @@ impl File for RealFile {
     }
 
     fn write_at(&self, bufs: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        if self.durable == Durable::PerWrite {
+            return aio::write_durable(self.fd.as_raw_fd(), bufs, offset);
+        }
         let (fd, offset) = (self.fd.as_raw_fd(), off(offset)?);
         if let [one] = bufs {
             // SAFETY: the buffer is valid for reads of its length.
@@ -271,7 +293,19 @@ impl File for RealFile {
     }
 
     fn writes_are_durable(&self) -> bool {
-        self.durable
+        self.durable != Durable::No
+    }
+
+    fn shares_flushes(&self) -> bool {
+        self.durable == Durable::PerWrite
+    }
+
+    fn begin_write(self: Arc<Self>, _: &Bytes, offset: u64) -> Begun {
+        // The kernel takes a signed one.
+        match off(offset) {
+            Ok(_) => Begun::Kernel(self.fd.as_raw_fd()),
+            Err(e) => Begun::Done(Err(e)),
+        }
     }
 
     fn drop_cache(&self) {

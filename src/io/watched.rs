@@ -1,7 +1,7 @@
 //! Which system calls of one partition are under way: a decorator around its directory and files that notes each call when it begins and
 //! when it comes back. Whoever looks at the table sees a call that hangs, whatever thread it hangs on and whatever it was made for.
 
-use super::{Access, DeviceInfo, Dir, File};
+use super::{Access, Begun, Bytes, DeviceInfo, Dir, File};
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
@@ -75,30 +75,54 @@ impl Calls {
 
     /// Notes a call while it runs.
     fn note<T>(&self, code: u8, call: impl FnOnce() -> T) -> T {
-        fn free(place: &AtomicU64, code: u8) -> Option<(&AtomicU64, u64)> {
+        let _under_way = UnderWay(self, self.begin(code));
+        call()
+    }
+
+    /// Notes a call that ends elsewhere, with what this returns.
+    pub fn note_until(self: &Arc<Self>, what: Call, name: &str) -> Noted {
+        let taken = self.begin((self.classify)(what, name));
+        Noted(self.clone(), taken)
+    }
+
+    /// A call begins: its place, and what that holds after the call.
+    fn begin(&self, code: u8) -> Option<(usize, u64)> {
+        let taken = self.places.0.iter().enumerate().find_map(|(at, place)| {
             let idle = place.load(Ordering::Relaxed);
             let after = idle + NUMBER;
             let busy = after | u64::from(code);
             let taken =
                 idle % NUMBER == 0 && place.compare_exchange(idle, busy, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-            taken.then_some((place, after))
-        }
-        let _under_way = UnderWay(self.places.0.iter().find_map(|place| free(place, code)));
+            taken.then_some((at, after))
+        });
         if !self.watched.load(Ordering::Relaxed) && self.watch() {
             (self.notice)();
         }
-        call()
+        taken
+    }
+
+    fn end(&self, taken: Option<(usize, u64)>) {
+        if let Some((place, after)) = taken.and_then(|(at, after)| Some((self.places.0.get(at)?, after))) {
+            place.store(after, Ordering::Release);
+        }
     }
 }
 
 /// A call's place, and what it holds after the call. Ends also if the call panics.
-struct UnderWay<'a>(Option<(&'a AtomicU64, u64)>);
+struct UnderWay<'a>(&'a Calls, Option<(usize, u64)>);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        if let Some((place, after)) = self.0 {
-            place.store(after, Ordering::Release);
-        }
+        self.0.end(self.1);
+    }
+}
+
+/// A call that is under way until this is dropped.
+pub struct Noted(Arc<Calls>, Option<(usize, u64)>);
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.0.end(self.1);
     }
 }
 
@@ -271,6 +295,15 @@ impl File for WatchedFile {
 
     fn writes_are_durable(&self) -> bool {
         self.inner.writes_are_durable()
+    }
+
+    fn shares_flushes(&self) -> bool {
+        self.inner.shares_flushes()
+    }
+
+    /// Whoever begins it notes it: it ends elsewhere.
+    fn begin_write(self: Arc<Self>, bytes: &Bytes, offset: u64) -> Begun {
+        self.inner.clone().begin_write(bytes, offset)
     }
 
     fn drop_cache(&self) {

@@ -89,6 +89,8 @@ pub struct DiskCounts {
     pub flush_entries: Sizes,
     pub open_times: Times,
     pub flush_bytes: AtomicU64,
+    /// Groups that one flush of the disk made durable together.
+    pub shared_flush_groups: Sizes,
     pub checks_failed: AtomicU64,
     faults: [AtomicU64; Cause::ALL.len()],
     heals: [[AtomicU64; 2]; HEALERS],
@@ -97,6 +99,12 @@ pub struct DiskCounts {
 }
 
 impl DiskCounts {
+    pub fn note_shared_flush(&self, groups: usize) {
+        if groups > 0 {
+            self.shared_flush_groups.note_size(groups as u64);
+        }
+    }
+
     pub fn append_times(&self, mode: Mode) -> &Times {
         &self.append_times[mode as usize - 1]
     }

@@ -94,7 +94,7 @@ impl Partition {
     }
 
     /// The oldest group, closed and padded to the device's block: what is acknowledged never shares a block with what comes later.
-    fn take_group(&self, log: &mut Log) -> Option<Arc<Group>> {
+    pub(super) fn take_group(&self, log: &mut Log) -> Option<Arc<Group>> {
         let mut group = log.groups.pop_front()?;
         let block = log.block_bytes as usize;
         group.set_mark(log.durable.lsn);
@@ -122,7 +122,7 @@ impl Partition {
         })
     }
 
-    fn count_flush(&self, group: &Group, began: Instant, ok: bool) {
+    pub(super) fn count_flush(&self, group: &Group, began: Instant, ok: bool) {
         let (first, last) = group.entries;
         if !ok || first > last {
             return; // a mark says nothing of how the owner's entries fare
@@ -134,7 +134,7 @@ impl Partition {
         disk.flush_bytes.fetch_add(group.buf.len() as u64, Ordering::Relaxed);
     }
 
-    fn flushed(&self, log: &mut Log, group: Arc<Group>, result: Result<()>) {
+    pub(super) fn flushed(&self, log: &mut Log, group: Arc<Group>, result: Result<()>) {
         // After a stall or a panic the late result of an abandoned group means nothing.
         let ours = log.in_flight.as_ref().is_some_and(|g| Arc::ptr_eq(g, &group));
         log.in_flight = None;

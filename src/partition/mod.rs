@@ -35,6 +35,7 @@ mod repair;
 mod rescue;
 mod rewrite;
 mod root;
+mod shared;
 mod status;
 mod survey;
 #[cfg(test)]
@@ -60,6 +61,7 @@ pub use orphan::Orphan;
 pub use repair::{Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay};
 pub use root::ROOT_NAME;
 pub(crate) use root::{first_root, NEW_ROOT_NAME};
+pub use shared::Lent;
 pub use survey::{Survey, SurveyedSegment};
 pub use types::{
     Completion, Counters, Disposition, EngineConfig, Entry, EntryRef, Event, HardState, Mode, PartitionConfig,

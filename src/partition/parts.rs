@@ -58,6 +58,12 @@ impl Clone for Group {
     }
 }
 
+impl AsRef<[u8]> for Group {
+    fn as_ref(&self) -> &[u8] {
+        &self.buf
+    }
+}
+
 impl Group {
     /// Writes the first record's header again with what is durable by now.
     pub fn set_mark(&mut self, mark: u64) {

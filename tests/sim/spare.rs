@@ -119,12 +119,13 @@ fn f08_a_spare_that_the_disk_has_no_space_for_takes_none() {
         let disk = SimDisk::new(1);
         let engine = Engine::stepped(config(), &disk, 7).unwrap();
         let p = open(&engine, "/p1", 1, mode);
-        append(&p, &entries(1, 1, 1, 2000)).unwrap();
+        // Six, so that one of them has asked for the file of shared flushes.
+        append_each(&p, 1, 6, 1, 2000);
         // The reserve has what it needs.
         engine.pass_time(Duration::from_secs(3));
         disk.set_free(40 << 10);
         let used = disk.used_bytes();
-        let mut last = 1;
+        let mut last = 6;
         while p.status().segments < 2 {
             last += 1;
             append(&p, &entries(last, last, 1, 2000)).unwrap();

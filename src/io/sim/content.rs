@@ -184,6 +184,12 @@ impl Content {
         self.durable.len = self.durable.len.max(self.cached.len);
     }
 
+    /// A direct write that the device holds in its volatile cache.
+    pub fn write_device(&mut self, offset: u64, bytes: &[u8]) {
+        self.write_cached(offset, bytes);
+        self.write_back(offset, bytes.len());
+    }
+
     fn heal_sectors(&mut self, offset: u64, len: usize) {
         if !self.unreadable.is_empty() {
             sectors(offset, len).for_each(|n| _ = self.unreadable.remove(&n));
@@ -270,6 +276,15 @@ impl Content {
         }
         let (cached, durable) = (&self.cached, &self.durable);
         self.dirty.retain(|number, _| cached.sector(*number) != durable.sector(*number));
+    }
+
+    /// The device could not empty its volatile cache: of what it held, some has become durable, and the rest is gone.
+    pub fn device_flush_failed(&mut self, lands: impl Fn(u64) -> bool) {
+        for (number, dirty) in &mut self.dirty {
+            if let Some(sector) = dirty.device.take().filter(|_| lands(*number)) {
+                self.durable.put_sector(*number, &sector);
+            }
+        }
     }
 
     pub fn read_direct(&self, offset: u64, buf: &mut [u8]) -> usize {

@@ -12,7 +12,7 @@ use super::state::{Node, State, ROOT};
 use crate::io::{Access, DeviceInfo, Dir, File};
 
 /// How the operations' log calls a file that has no name.
-const UNNAMED: &str = "(unnamed)";
+pub(super) const UNNAMED: &str = "(unnamed)";
 
 pub struct SimDir {
     pub handle: Handle,

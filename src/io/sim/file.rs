@@ -2,10 +2,12 @@
 
 use std::io::{self, IoSlice};
 
+use super::content::Content;
 use super::gate::{os, Effect, Handle, Verdict};
 use super::plan::{mix, OpKind};
 use super::state::{Inode, Node, State};
-use crate::io::{Access, File, Filesystem};
+use crate::io::{Access, Begun, Bytes, File, Filesystem};
+use std::sync::Arc;
 
 pub struct SimFile {
     pub handle: Handle,
@@ -31,7 +33,57 @@ impl SimFile {
         Ok(())
     }
 
-    fn store(&self, state: &mut State, verdict: &Verdict, offset: u64, bytes: &[u8]) {
+    /// One write; `flushed` if it is durable when it returns, on a file whose writes are.
+    fn write(&self, bufs: &[IoSlice<'_>], offset: u64, flushed: bool) -> io::Result<usize> {
+        let asked: usize = bufs.iter().map(|b| b.len()).sum();
+        let (mut state, verdict) = self.handle.shared.begin(OpKind::Write, &self.handle.path, offset, asked as u64)?;
+        if matches!(self.access, Access::Read | Access::ReadDirect) {
+            return Err(os(libc::EBADF));
+        }
+        let parts: Vec<_> = bufs.iter().map(|b| (b.as_ptr(), b.len())).collect();
+        self.check_alignment(offset, &parts)?;
+        let mut len = asked;
+        if let Effect::Limit(n) = verdict.effect {
+            // A short O_DIRECT write ends at a block of the device.
+            len = if self.is_direct() { n.min(asked) / self.align * self.align } else { n.min(asked) };
+        }
+        if verdict.effect != Effect::Nothing {
+            let room = state.take_space(self.handle.inode, offset, len as u64) as usize;
+            if room == 0 && len > 0 {
+                return Err(state.no_space());
+            }
+            len = len.min(room);
+        }
+        let joined: Vec<u8>;
+        let bytes = match bufs {
+            [one] => &one[..len],
+            many => {
+                joined = many.iter().map(|b| &b[..]).collect::<Vec<_>>().concat();
+                &joined[..len]
+            }
+        };
+        if self.is_direct() && state.content(self.handle.inode).write_meets_bad_sector(offset, len) {
+            let partial = Verdict { effect: Effect::Part, errno: Some(libc::EIO), crashed: false, key: verdict.key };
+            let good = state.content(self.handle.inode).unwritable.clone();
+            let lands = lands(partial.key);
+            state.content(self.handle.inode).write_direct(offset, bytes, |n| !good.contains(&n) && lands(n));
+            state.seen.insert(("bad sector", "written"));
+            return partial.result(0);
+        }
+        if !flushed {
+            state.seen.insert(("shared flush", verdict.what_of("write")));
+            // A flush of the device makes neither a file's length nor its blocks durable. (What is lost of a file in the making is a lie.)
+            let within = offset + asked as u64 <= state.content(self.handle.inode).durable.len;
+            assert!(
+                within || state.lies > 0,
+                "a write that shares a flush is not within the durable length of its file"
+            );
+        }
+        self.store(&mut state, &verdict, offset, bytes, flushed);
+        verdict.result(len)
+    }
+
+    fn store(&self, state: &mut State, verdict: &Verdict, offset: u64, bytes: &[u8], flushed: bool) {
         let (direct, key) = (self.is_direct(), verdict.key);
         if direct && verdict.effect == Effect::Part {
             let landed = super::content::sectors(offset, bytes.len()).filter(|n| lands(key)(*n)).count();
@@ -49,6 +101,7 @@ impl SimFile {
             Effect::Part if direct => content.write_direct(offset, bytes, lands(key)),
             Effect::Part if verdict.crashed => content.write_cached(offset, &bytes[..key as usize % (bytes.len() + 1)]),
             Effect::Part => {}
+            Effect::Full | Effect::Limit(_) if direct && !flushed => content.write_device(offset, bytes),
             Effect::Full | Effect::Limit(_) if direct => content.write_direct(offset, bytes, |_| true),
             Effect::Full | Effect::Limit(_) => content.write_cached(offset, bytes),
         }
@@ -109,48 +162,30 @@ impl File for SimFile {
     }
 
     fn write_at(&self, bufs: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        let asked: usize = bufs.iter().map(|b| b.len()).sum();
-        let (mut state, verdict) = self.handle.shared.begin(OpKind::Write, &self.handle.path, offset, asked as u64)?;
-        if matches!(self.access, Access::Read | Access::ReadDirect) {
-            return Err(os(libc::EBADF));
+        self.write(bufs, offset, true)
+    }
+
+    fn shares_flushes(&self) -> bool {
+        self.writes_are_durable() && self.handle.shared.state.lock().config.filesystem == Filesystem::Ext4
+    }
+
+    fn begin_write(self: Arc<Self>, bytes: &Bytes, offset: u64) -> Begun {
+        if !self.handle.shared.state.lock().may_hang() {
+            return Begun::Done(self.write(&[IoSlice::new((**bytes).as_ref())], offset, false));
         }
-        let parts: Vec<_> = bufs.iter().map(|b| (b.as_ptr(), b.len())).collect();
-        self.check_alignment(offset, &parts)?;
-        let mut len = asked;
-        if let Effect::Limit(n) = verdict.effect {
-            // A short O_DIRECT write ends at a block of the device.
-            len = if self.is_direct() { n.min(asked) / self.align * self.align } else { n.min(asked) };
-        }
-        if verdict.effect != Effect::Nothing {
-            let room = state.take_space(self.handle.inode, offset, len as u64) as usize;
-            if room == 0 && len > 0 {
-                return Err(state.no_space());
-            }
-            len = len.min(room);
-        }
-        let joined: Vec<u8>;
-        let bytes = match bufs {
-            [one] => &one[..len],
-            many => {
-                joined = many.iter().map(|b| &b[..]).collect::<Vec<_>>().concat();
-                &joined[..len]
-            }
-        };
-        if self.is_direct() && state.content(self.handle.inode).write_meets_bad_sector(offset, len) {
-            let partial = Verdict { effect: Effect::Part, errno: Some(libc::EIO), crashed: false, key: verdict.key };
-            let good = state.content(self.handle.inode).unwritable.clone();
-            let lands = lands(partial.key);
-            state.content(self.handle.inode).write_direct(offset, bytes, |n| !good.contains(&n) && lands(n));
-            state.seen.insert(("bad sector", "written"));
-            return partial.result(0);
-        }
-        self.store(&mut state, &verdict, offset, bytes);
-        verdict.result(len)
+        // The others of its batch do not wait for it.
+        let (send, result) = std::sync::mpsc::channel();
+        let bytes = bytes.clone();
+        std::thread::spawn(move || send.send(self.write(&[IoSlice::new((*bytes).as_ref())], offset, false)));
+        Begun::Later(result)
     }
 
     fn sync(&self) -> io::Result<()> {
         let (mut state, verdict) = self.handle.shared.begin(OpKind::Sync, &self.handle.path, 0, 0)?;
         let forgets = state.config.failed_syncs_forget;
+        if self.handle.path.ends_with(super::dir::UNNAMED) {
+            state.seen.insert(("shared flush", verdict.what_of("flush")));
+        }
         let content = state.content(self.handle.inode);
         let bad_sector = content.flush_meets_bad_sector();
         match verdict.effect {
@@ -165,8 +200,13 @@ impl File for SimFile {
             state.seen.insert(("bad sector", "written"));
             return Err(os(libc::EIO));
         }
-        if matches!(verdict.effect, Effect::Full | Effect::Limit(_)) {
-            flush_device(&mut state);
+        match verdict.effect {
+            Effect::Full | Effect::Limit(_) => all_files(&mut state, Content::device_flush),
+            // The drive has given up what it held, and the next flush says nothing of it.
+            Effect::Part if !verdict.crashed && forgets => {
+                all_files(&mut state, |content| content.device_flush_failed(lands(verdict.key)));
+            }
+            _ => {}
         }
         verdict.result(())
     }
@@ -226,10 +266,10 @@ fn has_block(state: &State, inode: u64, block: u64) -> bool {
 }
 
 /// A flush goes to the device and covers all files.
-fn flush_device(state: &mut State) {
+fn all_files(state: &mut State, flush: impl Fn(&mut Content)) {
     for inode in state.inodes.values_mut() {
         if let Node::File(content) = &mut inode.node {
-            content.device_flush();
+            flush(content);
         }
     }
 }

@@ -37,6 +37,18 @@ impl Verdict {
         self.errno.map_or(Ok(value), |e| Err(os(e)))
     }
 
+    /// What has become of a part of a shared flush.
+    pub fn what_of(&self, part: &'static str) -> &'static str {
+        match (part, self.crashed, self.errno.is_some()) {
+            ("write", true, _) => "power cut in a write",
+            ("write", _, true) => "a write fails",
+            ("write", ..) => "a write",
+            (_, true, _) => "power cut in the flush",
+            (_, _, true) => "the flush fails",
+            _ => "the flush",
+        }
+    }
+
     /// A choice for operations that happen whole or not at all.
     pub fn happens(&self) -> bool {
         match self.effect {

@@ -164,6 +164,13 @@ impl State {
         (fault, crashed, key)
     }
 
+    /// A rule hangs operations, or holds them up in real time.
+    pub fn may_hang(&self) -> bool {
+        let hangs =
+            |fault: &Fault| matches!(fault, Fault::Hang) || matches!(fault, Fault::Delay(_)) && self.delays_are_real;
+        self.rules.iter().any(|r| hangs(&r.fault))
+    }
+
     pub fn add_inode(&mut self, node: Node, device: u64) -> u64 {
         let number = self.next_inode;
         self.next_inode += 1;

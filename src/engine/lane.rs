@@ -1,0 +1,189 @@
+//! The line of partitions whose flushes are shared, and its threads. Few busy partitions have flushes of their own, on the disk's flush
+//! threads. Where there are more, those that come while a shared flush is under way are the next one's: no timer, and the busier the disk,
+//! the more of them share one. It is an accelerator: where it hangs, or a flush of the disk fails, partitions have their own again.
+
+use super::pool::Pool;
+use super::reserve::Reserve;
+use super::shared_flush::SharedFlush;
+use super::watchdog::drop_elsewhere;
+use crate::io::block_file_size_signal;
+use crate::partition::{DiskCounts, Partition};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Partitions that flush by themselves at a time before others share.
+const ALONE_MAX: usize = 3;
+/// Shared flushes under way at a time: while one waits for the disk the next is made ready.
+const TURNS: usize = 2;
+/// Fewer partitions wait for the end of the turn before theirs.
+const BESIDE_MIN: usize = 16;
+/// Nobody waits longer for it: a turn that takes longer hangs, and others flush without it.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// After a flush of the disk that failed nothing is shared for this long.
+const PAUSE: Duration = Duration::from_secs(60);
+/// How often what an earlier turn did not wait for is looked at while nothing else is to do.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+#[derive(Default)]
+struct State {
+    ready: VecDeque<Arc<Partition>>,
+    /// By thread: when its turn began.
+    turns: [Option<Instant>; TURNS],
+    threads: Vec<JoinHandle<()>>,
+    off_until: Option<Instant>,
+    stop: bool,
+}
+
+impl State {
+    fn is_off(&self) -> bool {
+        self.stop || self.off_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Turns under way that do not hang, and those that do.
+    fn under_way(&self) -> (usize, usize) {
+        let hang = |since: &&Instant| since.elapsed() > PATIENCE;
+        let hanging = self.turns.iter().flatten().filter(hang).count();
+        (self.turns.iter().flatten().count() - hanging, hanging)
+    }
+
+    /// Somebody waits, and not for a turn that will have them soon.
+    fn next_is_due(&self) -> bool {
+        self.ready.len() >= BESIDE_MIN || !self.ready.is_empty() && self.under_way().0 == 0
+    }
+}
+
+pub struct Lane {
+    alone: Arc<Pool>,
+    counts: Arc<DiskCounts>,
+    state: Mutex<State>,
+    wake: Condvar,
+    /// Has the file for flushes of the disk.
+    reserve: Arc<Reserve>,
+}
+
+impl Lane {
+    pub fn new(alone: Arc<Pool>, counts: Arc<DiskCounts>, reserve: Arc<Reserve>) -> Lane {
+        Lane { alone, counts, state: Mutex::default(), wake: Condvar::new(), reserve }
+    }
+
+    /// A partition has something to flush: by itself, or with others.
+    pub fn flush(self: &Arc<Lane>, partition: Arc<Partition>) {
+        let mut state = self.state.lock();
+        let (runs, hangs) = state.under_way();
+        if state.is_off() || hangs == TURNS {
+            let ready = std::mem::take(&mut state.ready);
+            drop(state);
+            return ready.into_iter().chain([partition]).for_each(|p| self.flush_alone(p));
+        }
+        let crowded = if runs == 0 && state.ready.is_empty() {
+            self.alone.push_unless_busy(partition, ALONE_MAX)
+        } else {
+            Err(partition)
+        };
+        let Err(partition) = crowded else { return };
+        if runs == 0 && self.reserve.flush_file().is_none() {
+            return self.flush_alone(partition);
+        }
+        state.ready.push_back(partition);
+        if state.next_is_due() && runs + hangs < TURNS {
+            self.wake(state);
+        }
+    }
+
+    fn flush_alone(&self, partition: Arc<Partition>) {
+        self.alone.push(partition, false);
+    }
+
+    /// Makes a thread see to the next turn. They are started when first needed, all of them: one that waits sees that another hangs.
+    fn wake(self: &Arc<Lane>, mut state: MutexGuard<'_, State>) {
+        while state.threads.len() < TURNS {
+            let (lane, number) = (self.clone(), state.threads.len());
+            let thread = thread::Builder::new().name("bulkhead-share".into()).spawn(move || lane.run(number));
+            let Ok(thread) = thread else { break };
+            state.threads.push(thread);
+        }
+        if state.threads.is_empty() {
+            let ready = std::mem::take(&mut state.ready);
+            drop(state);
+            return ready.into_iter().for_each(|p| self.flush_alone(p));
+        }
+        drop(state);
+        self.wake.notify_all();
+    }
+
+    fn run(&self, number: usize) {
+        block_file_size_signal();
+        let mut shared = SharedFlush::default();
+        let mut held = None;
+        while let Some(partitions) = self.next(number, &shared) {
+            let Some(file) = held.take().or_else(|| self.reserve.flush_file()) else {
+                partitions.into_iter().for_each(|p| self.flush_alone(p));
+                continue;
+            };
+            let turn = shared.turn(partitions, &*file, |p| self.flush_alone(p));
+            self.counts.note_shared_flush(turn.groups);
+            if turn.flush_failed {
+                self.state.lock().off_until = Some(Instant::now() + PAUSE);
+            }
+            held = (shared.under_way() > 0).then_some(file);
+        }
+    }
+
+    /// Ends a turn and waits for the next: those who wait by then, none if only stragglers are to be looked at. `None` if the thread is to end.
+    fn next(&self, number: usize, shared: &SharedFlush) -> Option<Vec<Arc<Partition>>> {
+        let mut state = self.state.lock();
+        let place = |state: &mut State, at| state.turns.get_mut(number).map(|turn| *turn = at);
+        place(&mut state, None);
+        while !state.next_is_due() && !state.stop {
+            let pause = if shared.under_way() > 0 {
+                LOOK_AGAIN
+            } else if state.turns.iter().any(Option::is_some) {
+                PATIENCE
+            } else {
+                self.wake.wait(&mut state);
+                continue;
+            };
+            if self.wake.wait_until(&mut state, Instant::now() + pause).timed_out() && shared.under_way() > 0 {
+                break;
+            }
+        }
+        if state.stop && shared.under_way() == 0 {
+            return None;
+        }
+        let room = shared.room();
+        if room == 0 {
+            // All that it can have under way hangs.
+            state.ready.drain(..).for_each(|p| self.flush_alone(p));
+        }
+        let n = if state.next_is_due() { state.ready.len().min(room) } else { 0 };
+        place(&mut state, Some(Instant::now()));
+        Some(state.ready.drain(..n).collect())
+    }
+
+    /// Called by the timer: those who wait behind turns that hang flush by themselves.
+    pub fn tend(&self) {
+        let ready = {
+            let mut state = self.state.lock();
+            if state.under_way().1 < TURNS {
+                return;
+            }
+            std::mem::take(&mut state.ready)
+        };
+        ready.into_iter().for_each(|p| self.flush_alone(p));
+    }
+
+    /// No further turn; the threads end when nothing is under way any more. What waited is let go.
+    pub fn stop(&self) -> Vec<JoinHandle<()>> {
+        let (ready, threads) = {
+            let mut state = self.state.lock();
+            state.stop = true;
+            (std::mem::take(&mut state.ready), std::mem::take(&mut state.threads))
+        };
+        self.wake.notify_all();
+        ready.into_iter().for_each(drop_elsewhere);
+        threads
+    }
+}

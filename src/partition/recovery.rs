@@ -200,15 +200,8 @@ impl Recovery<'_> {
         found.commit = found.commit.max(verdict.commit);
         add_damaged(found, verdict.damaged);
         found.to_sync.push(segment.sequence());
-        if verdict.end.last_lsn < found.mark && found.fault.is_none() {
-            // The hole at the end: nothing valid is behind it, but something was.
-            let last = verdict.last.0;
-            let message = format!(
-                "{}: the log ends behind entry {last}, but records behind it were known to be durable",
-                segment.name()
-            );
-            found.fault = Some(damaged(message).range(last + 1, last + 1));
-        }
+        let lost = self.lost_behind(found, &segment.name(), scanned);
+        found.fault = found.fault.take().or(lost);
         if self.mode() != Mode::Sync && verdict.end.last_lsn > found.mark {
             // Each lsn is at most one entry.
             let unsynced = verdict.end.last_lsn - found.mark;

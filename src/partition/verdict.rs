@@ -1,6 +1,6 @@
 //! What the holes of one segment mean: an end, an isolated bad record, or damage.
 
-use super::recovery::Recovery;
+use super::recovery::{Found, Recovery};
 use crate::error::{Error, Op, Result, Status};
 use crate::format::BeginData;
 use crate::segment::{Run, Scan, Segment};
@@ -38,12 +38,16 @@ impl Recovery<'_> {
         let mut verdict = Verdict::default();
         let Some((header, begin)) = scanned.begin else {
             let behind = scanned.runs.first().map_or(0, |r| r.first_lsn);
-            if behind > 0 && mark >= behind - 1 {
+            let durable = behind > 0 && mark >= behind - 1;
+            let range = if durable { (0, scanned.last_index_seen()) } else { (0, 0) };
+            let leading = scanned.leading.unwrap_or_default();
+            // What cannot be read may be sound: another read may find it.
+            if durable && !leading.unreadable {
                 return Err(damaged(format!("{name}: the begin record is damaged, records behind it are not"))
-                    .range(0, scanned.last_index_seen()));
+                    .range(range.0, range.1));
             }
-            if let (Some(e), true) = (&scanned.unreadable, behind > 0 || scanned.leading.is_some_and(|h| h.written)) {
-                return Err(Error::io(Op::Open, e, &format!("reading segment {name}")));
+            if let (Some(e), true) = (&scanned.unreadable, behind > 0 || leading.written) {
+                return Err(Error::io(Op::Open, e, &format!("reading segment {name}")).range(range.0, range.1));
             }
             self.note_cut(segment, scanned, 0, UNKNOWN, &mut verdict);
             return Ok(verdict);
@@ -60,9 +64,6 @@ impl Recovery<'_> {
             verdict.damaged = sum_damaged(verdict.damaged, self.damage_between(run, next, &name)?);
         }
         let Some(run) = scanned.runs.get(end) else { return Ok(verdict) };
-        if let (Some(e), true) = (&scanned.unreadable, end + 1 == scanned.runs.len() && run.last_index < known) {
-            return Err(Error::io(Op::Open, e, &format!("reading segment {name}")));
-        }
         verdict.begin = Some(begin);
         verdict.first = header.index;
         verdict.end = BeginData { segment: segment.sequence(), end_offset: run.end, last_lsn: run.last_lsn };
@@ -70,6 +71,22 @@ impl Recovery<'_> {
         verdict.commit = scanned.runs.iter().take(end + 1).map(|r| r.commit).max().unwrap_or(0);
         self.note_cut(segment, scanned, end, run.last_index, &mut verdict);
         Ok(verdict)
+    }
+
+    /// What is missing behind the end of the log, with nothing valid behind that: records that were known to be durable, or entries that are
+    /// known to have been in it. What cannot be read may be sound: another read may find it.
+    pub(super) fn lost_behind(&self, found: &Found, name: &str, scanned: &Scan) -> Option<Error> {
+        let (last, known) = (found.last.0, self.known());
+        let gone = found.end.last_lsn < found.mark;
+        let hidden = scanned.holes.last().is_some_and(|h| h.unreadable);
+        let error = match &scanned.unreadable {
+            Some(e) if last < known || (gone && hidden) => Error::io(Op::Open, e, &format!("reading segment {name}")),
+            _ if gone => damaged(format!(
+                "{name}: the log ends behind entry {last}, but records behind it were known to be durable"
+            )),
+            _ => return None,
+        };
+        Some(error.range(last + 1, known.max(last + 1)))
     }
 
     /// Damage between two sound runs. With the entries around it contiguous only the bad ones are lost, and only to those who read them.

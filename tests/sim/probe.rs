@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use bulkhead::io::sim::{Fault, OpKind, Rule, SimDisk};
+use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimDisk};
 use bulkhead::{Cause, Engine, EngineConfig, Mode, Op, Partition, State, Status};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -240,4 +240,39 @@ fn f05_healing_writes_a_small_segment() {
     let least = fresh.iter().map(|f| disk.cached_bytes(f).len().max(disk.durable_bytes(f).len())).min();
     assert_eq!(least, Some(64 << 10), "{fresh:?}: neighbours wait while it is filled with zeros");
     append_each(&p, 202, 230, 1, 15_000);
+}
+
+/// Found by reading: a begin record, or a last one, in a block that gave EIO when the log was opened was called damage, which nobody looks at
+/// again.
+#[test]
+fn f16_a_block_that_can_be_read_again_was_no_damage() {
+    for (mode, first) in [Mode::None, Mode::Sync, Mode::Interval].into_iter().flat_map(|m| [(m, true), (m, false)]) {
+        let what = format!("{mode:?}, {}", if first { "the begin record" } else { "the last entry" });
+        let disk = SimDisk::new(1);
+        let (_engine, p) = start(&disk, mode);
+        // The root says how far the log was durable.
+        p.set_hard_state(hard(1, 1, 3)).unwrap();
+        let disk = disk.fork().crash(Crash::PowerNothing);
+        let data = &entries(10, 10, 1, 400)[0].data;
+        let (path, at) =
+            if first { ("/p1/seg-0000000000000001".into(), 4096) } else { field::find_data(&disk, "/p1", data) };
+        let was = disk.durable_bytes(&path)[at as usize..][..1].to_vec();
+        disk.make_unreadable(&path, at, 1);
+        let config = EngineConfig { probe_ms: 20, ..config() };
+        let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+        let p = open(&engine, "/p1", 1, mode);
+        std::thread::sleep(Duration::from_millis(60));
+        let status = p.status();
+        assert_eq!(
+            (status.state, status.cause, status.errno),
+            (State::Unavailable, Cause::IoError, libc::EIO),
+            "{what}: {status:?}"
+        );
+        // In mode none the one before shares its sector.
+        let sound = read_each(&p).iter().filter(|(_, e)| e.is_ok()).count();
+        assert!(first || sound >= 8, "{what}: what is sound can be read, not {sound} entries");
+        disk.overwrite(&path, at, &was);
+        assert_comes_back(&p, &what);
+        assert_eq!((p.status().damaged.2, p.bounds().unwrap()), (0, (1, 11)), "{what}");
+    }
 }

@@ -11,6 +11,7 @@ use super::writer::LogWriter;
 use super::Conversion;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::{Entry, Meta, META_NAME};
+use crate::format::SNAPSHOT_PENDING;
 use crate::io::{write_all_at, Access, Dir};
 use crate::partition::{make_dir, Partition, PartitionStatus, State, BULKHEAD_ORIGINAL, ROOT_NAME};
 use std::path::Path;
@@ -28,10 +29,6 @@ pub struct Exported {
     pub first_index: u64,
     pub last_index: u64,
 }
-
-/// In a vote that the CubeFS adapter has stored: the log is hidden from raft until a snapshot has arrived (`go/cubefs/snapshot.go`). CubeFS's
-/// WAL would show it. Other owners may use the bit as they like.
-pub const SNAPSHOT_PENDING: u64 = 1 << 63;
 
 impl Conversion<'_> {
     /// Writes the log, in CubeFS's format, to a directory that does not exist yet. Until it is whole a CubeFS binary refuses it.

@@ -31,7 +31,8 @@ mod verdict;
 mod workers;
 mod writer;
 
-pub use export::{Exported, SNAPSHOT_PENDING};
+pub use crate::format::SNAPSHOT_PENDING;
+pub use export::Exported;
 pub use report::{Finding, FindingKind, Progress, Report};
 pub use switch::Shape;
 

@@ -54,7 +54,7 @@ mod segment_header;
 pub use record::{
     align8, BeginData, RecordHeader, RecordType, SegmentSalt, BEGIN_DATA_BYTES, MAX_DATA_BYTES, RECORD_HEADER_BYTES,
 };
-pub use root::{LogEnd, Root, RootError, ROOT_BYTES, SLOT_BYTES, SLOT_PAIR_BYTES};
+pub use root::{LogEnd, Root, RootError, ROOT_BYTES, SLOT_BYTES, SLOT_PAIR_BYTES, SNAPSHOT_PENDING};
 pub use segment_header::{SegmentHeader, SegmentHeaderError, SEGMENT_HEADER_BYTES};
 
 /// The version this code writes, and the newest it reads.

@@ -10,6 +10,9 @@ const SLOT_SPACING: usize = 4096;
 pub const SLOT_BYTES: usize = 512;
 const MAGIC: &[u8; 8] = b"BLKHROOT";
 const FLAG_CLEAN: u32 = 1;
+/// In a vote that the CubeFS adapter has stored: the log is hidden from raft until a snapshot has arrived (`go/cubefs/snapshot.go`). CubeFS's
+/// WAL would show it. Other owners may use the bit as they like.
+pub const SNAPSHOT_PENDING: u64 = 1 << 63;
 
 /// An end of the log: its newest begun segment, the position behind the last record, the last entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

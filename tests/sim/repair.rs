@@ -370,3 +370,24 @@ fn an_error_at_any_operation_leaves_the_old_log_or_the_repaired_one() {
         }
     }
 }
+
+/// The CubeFS adapter's mark of a snapshot that has not arrived is no vote: with it gone raft would apply what is in the snapshot again.
+#[test]
+fn a_log_that_waits_for_a_snapshot_still_waits_behind_a_repair() {
+    const PENDING: u64 = 1 << 63;
+    for lost in [Some(0), Some(8192), None] {
+        let (disk, _) = log(Mode::Sync, true);
+        let engine = engine(&disk);
+        let p = reopen(&engine, PATH, 1, Mode::Sync);
+        p.set_hard_state(hard(4, PENDING | 2, 50)).unwrap();
+        p.close().unwrap();
+        match lost {
+            Some(at) => zero(&disk, "/p1/root", at, 8192),
+            None => flip_entry(&disk, 40),
+        }
+        let offer = repair(&disk).unwrap();
+        let wanted = if lost.is_some() { hard(10, PENDING, 50) } else { hard(4, PENDING | 2, offer.commit) };
+        assert_eq!((offer.term, offer.vote), (wanted.term, wanted.vote), "{lost:?}");
+        assert_eq!(opened(&disk, Mode::Sync).1, wanted, "{lost:?}");
+    }
+}

@@ -3,7 +3,7 @@
 use super::base::Base;
 use super::pieces::{Piece, Pieces};
 use super::{check, RepairFacts, RepairLoss, RepairOffer, RepairWay};
-use crate::format::{BeginData, LogEnd, Root};
+use crate::format::{BeginData, LogEnd, Root, SNAPSHOT_PENDING};
 use crate::io::Dir;
 
 /// The ways that lead to a log which opens, the one that keeps most first.
@@ -65,9 +65,9 @@ fn with_hard_state(base: &Base, pieces: &Pieces, root: Root, facts: RepairFacts)
     let told = pieces.list.iter().map(|p| p.commit).chain([base.root.commit, root.compaction_index]).max();
     let commit = told.unwrap_or(0).min(last);
     // A vote that is lost was cast in a term that others have seen, or for this node itself, which nobody counts any more: in the term
-    // after that it may vote again.
+    // after that it may vote again. A log that an older root hides stays hidden until a snapshot has arrived, for the second time perhaps.
     let (term, vote) = match base.lost {
-        Some(_) => (facts.term.saturating_add(1), 0),
+        Some(_) => (facts.term.saturating_add(1), base.root.vote & SNAPSHOT_PENDING),
         None => (base.root.term, base.root.vote),
     };
     Root { commit, term, vote, ..root }

@@ -1,6 +1,6 @@
 //! A bad block under a file that a conversion writes costs time and nothing else: everything is written again, on other blocks.
 
-use crate::error::{Error, Op, Result};
+use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
 use crate::io::Dir;
 use crate::partition::BAD_FILE_PREFIX;
@@ -37,6 +37,23 @@ fn set_aside(dir: &dyn Dir, bad: &BadFile, number: u32) -> io::Result<()> {
     let mut names = dir.list()?;
     names.retain(|name| name != META_NAME && !name.starts_with(BAD_FILE_PREFIX));
     names.iter().try_for_each(|name| dir.unlink(name))
+}
+
+/// The same for one file, which `write` makes and reads back: under one of `names`, wherever it fails.
+pub fn write_one(dir: &dyn Dir, names: &[&str], mut write: impl FnMut() -> Result<()>) -> Result<()> {
+    for number in 1..TRIES {
+        match write() {
+            Err(e) if e.status == Status::IoError => {
+                // The segments' numbers begin with 1.
+                let aside = |name: &&str| dir.rename(name, &format!("{BAD_FILE_PREFIX}{:016x}-{number}", 0)).is_ok();
+                if !names.iter().any(aside) {
+                    return Err(e);
+                }
+            }
+            written => return written,
+        }
+    }
+    write()
 }
 
 /// Removes them: who goes on in `dir` does not know them.

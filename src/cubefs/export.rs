@@ -1,6 +1,6 @@
 //! Export: the log in CubeFS's format, in a new directory or in place of Bulkhead's own.
 
-use super::bad_file::{remove_bad_files, write_around_bad_blocks, BadFile};
+use super::bad_file::{remove_bad_files, write_around_bad_blocks, write_one, BadFile};
 use super::content::{holds, read_back};
 use super::import::read_root_named;
 use super::names;
@@ -119,7 +119,6 @@ impl Conversion<'_> {
     fn write_out(&self, partition: &Partition, dir: &Arc<dyn Dir>, meta_name: &str) -> Result<Exported> {
         let status = partition.status();
         let (files, file_bytes) = write_around_bad_blocks(&**dir, |bad| self.write_logs(partition, &status, dir, bad))?;
-        remove_bad_files(Op::Export, &**dir)?;
         let hard_state = status.hard_state;
         let meta = Meta {
             term: hard_state.term,
@@ -129,10 +128,13 @@ impl Conversion<'_> {
             compaction_term: status.compaction_term,
         };
         let meta = meta.encode();
-        let file = dir.create(meta_name, Access::Buffered).map_err(fail("creating META"))?;
-        write_all_at(&*file, &[&meta], 0).and_then(|()| file.sync()).map_err(fail("writing META"))?;
         let sum = crc32c::crc32c(&meta);
-        read_back(Op::Export, &**dir, meta_name, |file| holds(file, meta.len() as u64, sum))?;
+        write_one(&**dir, &[meta_name], || {
+            let file = dir.create(meta_name, Access::Buffered).map_err(fail("creating META"))?;
+            write_all_at(&*file, &[&meta], 0).and_then(|()| file.sync()).map_err(fail("writing META"))?;
+            read_back(Op::Export, &**dir, meta_name, |file| holds(file, meta.len() as u64, sum))
+        })?;
+        remove_bad_files(Op::Export, &**dir)?;
         dir.sync().map_err(fail("syncing the new files"))?;
         let total_bytes = status.segment_bytes.max(1);
         (self.progress)(Progress { done_bytes: total_bytes, total_bytes });

@@ -1,7 +1,7 @@
 //! Import in place: Bulkhead's files are made in a subdirectory, checked, and exchanged for CubeFS's, which are kept.
 
-use super::bad_file::{write_around_bad_blocks, BadFile};
-use super::content::lost;
+use super::bad_file::{write_around_bad_blocks, write_one, BadFile};
+use super::content::{holds, lost, read_back};
 use super::names;
 use super::report::Report;
 use super::scan::{Limits, Meter, Scan, Take};
@@ -68,10 +68,14 @@ impl Conversion<'_> {
         let original = names::make_dir(dir, switch::CUBEFS_ORIGINAL)?;
         names::make_dir(&*original, META_NAME)?;
         let fail = || names::fail("keeping a copy of the root");
-        let copy = original.create(switch::IMPORTED_ROOT, Access::Durable).map_err(fail())?;
         let mut bytes = AlignedBuf::new();
         bytes.extend_from_slice(&root);
-        write_durable_at(&*copy, &bytes, 0).map_err(fail())?;
+        let sum = crc32c::crc32c(&root);
+        write_one(&*original, &[switch::IMPORTED_ROOT], || {
+            let copy = original.create(switch::IMPORTED_ROOT, Access::Durable).map_err(fail())?;
+            write_durable_at(&*copy, &bytes, 0).map_err(fail())?;
+            read_back(Op::Import, &*original, switch::IMPORTED_ROOT, |file| holds(file, ROOT_BYTES as u64, sum))
+        })?;
         match dir.open(META_NAME, Access::Read) {
             // CubeFS makes META before its first log: a power cut has taken it, and with it nothing.
             Err(e) if e.kind() == io::ErrorKind::NotFound => {

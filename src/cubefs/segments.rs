@@ -2,18 +2,18 @@
 //!
 //! Nothing of it counts before there is a root, and by then all of it is durable.
 
-use super::bad_file::BadFile;
-use super::content::{BLOCK_BYTES, PIECE_BYTES};
+use super::bad_file::{write_one, BadFile};
+use super::content::{read_back, BLOCK_BYTES, PIECE_BYTES};
 use super::names;
 use super::output::Output;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
 use crate::format::{
     align8, BeginData, Id, LogEnd, RecordHeader, RecordType, Root, SegmentHeader, SegmentSalt, BEGIN_DATA_BYTES,
-    RECORD_HEADER_BYTES,
+    RECORD_HEADER_BYTES, ROOT_BYTES,
 };
-use crate::io::{AlignedBuf, Dir, File};
-use crate::partition::{first_root, EntryRef, HardState, Mode};
+use crate::io::{read_full_at, AlignedBuf, Dir, File};
+use crate::partition::{first_root, EntryRef, HardState, Mode, NEW_ROOT_NAME, ROOT_NAME};
 use crate::segment::{scan, Segment};
 use std::io;
 use std::sync::Arc;
@@ -229,7 +229,15 @@ impl<'a> SegmentWriter<'a> {
             clean: true,
             ..Root::default()
         };
-        first_root(&*self.dir, &mut root).map_err(fail())
+        write_one(&*self.dir, &[NEW_ROOT_NAME, ROOT_NAME], || {
+            first_root(&*self.dir, &mut root).map_err(fail())?;
+            read_back(Op::Import, &*self.dir, ROOT_NAME, |file| {
+                let mut bytes = AlignedBuf::new();
+                bytes.resize(ROOT_BYTES);
+                let read = read_full_at(file, &mut bytes, 0)?;
+                Ok(read == ROOT_BYTES && Root::decode_file(&bytes) == Ok(root) && root.is_twice_in(&bytes))
+            })
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::error::{Error, Op, Result, Status};
 use crate::io::Dir;
 use crate::partition::{
     make_dir, root_arrives, Disposition, EntryRef, HardState, Mode, Partition, PartitionConfig, State, Survey,
-    NEW_ROOT_NAME, ROOT_NAME,
+    BAD_FILE_PREFIX, NEW_ROOT_NAME, ROOT_NAME,
 };
 use crate::segment::{remove_if_there, Segment};
 use std::io;
@@ -288,7 +288,7 @@ fn is_moved(name: &str) -> bool {
 fn remove_begun(dir: &dyn Dir) -> Result<()> {
     remove_if_there(dir, ROOT_NAME).and_then(|()| dir.sync()).map_err(fail("removing the root"))?;
     let names = dir.list().map_err(fail("listing a directory"))?;
-    let begun = |name: &&String| is_moved(name) || *name == NEW_ROOT_NAME;
+    let begun = |name: &&String| is_moved(name) || *name == NEW_ROOT_NAME || name.starts_with(BAD_FILE_PREFIX);
     names.iter().filter(begun).try_for_each(|name| remove(dir, name))?;
     remove_unfinished(dir)
 }

@@ -1,11 +1,15 @@
 //! Roots of closed logs on the move: a conversion or a backup brings one to its place when everything else is there.
 
+use super::create::BAD_FILE_PREFIX;
 use super::directory::{read_root, StoredRoot};
-use super::root::{ended, has_no_segments, RootWriter, ROOT_NAME};
+use super::root::{ended, has_no_segments, RootWriter, NEW_ROOT_NAME, ROOT_NAME};
 use crate::error::{Error, Op, Result, Status};
 use crate::format::Root;
 use crate::io::Dir;
 use std::io;
+
+/// How often a root is written.
+const TRIES: u32 = 3;
 
 /// The root of a closed log moves from a subdirectory to its place. *Clean* is said under a durable name only (R7), so it is not said while the
 /// name is new: whoever opens the log then writes the root anew. It is said again when a sync has covered the name.
@@ -28,9 +32,17 @@ pub(crate) fn root_arrives(dir: &dyn Dir, from: &str) -> Result<()> {
     Ok(())
 }
 
-/// In place, or if that fails in a new file.
+/// In place, or if that fails in another file, twice at most. One that could not be written keeps its blocks from the next: nobody's vote
+/// waits for it.
 fn write(writer: &mut RootWriter, dir: &dyn Dir, root: &mut Root) -> io::Result<()> {
-    writer.write(dir, root, None).or_else(|_| writer.write(dir, root, None))
+    for _ in 1..TRIES {
+        if writer.write(dir, root, None).is_ok() {
+            return Ok(());
+        }
+        // It is not there if the old one failed; if it cannot be renamed the next write removes it.
+        let _ = dir.rename(NEW_ROOT_NAME, &format!("{BAD_FILE_PREFIX}{:016x}-{}", 0, writer.generation));
+    }
+    writer.write(dir, root, None)
 }
 
 /// The end of an arrival that was cut short: a sync of the name may have failed, and another one that says yes would prove nothing. A new
@@ -42,5 +54,6 @@ pub(crate) fn finish_arrival(dir: &dyn Dir) -> Result<()> {
     }
     root.clean = true;
     let mut writer = RootWriter::over(&root, false);
-    writer.replace(dir, &mut root, None).map_err(|e| Error::io(Op::Import, &e, "writing the root anew"))
+    writer.broken = true;
+    write(&mut writer, dir, &mut root).map_err(|e| Error::io(Op::Import, &e, "writing the root anew"))
 }

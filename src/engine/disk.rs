@@ -73,7 +73,7 @@ impl Disk {
         let flushes =
             Pool::new("bulkhead-flush", Duration::ZERO, Box::new(Partition::work), Partition::worker_panicked);
         let disk = Arc::new_cyclic(|me: &Weak<Disk>| Disk {
-            lane: Arc::new(Lane::new(flushes.clone(), metrics.counts.clone(), reserve.clone())),
+            lane: Arc::new(Lane::new(shared.clone(), flushes.clone(), metrics.counts.clone(), reserve.clone())),
             flushes,
             chores: Pool::new("bulkhead-keep", CHORE_PATIENCE, chore(me.clone()), chore_panicked),
             shared,

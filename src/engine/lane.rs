@@ -4,6 +4,7 @@
 
 use super::pool::Pool;
 use super::reserve::Reserve;
+use super::shared::Shared;
 use super::shared_flush::SharedFlush;
 use super::watchdog::drop_elsewhere;
 use crate::io::block_file_size_signal;
@@ -16,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// Partitions that flush by themselves at a time before others share.
 const ALONE_MAX: usize = 3;
+/// A shared flush of this many groups says that more are coming: who comes within this time of its end shares the next, too.
+const CROWD_MIN: usize = 4;
+const CROWD_STAYS: Duration = Duration::from_millis(2);
 /// Shared flushes under way at a time: while one waits for the disk the next is made ready.
 const TURNS: usize = 2;
 /// Fewer partitions wait for the end of the turn before theirs.
@@ -33,6 +37,8 @@ struct State {
     /// By thread: when its turn began.
     turns: [Option<Instant>; TURNS],
     threads: Vec<JoinHandle<()>>,
+    /// So long nobody flushes by itself.
+    crowd_until: Option<Instant>,
     off_until: Option<Instant>,
     stop: bool,
 }
@@ -56,6 +62,7 @@ impl State {
 }
 
 pub struct Lane {
+    shared: Arc<Shared>,
     alone: Arc<Pool>,
     counts: Arc<DiskCounts>,
     state: Mutex<State>,
@@ -65,8 +72,8 @@ pub struct Lane {
 }
 
 impl Lane {
-    pub fn new(alone: Arc<Pool>, counts: Arc<DiskCounts>, reserve: Arc<Reserve>) -> Lane {
-        Lane { alone, counts, state: Mutex::default(), wake: Condvar::new(), reserve }
+    pub fn new(shared: Arc<Shared>, alone: Arc<Pool>, counts: Arc<DiskCounts>, reserve: Arc<Reserve>) -> Lane {
+        Lane { shared, alone, counts, state: Mutex::default(), wake: Condvar::new(), reserve }
     }
 
     /// A partition has something to flush: by itself, or with others.
@@ -78,7 +85,8 @@ impl Lane {
             drop(state);
             return ready.into_iter().chain([partition]).for_each(|p| self.flush_alone(p));
         }
-        let crowded = if runs == 0 && state.ready.is_empty() {
+        let crowd = state.crowd_until.is_some_and(|until| Instant::now() < until);
+        let crowded = if runs == 0 && state.ready.is_empty() && !crowd {
             self.alone.push_unless_busy(partition, ALONE_MAX)
         } else {
             Err(partition)
@@ -116,7 +124,7 @@ impl Lane {
 
     fn run(&self, number: usize) {
         block_file_size_signal();
-        let mut shared = SharedFlush::default();
+        let mut shared = SharedFlush::new(self.shared.clone());
         let mut held = None;
         while let Some(partitions) = self.next(number, &shared) {
             let Some(file) = held.take().or_else(|| self.reserve.flush_file()) else {
@@ -125,9 +133,14 @@ impl Lane {
             };
             let turn = shared.turn(partitions, &*file, |p| self.flush_alone(p));
             self.counts.note_shared_flush(turn.groups);
+            let mut state = self.state.lock();
             if turn.flush_failed {
-                self.state.lock().off_until = Some(Instant::now() + PAUSE);
+                state.off_until = Some(Instant::now() + PAUSE);
             }
+            if turn.groups >= CROWD_MIN {
+                state.crowd_until = Some(Instant::now() + CROWD_STAYS);
+            }
+            drop(state);
             held = (shared.under_way() > 0).then_some(file);
         }
     }

@@ -4,6 +4,7 @@ use super::log_hook::HookedLog;
 use crate::io::EventFd;
 use crate::partition::{in_words, joined, Completion, Event, LimitScope};
 use crate::sync::Mutex;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -98,9 +99,20 @@ impl CompletionQueue {
         let mut queue = self.queue.lock();
         let was_empty = queue.is_empty();
         queue.extend(completions);
-        if was_empty {
+        if was_empty && !HELD.get() {
             self.fd.signal();
         }
+    }
+
+    /// What `work` completes on this thread wakes who waits once, at the end.
+    pub fn hold<T>(&self, work: impl FnOnce() -> T) -> T {
+        HELD.set(true);
+        let done = work();
+        HELD.set(false);
+        if !self.queue.lock().is_empty() {
+            self.fd.signal();
+        }
+        done
     }
 
     pub fn drain(&self, max: usize) -> Vec<Completion> {
@@ -112,6 +124,10 @@ impl CompletionQueue {
         }
         completions
     }
+}
+
+thread_local! {
+    static HELD: Cell<bool> = const { Cell::new(false) };
 }
 
 #[cfg(test)]

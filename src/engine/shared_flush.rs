@@ -1,6 +1,7 @@
 //! One flush of a disk for many partitions: a group of each is written, all beside each other, and then the disk is told to make durable what
 //! it has. That takes a fraction of what a flush of each partition's own costs, the more of them wait, the smaller.
 
+use super::shared::Shared;
 use super::watchdog::drop_elsewhere;
 use crate::io::{Batch, File};
 use crate::partition::{Lent, Partition};
@@ -18,6 +19,7 @@ const STRAGGLERS: Duration = Duration::from_millis(5);
 type Part = (Arc<Partition>, Lent);
 
 pub struct SharedFlush {
+    shared: Arc<Shared>,
     batch: Batch,
     /// By the batch's places.
     parts: Vec<Option<Part>>,
@@ -31,13 +33,11 @@ pub struct Turn {
     pub flush_failed: bool,
 }
 
-impl Default for SharedFlush {
-    fn default() -> SharedFlush {
-        SharedFlush { batch: Batch::new(GROUPS_MAX), parts: (0..GROUPS_MAX).map(|_| None).collect() }
-    }
-}
-
 impl SharedFlush {
+    pub fn new(shared: Arc<Shared>) -> SharedFlush {
+        SharedFlush { shared, batch: Batch::new(GROUPS_MAX), parts: (0..GROUPS_MAX).map(|_| None).collect() }
+    }
+
     pub fn room(&self) -> usize {
         GROUPS_MAX - self.under_way()
     }
@@ -50,25 +50,23 @@ impl SharedFlush {
     /// Writes a group of each, at most as many as there is `room` for, and makes durable what has come back, of earlier turns as well. `disk`
     /// is a file that nobody writes to: its flush is the disk's. `alone` has those at once that need a worker of their own.
     pub fn turn(&mut self, partitions: Vec<Arc<Partition>>, disk: &dyn File, alone: impl Fn(Arc<Partition>)) -> Turn {
-        let mut turn = Turn::default();
         let begun: Vec<usize> = partitions.into_iter().filter_map(|p| self.begin(p, &alone)).collect();
         self.batch.submit();
         let back = self.wait(&begun);
-        let (written, failed): (Vec<_>, Vec<_>) = back.into_iter().partition(|(_, _, result)| result.is_ok());
-        if !written.is_empty() {
-            match catch_unwind(AssertUnwindSafe(|| disk.sync())) {
-                Ok(flushed) => {
-                    turn.flush_failed = flushed.is_err();
-                    turn.groups = written.len();
-                    let errno = flushed.err().map(|e| e.raw_os_error().unwrap_or(libc::EIO));
-                    let result = || errno.map_or(Ok(()), |e| Err(io::Error::from_raw_os_error(e)));
-                    written.into_iter().for_each(|(p, lent, _)| give_back(p, lent, result()));
-                }
-                Err(_) => written.into_iter().for_each(|(p, lent, _)| panicked(p, lent)),
+        let written = back.iter().filter(|(_, _, result)| result.is_ok()).count();
+        let flush = || if written > 0 { disk.sync() } else { Ok(()) };
+        let Ok(flushed) = catch_unwind(AssertUnwindSafe(flush)) else {
+            back.into_iter().for_each(|(p, lent, _)| panicked(p, lent));
+            return Turn::default();
+        };
+        let errno = flushed.as_ref().err().map(|e| e.raw_os_error().unwrap_or(libc::EIO));
+        self.shared.completions.hold(|| {
+            for (partition, lent, result) in back {
+                let durable = errno.map_or(Ok(()), |e| Err(io::Error::from_raw_os_error(e)));
+                give_back(partition, lent, result.and(durable));
             }
-        }
-        failed.into_iter().for_each(|(p, lent, result)| give_back(p, lent, result));
-        turn
+        });
+        Turn { groups: written, flush_failed: flushed.is_err() }
     }
 
     /// Begins the write of a partition's group; the place it has.

@@ -70,6 +70,7 @@ pub struct Stepped {
 
 impl Stepped {
     pub fn new(shared: Arc<Shared>, clock: Arc<SimClock>, seed: u64) -> Stepped {
+        let shared_flush = Mutex::new(SharedFlush::new(shared.clone()));
         let queues = Queues { next_tick: Some(clock.now() + TICK), ..Queues::default() };
         Stepped {
             shared,
@@ -78,7 +79,7 @@ impl Stepped {
             queues: Mutex::new(queues),
             ids: Mutex::new(0),
             reserve: Reserve::default(),
-            shared_flush: Mutex::default(),
+            shared_flush,
             metrics: DiskMetrics::new(Path::new("/simulated"), 0),
         }
     }

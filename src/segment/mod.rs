@@ -15,7 +15,7 @@ use crate::io::{read_full_at, write_durable_at, Access, AlignedBuf, Dir, File, S
 use crate::sync::Mutex;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One write while a new segment is filled with zeros.
 const ZERO_CHUNK_BYTES: usize = 1 << 20;
@@ -134,11 +134,11 @@ impl Segment {
         }
         // First, so that a disk that takes nothing costs one small write.
         crate::io::write_all_at(file, &[&header], 0)?;
-        let zeros = AlignedBuf::zeroed(ZERO_CHUNK_BYTES.min(self.capacity as usize));
+        let zeros = zeros();
         let mut at = header.len() as u64;
         while at < self.capacity {
             let n = (self.capacity - at).min(zeros.len() as u64) as usize;
-            crate::io::write_all_at(file, &[&zeros[..n]], at)?;
+            crate::io::write_all_at(file, &[zeros.get(..n).unwrap_or_default()], at)?;
             at += n as u64;
         }
         // One flush makes all of it durable where writes alone do not.
@@ -153,6 +153,16 @@ impl Segment {
         block[..SEGMENT_HEADER_BYTES].copy_from_slice(&SegmentHeader { zeroed, ..self.header }.encode());
         block
     }
+}
+
+/// What new segments are filled with, once for all: memory of one's own would take longer to get than to write.
+fn zeros() -> &'static [u8] {
+    static ZEROS: OnceLock<AlignedBuf> = OnceLock::new();
+    ZEROS.get_or_init(|| {
+        let mut zeros = AlignedBuf::huge();
+        zeros.resize(ZERO_CHUNK_BYTES);
+        zeros
+    })
 }
 
 /// Reads a segment's header: its first sector alone, where another sector of its block cannot be read.

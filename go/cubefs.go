@@ -155,7 +155,11 @@ func (e *Engine) InspectCubeFS(config CubeFSConfig) (CubeFSReport, error) {
 // is called again.
 //
 // A log that is damaged is refused with ErrDamaged and the range, and nothing is
-// changed; InspectCubeFS tells all.
+// changed; InspectCubeFS tells all. ErrStalled, of this and the others that change
+// a directory:
+// nothing came back from the disk for the stall limit. Nothing more of the call
+// begins, and until the kernel lets go the directory is locked, ErrBusy for others,
+// and must not be given to CubeFS. Then call again.
 func (e *Engine) ImportCubeFS(config CubeFSConfig) (CubeFSReport, error) {
 	path, err := cubefsPath(&config, OpImport)
 	if err != nil {

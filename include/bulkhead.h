@@ -1344,7 +1344,10 @@ bulkhead_status bulkhead_cubefs_inspect(bulkhead_engine engine,
 /// again: BULKHEAD_DAMAGED with the range of entries (bulkhead_cubefs_inspect tells all), or without one if what was
 /// written does not read back, BULKHEAD_NOT_FOUND (no log in it), BULKHEAD_ENTRY_TOO_LARGE, BULKHEAD_FOREIGN, BULKHEAD_ALREADY_OPEN,
 /// BULKHEAD_LOCKED, BULKHEAD_BUSY (it changed meanwhile), BULKHEAD_UNSUPPORTED_FILESYSTEM, those of
-/// bulkhead_cubefs_inspect, and BULKHEAD_NO_SPACE, BULKHEAD_READ_ONLY_FILESYSTEM. Nothing is healed here.
+/// bulkhead_cubefs_inspect, and BULKHEAD_NO_SPACE, BULKHEAD_READ_ONLY_FILESYSTEM. Of faults only bad blocks under what is
+/// written are healed here. BULKHEAD_STALLED: nothing came back from the disk for stall_limit_ms; the message says what
+/// hangs. Nothing more of this call begins, but the directory stays locked until the kernel lets go: until then it is
+/// BULKHEAD_BUSY (BULKHEAD_LOCKED in another engine) and must not be given to CubeFS. Then call again.
 /// Thread safety: any thread. Takes about as long as copying the files does.
 bulkhead_status bulkhead_cubefs_import(bulkhead_engine engine,
                                        const struct bulkhead_partition_config *config,

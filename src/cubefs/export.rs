@@ -36,10 +36,12 @@ impl Conversion<'_> {
     /// Errors: `AlreadyExists` (the target), `NotFound`, `AlreadyOpen`, `Locked` (the log is open: close it first), `Busy` (it waits for a
     /// snapshot), `Damaged` (also: what was written does not read back from the disk) and the other causes of a log that is not whole, `NoSpace`, `IoError` and the like.
     pub fn export(&self, target: &Path) -> Result<Exported> {
-        self.named(|| {
-            self.settle_bulkhead()?;
-            let partition = self.open_existing()?;
-            let storage = self.engine.storage();
+        let target = target.to_path_buf();
+        self.apart(Op::Export, move |c| {
+            let target = target.as_path();
+            c.settle_bulkhead()?;
+            let partition = c.open_existing()?;
+            let storage = c.engine.storage();
             make_dir(storage, target).map_err(|e| match e.kind() {
                 std::io::ErrorKind::AlreadyExists => {
                     let message = "the target exists already; give a directory that is to be made";
@@ -52,7 +54,7 @@ impl Conversion<'_> {
             // A directory of this name: a CubeFS binary refuses what is not whole yet.
             names::make_dir(&*dir, META_NAME)?;
             dir.sync().map_err(fail("syncing the target"))?;
-            let exported = self.write_out(&partition, &dir, NEW_META);
+            let exported = c.write_out(&partition, &dir, NEW_META);
             let closed = partition.close();
             let exported = exported?;
             closed?;
@@ -66,22 +68,22 @@ impl Conversion<'_> {
     ///
     /// Errors: `AlreadyExists` (an earlier export's `bulkhead-original` is still there: discard it first), and those of `export`.
     pub fn export_in_place(&self) -> Result<Exported> {
-        self.named(|| {
-            let dir = self.settle_bulkhead()?;
+        self.apart(Op::Export, |c| {
+            let dir = c.settle_bulkhead()?;
             if dir.subdir(BULKHEAD_ORIGINAL).is_ok() {
                 let message = "`bulkhead-original` of an earlier export is still there; discard it first";
                 return Err(Error::new(Status::AlreadyExists, Op::Export, message));
             }
             let export = names::make_dir(&*dir, switch::EXPORT)?;
             drop(dir);
-            let partition = self.open_existing()?;
-            let exported = self.write_out(&partition, &export, META_NAME);
+            let partition = c.open_existing()?;
+            let exported = c.write_out(&partition, &export, META_NAME);
             let status = partition.status();
             let closed = partition.close();
             let exported = exported?;
             closed?;
-            let dir = self.lock()?;
-            self.check_still(&*dir, &status)?;
+            let dir = c.lock()?;
+            c.check_still(&*dir, &status)?;
             switch::to_cubefs(&*dir, switch::EXPORT, BULKHEAD_ORIGINAL)?;
             names::remove_tree(&*dir, switch::EXPORT)?;
             Ok(exported)

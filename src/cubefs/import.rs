@@ -29,22 +29,23 @@ impl Conversion<'_> {
     ///
     /// Errors: `NotFound` (no log in it), `Damaged` (with the range of entries; `inspect` tells all. Also: what was written does not read back
     /// from the disk. Nothing was changed), `WrongPartition`, `EntryTooLarge`, `Foreign`, `AlreadyOpen`, `Locked`, `NoSpace`, `IoError` and the
-    /// like, `UnsupportedFilesystem`.
+    /// like, `UnsupportedFilesystem`. `Stalled`: nothing came back from the disk for the stall limit; nothing more of this call begins, and until
+    /// the kernel lets go the directory is locked, and `Busy` for others.
     pub fn import(&self) -> Result<Inspection> {
-        self.named(|| {
-            let dir = self.lock()?;
+        self.apart(Op::Import, |c| {
+            let dir = c.lock()?;
             match settle(&*dir)? {
                 Shape::Cubefs => {}
                 Shape::Empty => {
                     let message = "the directory holds no CubeFS log; a new partition needs no import";
                     return Err(Error::new(Status::NotFound, Op::Import, message));
                 }
-                _ => return self.look(&*dir),
+                _ => return c.look(&*dir),
             }
             // The error that led there matters more than one of tidying up.
-            let report = self.build(&*dir).inspect_err(|_| drop(settle(&*dir)))?;
+            let report = c.build(&*dir).inspect_err(|_| drop(settle(&*dir)))?;
             switch::to_bulkhead(&*dir)?;
-            Ok(Inspection { report, ..self.look(&*dir)? })
+            Ok(Inspection { report, ..c.look(&*dir)? })
         })
     }
 

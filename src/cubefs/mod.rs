@@ -12,7 +12,9 @@
 //! | settle | what becomes of one that was cut short |
 //! | names | what names are, how they move and go |
 //! | import, undo, export | the operations |
+//! | apart, watch | the thread that one has, and what becomes of it on a disk that hangs |
 
+mod apart;
 mod bad_file;
 mod content;
 mod export;
@@ -28,6 +30,7 @@ mod source;
 mod switch;
 mod undo;
 mod verdict;
+mod watch;
 mod workers;
 mod writer;
 
@@ -89,7 +92,7 @@ impl<'a> Conversion<'a> {
         self
     }
 
-    /// Called on the caller's thread, about once a megabyte. What an import reads back counts as well: its total is
+    /// Called on the caller's thread, when it has got on, twenty times a second at most. What an import reads back counts as well: its total is
     /// twice the log's bytes. Where a bad block makes it write again, it begins again.
     pub fn progress(mut self, tell: &'a dyn Fn(Progress)) -> Conversion<'a> {
         self.progress = tell;
@@ -97,6 +100,7 @@ impl<'a> Conversion<'a> {
     }
 
     /// Says what the directory is; reads and judges a CubeFS log. Changes nothing and takes no lock: the directory may be in use.
+    /// Reads on the caller's thread, as long as the disk takes.
     pub fn inspect(&self) -> Result<Inspection> {
         self.named(|| {
             let dir = self.open()?;

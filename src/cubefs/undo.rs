@@ -18,8 +18,8 @@ impl Conversion<'_> {
     ///
     /// Errors: `NotFound` (no import that can be undone), `OutOfOrder` (the log has changed since: export it), and those of `import`.
     pub fn undo_import(&self) -> Result<()> {
-        self.named(|| {
-            let dir = self.lock()?;
+        self.apart(Op::Import, |c| {
+            let dir = c.lock()?;
             let shape = settle(&*dir)?;
             let original = dir.subdir(switch::CUBEFS_ORIGINAL);
             let original = match (shape, original) {
@@ -33,7 +33,7 @@ impl Conversion<'_> {
                 }
             };
             let (_, root) = read_root_named(&*dir, ROOT_NAME)?;
-            self.check_id(&root)?;
+            c.check_id(&root)?;
             match unchanged(&*original, &root)? {
                 None => {
                     let message = "the original is being discarded, or has been; export the log instead";
@@ -53,8 +53,8 @@ impl Conversion<'_> {
     ///
     /// Errors: `NotFound` (nothing is kept), `Damaged` (the log is not whole: nothing was removed), and those of `import`.
     pub fn discard_original(&self) -> Result<()> {
-        self.named(|| {
-            let dir = self.lock()?;
+        self.apart(Op::Import, |c| {
+            let dir = c.lock()?;
             let shape = settle(&*dir)?;
             let kept = [switch::CUBEFS_ORIGINAL, BULKHEAD_ORIGINAL];
             let kept: Vec<_> = kept.into_iter().filter(|name| dir.subdir(name).is_ok()).collect();
@@ -63,12 +63,12 @@ impl Conversion<'_> {
             }
             let dir = if shape == Shape::Cubefs {
                 super::content::drop_caches(&*dir)?;
-                super::import::refuse_damage(&self.check(&*dir)?)?;
+                super::import::refuse_damage(&c.check(&*dir)?)?;
                 dir
             } else {
                 drop(dir); // and with it the lock, which the log takes
-                self.check_log()?;
-                self.lock()?
+                c.check_log()?;
+                c.lock()?
             };
             kept.into_iter().try_for_each(|name| {
                 let first = if name == switch::CUBEFS_ORIGINAL { switch::IMPORTED_ROOT } else { META_NAME };

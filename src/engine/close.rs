@@ -91,6 +91,8 @@ fn close_beside(disk: &Arc<OnDisk>) -> Option<JoinHandle<Result<()>>> {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let _ = self.close();
+        if !self.is_handle {
+            let _ = self.close();
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod backup;
 mod close;
 mod disk;
+mod handle;
 mod healer;
 mod lane;
 mod limits;
@@ -53,9 +54,12 @@ use watchdog::Watchdog;
 pub struct Engine {
     shared: Arc<Shared>,
     storage: Arc<dyn Storage>,
-    state: Mutex<EngineState>,
+    /// Where directories are opened: the same, but in a `handle`.
+    dirs: Arc<dyn Storage>,
+    state: Arc<Mutex<EngineState>>,
     /// In a simulation: does what the disks' threads do otherwise.
     stepped: Option<Arc<Stepped>>,
+    is_handle: bool,
 }
 
 #[derive(Default)]
@@ -63,6 +67,8 @@ struct EngineState {
     disks: BTreeMap<u64, Arc<Disk>>,
     /// Open directories by device and inode.
     open: BTreeMap<(u64, u64), Weak<Partition>>,
+    /// Directories in which a call was given up that has not come back.
+    hanging: BTreeSet<PathBuf>,
     sweep: Sweep,
     /// Devices whose filesystem was looked at: the owner is warned once.
     looked_at: BTreeSet<u64>,
@@ -90,7 +96,7 @@ impl Engine {
     /// Starts an engine on another storage, such as the simulated disk.
     pub fn with_storage(config: EngineConfig, storage: Arc<dyn Storage>) -> Result<Engine> {
         let shared = Engine::shared(config)?;
-        Ok(Engine { shared, storage, state: Mutex::default(), stepped: None })
+        Ok(Engine::new(shared, storage, None))
     }
 
     /// For simulation: an engine without threads on a simulated disk. The work that threads would do is done inside the calls that wait
@@ -99,7 +105,11 @@ impl Engine {
     pub fn stepped(config: EngineConfig, disk: &SimDisk, seed: u64) -> Result<Engine> {
         let shared = Engine::shared(config)?;
         let stepped = Arc::new(Stepped::new(shared.clone(), disk.clock(), seed));
-        Ok(Engine { shared, storage: Arc::new(disk.clone()), state: Mutex::default(), stepped: Some(stepped) })
+        Ok(Engine::new(shared, Arc::new(disk.clone()), Some(stepped)))
+    }
+
+    fn new(shared: Arc<Shared>, storage: Arc<dyn Storage>, stepped: Option<Arc<Stepped>>) -> Engine {
+        Engine { shared, dirs: storage.clone(), storage, state: Arc::default(), stepped, is_handle: false }
     }
 
     /// For simulation: does one piece of the work that is ready; false if there is none, or if the engine has threads.
@@ -129,7 +139,7 @@ impl Engine {
     }
 
     pub(crate) fn storage(&self) -> &dyn Storage {
-        &*self.storage
+        &*self.dirs
     }
 
     /// False in a simulation, where the order of operations must follow from the seed.
@@ -164,7 +174,7 @@ impl Engine {
             );
         }
         self.check_not_open(&config.path, config.partition_id)?;
-        let dir = open_dir(&*self.storage, &config)?;
+        let dir = open_dir(&*self.dirs, &config)?;
         let device = dir.device();
         let partition = self.run_partition(dir, &device, &config)?;
         let mut state = self.state.lock();
@@ -177,7 +187,7 @@ impl Engine {
         let first = state.looked_at.insert(device.id);
         drop(state);
         if first {
-            let journal = device.filesystem != Filesystem::Ext4 || self.storage.has_journal(device.id);
+            let journal = device.filesystem != Filesystem::Ext4 || self.dirs.has_journal(device.id);
             partition.warn_of(device.filesystem, journal);
         }
         self.inherit(&partition, device.id);
@@ -210,7 +220,8 @@ impl Engine {
 
     /// A directory that this engine has open is told apart from one that another process has.
     pub(crate) fn check_not_open(&self, path: &Path, id: u64) -> Result<()> {
-        let Ok(dir) = self.storage.open_dir(path) else { return Ok(()) };
+        self.check_not_hanging(path).map_err(|e| e.partition(id))?;
+        let Ok(dir) = self.dirs.open_dir(path) else { return Ok(()) };
         let device = dir.device();
         let holder = self.state.lock().open.get(&(device.id, device.inode)).and_then(Weak::upgrade);
         match holder {
@@ -229,7 +240,7 @@ impl Engine {
 
     fn disk(&self, device: &DeviceInfo, path: &Path) -> Result<Arc<Disk>> {
         let known = self.state.lock().disks.contains_key(&device.id);
-        let mount = if known { PathBuf::new() } else { self.storage.mount_point(path) };
+        let mount = if known { PathBuf::new() } else { self.dirs.mount_point(path) };
         // Under this lock no change is made that would miss the new disk.
         let levels = self.shared.limits.lock();
         let mut state = self.state.lock();

@@ -15,8 +15,8 @@ import (
 // declines are the errors of an import that are about this log: it stays with
 // CubeFS's WAL, where it has been, and the group runs on; a file that cannot be
 // read may be one that the group never reads. Others are about the process, or
-// say that somebody else is at the directory (ErrLocked, ErrAlreadyOpen, ErrBusy):
-// he may be about to move its files.
+// say that somebody else is at the directory (ErrLocked, ErrAlreadyOpen, ErrBusy),
+// or what this one has begun (ErrStalled): its files may be about to move.
 var declines = []bulkhead.Code{
 	bulkhead.ErrDamaged, bulkhead.ErrEntryTooLarge, bulkhead.ErrForeign, bulkhead.ErrNotFound, bulkhead.ErrIO,
 	bulkhead.ErrUnsupportedFilesystem, bulkhead.ErrNoSpace,
@@ -43,8 +43,11 @@ func (l *log) imported(run func() (bulkhead.CubeFSReport, error)) (bool, error) 
 		warn(fmt.Sprintf("bulkhead: the log of group %d is imported, entries %d to %d", l.source.ID, report.FirstIndex, report.LastIndex))
 		return true, nil
 	}
+	if !declined(err) {
+		return false, err
+	}
 	// An import that failed late may have left the directory half Bulkhead's.
-	if holds, inspectErr := inspect(l.dir); inspectErr != nil || holds != cubefsLog || !declined(err) {
+	if holds, inspectErr := inspect(l.dir); inspectErr != nil || holds != cubefsLog {
 		return false, err
 	}
 	warn(fmt.Sprintf("bulkhead: the log of group %d is not imported and stays with CubeFS's WAL: %v", l.source.ID, err))

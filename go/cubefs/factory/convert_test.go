@@ -255,12 +255,14 @@ func TestLockedLogIsNotOpened(t *testing.T) {
 	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX); err != nil { // as bulkhead import does
 		t.Fatal(err)
 	}
-	set(t, Policy{Enabled: true, Share: Share{Percent: 100}, Import: true})
-	if s, err := registry.NewStorage(dir, &wal.Config{}, registry.Group{ID: 1}); !errors.Is(err, bulkhead.ErrLocked) {
-		if err == nil {
-			s.Close()
+	for _, policy := range []Policy{{}, {Enabled: true, Share: Share{Percent: 100}, Import: true}} {
+		set(t, policy)
+		if s, err := registry.NewStorage(dir, &wal.Config{}, registry.Group{ID: 1}); !errors.Is(err, bulkhead.ErrLocked) {
+			if err == nil {
+				s.Close()
+			}
+			t.Errorf("a directory that somebody converts, import %v: %T, %v", policy.Import, s, err)
 		}
-		t.Errorf("a directory that somebody converts: %T, %v", s, err)
 	}
 	if err := other.Close(); err != nil {
 		t.Fatal(err)
@@ -271,6 +273,22 @@ func TestLockedLogIsNotOpened(t *testing.T) {
 		t.Errorf("kept by %s", engineOf(s))
 	}
 	holdsAll(t, s, 1, many)
+}
+
+// TestImportThatHangs: what the kernel still has may be a move of the log's files.
+func TestImportThatHangs(t *testing.T) {
+	reset(t)
+	dir := filepath.Join(t.TempDir(), "wal_1")
+	s := openGroup(t, dir, 1)
+	grow(t, s, 1, many)
+	s.Close()
+	l := logOf(dir, registry.Group{ID: 1}, &Policy{})
+	done, err := l.imported(func() (report bulkhead.CubeFSReport, err error) {
+		return report, &bulkhead.Error{Op: bulkhead.OpImport, Code: bulkhead.ErrStalled}
+	})
+	if done || !errors.Is(err, bulkhead.ErrStalled) {
+		t.Errorf("the log stays with CubeFS's WAL: done %v, %v", done, err)
+	}
 }
 
 // TestImportThatFailsLate: once META is exchanged the directory is not CubeFS's any

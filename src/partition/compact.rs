@@ -6,7 +6,7 @@ use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::{BeginData, LogEnd, MAX_COUNTER};
-use crate::segment::Segment;
+use crate::segment::{Recycled, Segment};
 use crate::sync::MutexGuard;
 
 /// Files of a partition that wait to be used again.
@@ -183,7 +183,11 @@ impl Partition {
                 l.segment.sequence() == sequence && l.segment.capacity >= log.segment_bytes && !l.segment.is_abandoned()
             };
             match gone.iter().find(fit).filter(|_| room) {
-                Some(live) => log.recyclable.push((Segment::name_of(sequence), live.segment.capacity)),
+                Some(Live { segment, .. }) => log.recyclable.push(Recycled {
+                    name: segment.name(),
+                    bytes: segment.capacity,
+                    written: segment.is_written(),
+                }),
                 None => log.trash.push(Segment::name_of(sequence)),
             }
         }

@@ -7,7 +7,7 @@ use super::types::Mode;
 use super::{Partition, Reserved};
 use crate::error::{Cause, Error, Op, Result};
 use crate::io::{Access, Dir, File};
-use crate::segment::{remove_if_there, Segment};
+use crate::segment::{remove_if_there, Recycled, Segment};
 use std::sync::Arc;
 
 /// Files tried for one segment: on a bad block the next file gets other blocks. Once that many have failed in a row it is more than a bad
@@ -21,7 +21,7 @@ pub(crate) const BAD_FILE_PREFIX: &str = "bad-";
 impl Partition {
     /// Where writing a file fails, another is tried at once: nothing is at stake yet, and a new file lies on other blocks as long as the
     /// failed one keeps its own.
-    pub(super) fn create_file(&self, segment: &Segment, recycled: Option<&str>, op: Op) -> Result<Arc<dyn File>> {
+    pub(super) fn create_file(&self, segment: &Segment, recycled: Option<&Recycled>, op: Op) -> Result<Arc<dyn File>> {
         let dir = self.dir(op)?;
         let files = if self.log.lock().bad_files_in_row >= FILES_MAX { 1 } else { FILES_MAX };
         let mut attempt = 1;

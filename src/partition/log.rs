@@ -8,7 +8,7 @@ use super::types::State;
 use crate::error::Error;
 use crate::format::{BeginData, LogEnd, RecordHeader, RecordType, Root};
 use crate::io::AlignedBuf;
-use crate::segment::Segment;
+use crate::segment::{Recycled, Segment};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -99,8 +99,8 @@ pub(super) struct Log {
     /// How many spares the rate asks for.
     pub spare_target: usize,
     pub sealed: Vec<Sealed>,
-    /// Files that nothing needs any more: (name, bytes) to reuse, names to remove.
-    pub recyclable: Vec<(String, u64)>,
+    /// Files that nothing needs any more: to be used again, and names to remove.
+    pub recyclable: Vec<Recycled>,
     pub trash: Vec<String>,
     /// Segments below this were handed to `recyclable` or `trash`.
     pub released: u64,

@@ -6,7 +6,7 @@ use super::{Host, Log, Partition, Reserved};
 use crate::error::{errno_of, Cause, Error, Op, Result};
 use crate::format::{Id, Root};
 use crate::io::{write_durable_at, write_durable_in_one, Access, AlignedBuf, Dir};
-use crate::segment::{remove_if_there, Segment};
+use crate::segment::{remove_if_there, Recycled, Segment};
 use std::io;
 use std::time::Duration;
 
@@ -238,7 +238,7 @@ impl Partition {
                 let recycled = self.take_recycled(&mut log, segment.capacity);
                 (segment, recycled, log.fault_count)
             };
-            let file = self.create_file(&segment, recycled.as_deref(), Op::Allocate)?;
+            let file = self.create_file(&segment, recycled.as_ref(), Op::Allocate)?;
             if self.log.lock().fault_count != faults {
                 return Err(self.fault_error(&self.log.lock(), Op::Allocate));
             }
@@ -273,9 +273,9 @@ impl Partition {
         self.write_root(version)
     }
 
-    fn take_recycled(&self, log: &mut Log, capacity: u64) -> Option<String> {
-        let fit = log.recyclable.iter().position(|(_, bytes)| *bytes >= capacity)?;
-        Some(log.recyclable.swap_remove(fit).0)
+    fn take_recycled(&self, log: &mut Log, capacity: u64) -> Option<Recycled> {
+        let fit = log.recyclable.iter().position(|file| file.bytes >= capacity)?;
+        Some(log.recyclable.swap_remove(fit))
     }
 }
 

@@ -64,7 +64,7 @@ impl Partition {
         if self.mode != Mode::Sync || log.state != State::ReadWrite || waits || group.buf.len() > SHARED_MAX_BYTES {
             return None;
         }
-        group.segment.file().filter(|file| file.shares_flushes())
+        group.segment.file().filter(|file| group.segment.is_written() && file.shares_flushes())
     }
 
     /// What became of a group that was lent. What waits by now gets in line.
@@ -85,3 +85,7 @@ impl Partition {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "shared_test.rs"]
+mod tests;

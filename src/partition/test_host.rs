@@ -37,7 +37,7 @@ impl TestHost {
     }
 }
 
-/// A short stall limit, and nothing heals.
+/// A short stall limit, segments of one size, and nothing heals.
 pub fn test_limits() -> Limits {
     let config = EngineConfig {
         stall_limit_ms: 100,
@@ -45,6 +45,7 @@ pub fn test_limits() -> Limits {
         heal_limit_ms: 0,
         space_wait_ms: 0,
         probe_ms: 0,
+        segment_max_bytes: EngineConfig::default().segment_min_bytes,
         ..EngineConfig::default()
     };
     Limits::opened_with(&config)

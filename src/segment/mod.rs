@@ -28,7 +28,16 @@ pub struct Segment {
     pub capacity: u64,
     file: Mutex<Option<Arc<dyn File>>>,
     abandoned: AtomicBool,
+    written: AtomicBool,
     pub index: Mutex<SegmentIndex>,
+}
+
+/// A segment's file that nothing needs any more.
+pub struct Recycled {
+    pub name: String,
+    pub bytes: u64,
+    /// See `Segment::is_written`.
+    pub written: bool,
 }
 
 impl Segment {
@@ -39,6 +48,7 @@ impl Segment {
             capacity,
             file: Mutex::new(None),
             abandoned: AtomicBool::new(false),
+            written: AtomicBool::new(false),
             index: Mutex::default(),
         }
     }
@@ -77,20 +87,25 @@ impl Segment {
         self.abandoned.load(Ordering::Relaxed)
     }
 
+    /// True if this process has written every byte of its file in advance, durably: a write to it changes nothing else. Of a file from before
+    /// it cannot be told; a copy of it may have holes.
+    pub fn is_written(&self) -> bool {
+        self.written.load(Ordering::Relaxed)
+    }
+
     /// Closes the file once nobody writes to it any more.
     pub fn seal(&self) {
         *self.file.lock() = None;
     }
 
-    /// Creates the file, durable with its directory entry. `recycled` names a file that is not needed
-    /// any more and has at least `capacity` written bytes.
+    /// Creates the file, durable with its directory entry; or takes one that is not needed any more and has at least `capacity` bytes.
     ///
     /// A file of this name can only be a leftover of a creation that failed: the root never named it. It is removed, not written to.
-    pub fn create(&self, dir: &dyn Dir, access: Access, recycled: Option<&str>) -> io::Result<Arc<dyn File>> {
+    pub fn create(&self, dir: &dyn Dir, access: Access, recycled: Option<&Recycled>) -> io::Result<Arc<dyn File>> {
         let name = self.name();
         let file = match recycled {
             Some(old) => {
-                dir.rename(old, &name)?;
+                dir.rename(&old.name, &name)?;
                 dir.open(&name, access)?
             }
             None => {
@@ -100,6 +115,7 @@ impl Segment {
         };
         if access == Access::Durable {
             self.fill(&*file, recycled.is_some())?;
+            self.written.store(recycled.map_or(true, |old| old.written), Ordering::Relaxed);
         } else {
             write_durable_at(&*file, &self.header_block(recycled.is_none()), 0)?;
         }
@@ -111,6 +127,7 @@ impl Segment {
     pub fn create_in(&self, dir: &dyn Dir, unnamed: &dyn File, access: Access) -> io::Result<Arc<dyn File>> {
         let name = self.name();
         write_durable_at(unnamed, &self.header_block(true), 0)?;
+        self.written.store(access == Access::Durable, Ordering::Relaxed);
         remove_if_there(dir, &name)?;
         dir.link(unnamed, &name)?;
         dir.sync()?;

@@ -12,6 +12,7 @@ use crate::partition::{DiskCounts, Partition};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -69,11 +70,14 @@ pub struct Lane {
     wake: Condvar,
     /// Has the file for flushes of the disk.
     reserve: Arc<Reserve>,
+    /// Flushes of the disk that failed.
+    failures: Arc<AtomicU64>,
 }
 
 impl Lane {
     pub fn new(shared: Arc<Shared>, alone: Arc<Pool>, counts: Arc<DiskCounts>, reserve: Arc<Reserve>) -> Lane {
-        Lane { shared, alone, counts, state: Mutex::default(), wake: Condvar::new(), reserve }
+        let (state, wake, failures) = (Mutex::default(), Condvar::new(), Arc::default());
+        Lane { shared, alone, counts, state, wake, reserve, failures }
     }
 
     /// A partition has something to flush: by itself, or with others.
@@ -124,7 +128,7 @@ impl Lane {
 
     fn run(&self, number: usize) {
         block_file_size_signal();
-        let mut shared = SharedFlush::new(self.shared.clone());
+        let mut shared = SharedFlush::new(self.shared.clone(), self.failures.clone());
         let mut held = None;
         while let Some(partitions) = self.next(number, &shared) {
             let Some(file) = held.take().or_else(|| self.reserve.flush_file()) else {

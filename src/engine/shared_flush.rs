@@ -7,6 +7,7 @@ use crate::io::{Batch, File};
 use crate::partition::{Lent, Partition};
 use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,13 +17,20 @@ pub const GROUPS_MAX: usize = 128;
 const STRAGGLERS: Duration = Duration::from_millis(5);
 
 /// A group under way, and whose it is.
-type Part = (Arc<Partition>, Lent);
+struct Part {
+    partition: Arc<Partition>,
+    lent: Lent,
+    /// Flushes of the disk that had failed when its write began.
+    failures: u64,
+}
 
 pub struct SharedFlush {
     shared: Arc<Shared>,
     batch: Batch,
     /// By the batch's places.
     parts: Vec<Option<Part>>,
+    /// Flushes of this disk that failed. What the drive held is lost to all, and the drive says so once, to one of them.
+    failures: Arc<AtomicU64>,
 }
 
 /// What a turn has done.
@@ -34,8 +42,10 @@ pub struct Turn {
 }
 
 impl SharedFlush {
-    pub fn new(shared: Arc<Shared>) -> SharedFlush {
-        SharedFlush { shared, batch: Batch::new(GROUPS_MAX), parts: (0..GROUPS_MAX).map(|_| None).collect() }
+    /// `failures` is one for all shared flushes of a disk.
+    pub fn new(shared: Arc<Shared>, failures: Arc<AtomicU64>) -> SharedFlush {
+        let parts = (0..GROUPS_MAX).map(|_| None).collect();
+        SharedFlush { shared, batch: Batch::new(GROUPS_MAX), parts, failures }
     }
 
     pub fn room(&self) -> usize {
@@ -53,17 +63,24 @@ impl SharedFlush {
         let begun: Vec<usize> = partitions.into_iter().filter_map(|p| self.begin(p, &alone)).collect();
         self.batch.submit();
         let back = self.wait(&begun);
-        let written = back.iter().filter(|(_, _, result)| result.is_ok()).count();
+        let written = back.iter().filter(|(_, result)| result.is_ok()).count();
         let flush = || if written > 0 { disk.sync() } else { Ok(()) };
-        let Ok(flushed) = catch_unwind(AssertUnwindSafe(flush)) else {
-            back.into_iter().for_each(|(p, lent, _)| panicked(p, lent));
+        let flushed = catch_unwind(AssertUnwindSafe(flush));
+        if !matches!(flushed, Ok(Ok(()))) {
+            self.failures.fetch_add(1, Ordering::AcqRel);
+        }
+        let Ok(flushed) = flushed else {
+            back.into_iter().for_each(|(part, _)| panicked(part));
             return Turn::default();
         };
-        let errno = flushed.as_ref().err().map(|e| e.raw_os_error().unwrap_or(libc::EIO));
+        let errno = flushed.as_ref().err().map_or(libc::EIO, |e| e.raw_os_error().unwrap_or(libc::EIO));
+        let failures = self.failures.load(Ordering::Acquire);
         self.shared.completions.hold(|| {
-            for (partition, lent, result) in back {
-                let durable = errno.map_or(Ok(()), |e| Err(io::Error::from_raw_os_error(e)));
-                give_back(partition, lent, result.and(durable));
+            for (part, result) in back {
+                // Also if another's flush failed meanwhile: it may have lost this one's, and this one's flush heard nothing of it.
+                let lost = part.failures != failures;
+                let durable = if lost { Err(io::Error::from_raw_os_error(errno)) } else { Ok(()) };
+                give_back(part.partition, part.lent, result.and(durable));
             }
         });
         Turn { groups: written, flush_failed: flushed.is_err() }
@@ -76,9 +93,10 @@ impl SharedFlush {
             let place = self.batch.write(lent.file().clone(), lent.bytes(), lent.offset());
             Some((lent, place))
         };
+        let failures = self.failures.load(Ordering::Acquire);
         match catch_unwind(AssertUnwindSafe(lend)) {
             Ok(Some((lent, Some(at)))) => {
-                *self.parts.get_mut(at)? = Some((partition, lent));
+                *self.parts.get_mut(at)? = Some(Part { partition, lent, failures });
                 Some(at)
             }
             Ok(Some((lent, None))) => {
@@ -99,7 +117,7 @@ impl SharedFlush {
     }
 
     /// What comes back while those that have just begun are waited for.
-    fn wait(&mut self, begun: &[usize]) -> Vec<(Arc<Partition>, Lent, io::Result<()>)> {
+    fn wait(&mut self, begun: &[usize]) -> Vec<(Part, io::Result<()>)> {
         let end = Instant::now() + STRAGGLERS;
         let mut results = Vec::new();
         loop {
@@ -110,7 +128,8 @@ impl SharedFlush {
                 return results;
             }
             for (at, result) in back {
-                let Some((partition, lent)) = self.parts.get_mut(at).and_then(Option::take) else { continue };
+                let Some(part) = self.parts.get_mut(at).and_then(Option::take) else { continue };
+                let lent = &part.lent;
                 let whole = match result {
                     Ok(n) if n == lent.len() => Ok(()),
                     Ok(n) => lent.write_alone(n),
@@ -118,7 +137,7 @@ impl SharedFlush {
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => lent.write_alone(0),
                     Err(e) => Err(e),
                 };
-                results.push((partition, lent, whole));
+                results.push((part, whole));
             }
         }
     }
@@ -131,8 +150,12 @@ fn give_back(partition: Arc<Partition>, lent: Lent, result: io::Result<()>) {
     drop_elsewhere(partition);
 }
 
-fn panicked(partition: Arc<Partition>, lent: Lent) {
-    drop(lent);
-    partition.worker_panicked();
-    drop_elsewhere(partition);
+fn panicked(part: Part) {
+    drop(part.lent);
+    part.partition.worker_panicked();
+    drop_elsewhere(part.partition);
 }
+
+#[cfg(test)]
+#[path = "shared_flush_test.rs"]
+mod tests;

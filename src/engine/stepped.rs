@@ -70,7 +70,7 @@ pub struct Stepped {
 
 impl Stepped {
     pub fn new(shared: Arc<Shared>, clock: Arc<SimClock>, seed: u64) -> Stepped {
-        let shared_flush = Mutex::new(SharedFlush::new(shared.clone()));
+        let shared_flush = Mutex::new(SharedFlush::new(shared.clone(), Arc::default()));
         let queues = Queues { next_tick: Some(clock.now() + TICK), ..Queues::default() };
         Stepped {
             shared,

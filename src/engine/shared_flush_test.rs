@@ -1,0 +1,85 @@
+//! What one shared flush does to another beside it; tests/sim/shared.rs has what becomes of the log.
+
+use super::*;
+use crate::engine::Engine;
+use crate::io::sim::{OpKind, Rule, SimDisk};
+use crate::io::{Access, Storage};
+use crate::partition::test_host::TestHost;
+use crate::partition::{EntryRef, Mode, State};
+use crate::EngineConfig;
+use std::path::Path;
+use std::sync::Mutex;
+
+/// Does something before each of its flushes.
+struct Before<F>(Arc<dyn File>, Mutex<F>);
+
+impl<F: FnMut() + Send> File for Before<F> {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buf, offset)
+    }
+    fn write_at(&self, bufs: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        self.0.write_at(bufs, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.1.lock().unwrap()();
+        self.0.sync()
+    }
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.0.allocate(len)
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn writes_are_durable(&self) -> bool {
+        self.0.writes_are_durable()
+    }
+    fn drop_cache(&self) {
+        self.0.drop_cache();
+    }
+    fn id(&self) -> u64 {
+        self.0.id()
+    }
+}
+
+fn submit(p: &Partition, index: u64) {
+    p.submit(&[EntryRef { index, term: 1, kind: 0, data: b"data" }], index).unwrap();
+}
+
+/// The drive gives up what it held for both, and says so to one of them.
+#[test]
+fn a_flush_that_fails_fails_those_whose_writes_it_was_to_make_durable_too() {
+    let disk = SimDisk::new(1);
+    let engine = Engine::with_storage(EngineConfig::default(), Arc::new(disk.clone())).unwrap();
+    let host = Arc::new(TestHost::default());
+    let (p, q) = (host.open(&disk, "/p", 1, Mode::Sync), host.open(&disk, "/q", 2, Mode::Sync));
+    for p in [&p, &q] {
+        submit(p, 1);
+        p.work();
+    }
+    let file = disk.open_dir(Path::new("/p")).unwrap().create_unnamed(Access::Durable).unwrap();
+    let failures = Arc::<AtomicU64>::default();
+    let new = || SharedFlush::new(engine.shared.clone(), failures.clone());
+    let (mut one, mut other) = (new(), new());
+    let beside = Before(file.clone(), {
+        let (disk, q, file) = (disk.clone(), q.clone(), file.clone());
+        Mutex::new(move || {
+            disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync).once());
+            assert!(other.turn(vec![q.clone()], &*file, |_| panic!("it can share")).flush_failed);
+        })
+    });
+    submit(&p, 2);
+    submit(&q, 2);
+    assert!(!one.turn(vec![p.clone()], &beside, |_| panic!("it can share")).flush_failed, "its own did not fail");
+    assert_eq!((q.status().state, p.status().state), (State::Unavailable, State::Unavailable));
+    assert_eq!(p.bounds().unwrap(), (1, 1), "acknowledged, and the drive may have lost it");
+    // What came later is not held against it.
+    let r = host.open(&disk, "/r", 3, Mode::Sync);
+    submit(&r, 1);
+    r.work();
+    submit(&r, 2);
+    assert_eq!(one.turn(vec![r.clone()], &*file, |_| panic!("it can share")).groups, 1);
+    assert_eq!((r.status().state, r.bounds().unwrap()), (State::ReadWrite, (1, 2)));
+}

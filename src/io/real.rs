@@ -1,7 +1,8 @@
 //! The real disk: one system call per method, everything relative to an open directory, no symbolic link followed.
 
 use super::sys::{
-    check, cstring, device_info, fstat, ignores_direct_io, off, open_at, read_names, set_nocow, size, sync_fd,
+    check, cstring, device_info, fstat, ignores_direct_io, is_cached_by_flag, off, open_at, read_names, set_nocow,
+    size, sync_fd,
 };
 use super::{aio, Access, Begun, Bytes, DeviceInfo, Dir, File, Filesystem, Storage};
 use std::ffi::CString;
@@ -111,7 +112,7 @@ impl RealDir {
             set_nocow(fd.as_raw_fd());
         }
         let durable = match access {
-            Access::Durable if direct && per_write => Durable::PerWrite,
+            Access::Durable if direct && per_write => Durable::PerWrite { shares: !is_cached_by_flag(fd.as_raw_fd()) },
             Access::Durable if direct => Durable::Always,
             _ => Durable::No,
         };
@@ -232,8 +233,10 @@ enum Durable {
     No,
     /// All: the file is open with O_DSYNC.
     Always,
-    /// Those of `write_at`: each says so. Those of a batch are not.
-    PerWrite,
+    /// Those of `write_at`: each says so. Those of a batch, which takes files that share flushes, are not.
+    PerWrite {
+        shares: bool,
+    },
 }
 
 struct RealFile {
@@ -249,7 +252,7 @@ impl File for RealFile {
     }
 
     fn write_at(&self, bufs: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        if self.durable == Durable::PerWrite {
+        if matches!(self.durable, Durable::PerWrite { .. }) {
             return aio::write_durable(self.fd.as_raw_fd(), bufs, offset);
         }
         let (fd, offset) = (self.fd.as_raw_fd(), off(offset)?);
@@ -297,7 +300,7 @@ impl File for RealFile {
     }
 
     fn shares_flushes(&self) -> bool {
-        self.durable == Durable::PerWrite
+        self.durable == Durable::PerWrite { shares: true }
     }
 
     fn begin_write(self: Arc<Self>, _: &Bytes, offset: u64) -> Begun {

@@ -30,6 +30,17 @@ pub(super) fn ignores_direct_io(fd: RawFd) -> bool {
     done && found.stx_mask & libc::STATX_DIOALIGN != 0 && found.stx_dio_mem_align == 0
 }
 
+/// True if a file of ext4 is one whose writes go through the page cache although it was opened with O_DIRECT: an encrypted one, or one whose
+/// data goes to the journal by a flag of its own. Linux before 6.1 does not say so by `ignores_direct_io`. True also if it cannot be told.
+pub(super) fn is_cached_by_flag(fd: RawFd) -> bool {
+    const FS_ENCRYPT_FL: libc::c_int = 0x800;
+    const FS_JOURNAL_DATA_FL: libc::c_int = 0x4000;
+    let mut flags: libc::c_int = 0;
+    // SAFETY: the ioctl writes one int; the kernel's declared type is long, its actual access int.
+    let told = unsafe { libc::ioctl(fd, libc::FS_IOC_GETFLAGS, &mut flags) } == 0;
+    !told || flags & (FS_ENCRYPT_FL | FS_JOURNAL_DATA_FL) != 0
+}
+
 /// Memory that was just allocated is to be huge pages. Advice: where there are none it is as it was.
 pub(super) fn want_huge_pages(ptr: std::ptr::NonNull<u8>, len: usize) {
     // SAFETY: the range is one allocation; this advice changes nothing in it.

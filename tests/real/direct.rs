@@ -11,17 +11,21 @@ use bulkhead::io::{Access, Storage};
 /// From now on the kernel answers this thread's opens with O_DIRECT as on a filesystem that has none: EINVAL. (A filter of system calls:
 /// of the filesystems that every kernel has, none that keeps a page cache refuses it.)
 fn refuse_direct_io() {
-    const ARGS_2: u32 = 16 + 2 * 8;
+    refuse(libc::SYS_openat, (2, libc::O_DIRECT), libc::EINVAL);
+}
+
+/// From now on the kernel answers this thread's calls with any of the bits in this argument with this error.
+fn refuse(call: libc::c_long, (argument, bits): (u32, i32), errno: i32) {
     let jump = (libc::BPF_JMP | libc::BPF_K) as u16;
     let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     let ret = (libc::BPF_RET | libc::BPF_K) as u16;
     let line = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let mut program = [
         line(load, 0, 0, 0),
-        line(jump | libc::BPF_JEQ as u16, 0, 3, libc::SYS_openat as u32),
-        line(load, 0, 0, ARGS_2),
-        line(jump | libc::BPF_JSET as u16, 0, 1, libc::O_DIRECT as u32),
-        line(ret, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32),
+        line(jump | libc::BPF_JEQ as u16, 0, 3, call as u32),
+        line(load, 0, 0, 16 + argument * 8),
+        line(jump | libc::BPF_JSET as u16, 0, 1, bits as u32),
+        line(ret, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
         line(ret, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
@@ -129,4 +133,26 @@ fn f3_ext4_with_data_journal_counts_as_without_direct_io() {
         assert_eq!(is_cached(&path), has_direct, "{options}: what is read now must come from the medium");
         drop((file, storage));
     }
+}
+
+/// Linux 5.5 to 6.0 take O_DIRECT there, write to the page cache, and do not say so: a flush of the disk would make nothing durable.
+#[test]
+fn f20_an_encrypted_file_shares_no_flush_where_the_kernel_does_not_say_what_o_direct_means() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let Some(mounted) = Ext4::mount(dir.path(), "encrypt", "test_dummy_encryption") else {
+        println!("skipped: no right to mount, or a kernel that has no encryption for tests");
+        return;
+    };
+    std::fs::create_dir(mounted.0.join("encrypted")).unwrap();
+    let shares = |dir: PathBuf| {
+        let file = RealStorage.open_dir(&dir).unwrap().create("file", Access::Durable).unwrap();
+        (file.writes_are_durable(), file.shares_flushes())
+    };
+    let at = mounted.0.clone();
+    let seen = std::thread::spawn(move || {
+        // As before Linux 6.1: it would say that this file has no O_DIRECT.
+        refuse(libc::SYS_statx, (3, libc::STATX_DIOALIGN as i32), libc::ENOSYS);
+        shares(at.join("encrypted"))
+    });
+    assert_eq!(seen.join().unwrap(), (true, false));
 }

@@ -186,7 +186,7 @@ fn a_partition_that_nobody_probed_comes_back_when_probes_are_switched_on() {
     for widely in [false, true] {
         let disk = SimDisk::new(1);
         let (engine, p) = start(&disk, Mode::Sync);
-        disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/seg-").once());
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/seg-0000000000000001").once());
         append(&p, &entries(6, 6, 1, 100)).expect_err("healing is off");
         std::thread::sleep(Duration::from_millis(100));
         assert_eq!(state(&p), State::Unavailable);

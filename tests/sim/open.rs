@@ -241,7 +241,8 @@ fn f20_a_root_that_was_replaced_has_a_durable_name_before_it_is_shown() {
 fn f20_a_directory_sync_without_space_is_not_made_good_by_the_next_one() {
     let disk = SimDisk::with_config(1, SimConfig { failed_dir_syncs_forget: true, ..SimConfig::default() });
     let first = stepped(&disk);
-    append(&open(&first, "/p1", 1, Mode::Sync), &entries(1, 3, 1, 100)).unwrap();
+    let open_still = open(&first, "/p1", 1, Mode::Sync);
+    append(&open_still, &entries(1, 3, 1, 100)).unwrap();
     let left = disk.crash(Crash::Process);
     left.inject(Rule::errno(libc::ENOSPC).on(OpKind::SyncDir).path("/p1").once());
     let engine = stepped(&left);

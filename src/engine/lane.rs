@@ -27,7 +27,7 @@ const TURNS: usize = 2;
 const BESIDE_MIN: usize = 16;
 /// Nobody waits longer for it: a turn that takes longer hangs, and others flush without it.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// After a flush of the disk that failed nothing is shared for this long.
+/// After a flush of the disk that failed, or where the kernel has no room for asynchronous writes, nothing is shared for this long.
 const PAUSE: Duration = Duration::from_secs(60);
 /// How often what an earlier turn did not wait for is looked at while nothing else is to do.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -138,7 +138,7 @@ impl Lane {
             let turn = shared.turn(partitions, &*file, |p| self.flush_alone(p));
             self.counts.note_shared_flush(turn.groups);
             let mut state = self.state.lock();
-            if turn.flush_failed {
+            if turn.flush_failed || turn.no_room {
                 state.off_until = Some(Instant::now() + PAUSE);
             }
             if turn.groups >= CROWD_MIN {
@@ -180,11 +180,12 @@ impl Lane {
         Some(state.ready.drain(..n).collect())
     }
 
-    /// Called by the timer: those who wait behind turns that hang flush by themselves.
+    /// Called by the timer: those who wait behind turns that hang flush by themselves. One that hangs is enough: the other thread may not be
+    /// there, or may sleep, if that turn was to look at stragglers alone.
     pub fn tend(&self) {
         let ready = {
             let mut state = self.state.lock();
-            if state.under_way().1 < TURNS {
+            if state.under_way().0 > 0 {
                 return;
             }
             std::mem::take(&mut state.ready)
@@ -202,5 +203,32 @@ impl Lane {
         self.wake.notify_all();
         ready.into_iter().for_each(drop_elsewhere);
         threads
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+    use crate::io::sim::SimDisk;
+    use crate::partition::test_host::TestHost;
+    use crate::partition::Mode;
+    use crate::EngineConfig;
+
+    /// The other thread sleeps, or the system had none to give, and nobody else flushes: the stall limit would be over first.
+    #[test]
+    fn f05_who_waits_behind_one_turn_that_hangs_is_found() {
+        let disk = SimDisk::new(1);
+        let engine = Engine::with_storage(EngineConfig::default(), Arc::new(disk.clone())).unwrap();
+        let alone = Pool::new("nobody", Duration::ZERO, Box::new(|_| ()), |_| ());
+        let lane = Lane::new(engine.shared.clone(), alone.clone(), Arc::default(), Arc::default());
+        lane.state.lock().ready.push_back(Arc::new(TestHost::default()).open(&disk, "/p", 1, Mode::Sync));
+        let began = |ago| lane.state.lock().turns = [Some(Instant::now() - ago), None];
+        began(Duration::ZERO);
+        lane.tend();
+        assert_eq!(alone.levels().waiting, 0, "that turn ends soon");
+        began(2 * PATIENCE);
+        lane.tend();
+        assert_eq!(alone.levels().waiting, 1);
     }
 }

@@ -39,6 +39,8 @@ pub struct Turn {
     /// Groups that were made durable together.
     pub groups: usize,
     pub flush_failed: bool,
+    /// The kernel had no room for a write, and it was made alone, one after the other.
+    pub no_room: bool,
 }
 
 impl SharedFlush {
@@ -62,7 +64,7 @@ impl SharedFlush {
     pub fn turn(&mut self, partitions: Vec<Arc<Partition>>, disk: &dyn File, alone: impl Fn(Arc<Partition>)) -> Turn {
         let begun: Vec<usize> = partitions.into_iter().filter_map(|p| self.begin(p, &alone)).collect();
         self.batch.submit();
-        let back = self.wait(&begun);
+        let (back, no_room) = self.wait(&begun);
         let written = back.iter().filter(|(_, result)| result.is_ok()).count();
         let flush = || if written > 0 { disk.sync() } else { Ok(()) };
         let flushed = catch_unwind(AssertUnwindSafe(flush));
@@ -83,7 +85,7 @@ impl SharedFlush {
                 give_back(part.partition, part.lent, result.and(durable));
             }
         });
-        Turn { groups: written, flush_failed: flushed.is_err() }
+        Turn { groups: written, flush_failed: flushed.is_err(), no_room }
     }
 
     /// Begins the write of a partition's group; the place it has.
@@ -116,16 +118,17 @@ impl SharedFlush {
         }
     }
 
-    /// What comes back while those that have just begun are waited for.
-    fn wait(&mut self, begun: &[usize]) -> Vec<(Part, io::Result<()>)> {
-        let end = Instant::now() + STRAGGLERS;
-        let mut results = Vec::new();
+    /// What comes back while those that have just begun are waited for; if there are none, what is back. True if the kernel had no room for one.
+    fn wait(&mut self, begun: &[usize]) -> (Vec<(Part, io::Result<()>)>, bool) {
+        // Nobody waits for those that may hang: others would wait for this turn's end.
+        let end = Instant::now() + if begun.is_empty() { Duration::ZERO } else { STRAGGLERS };
+        let (mut results, mut no_room) = (Vec::new(), false);
         loop {
             let missing = begun.iter().filter(|at| self.parts.get(**at).is_some_and(Option::is_some)).count();
             let left = end.saturating_duration_since(Instant::now());
             let back = self.batch.wait(missing.max(usize::from(begun.is_empty())), left);
             if back.is_empty() {
-                return results;
+                return (results, no_room);
             }
             for (at, result) in back {
                 let Some(part) = self.parts.get_mut(at).and_then(Option::take) else { continue };
@@ -133,8 +136,10 @@ impl SharedFlush {
                 let whole = match result {
                     Ok(n) if n == lent.len() => Ok(()),
                     Ok(n) => lent.write_alone(n),
-                    // The kernel has no room for it now.
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => lent.write_alone(0),
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                        no_room = true;
+                        lent.write_alone(0)
+                    }
                     Err(e) => Err(e),
                 };
                 results.push((part, whole));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::Engine;
-use crate::io::sim::{OpKind, Rule, SimDisk};
+use crate::io::sim::{Fault, OpKind, Rule, SimDisk};
 use crate::io::{Access, Storage};
 use crate::partition::test_host::TestHost;
 use crate::partition::{EntryRef, Mode, State};
@@ -82,4 +82,50 @@ fn a_flush_that_fails_fails_those_whose_writes_it_was_to_make_durable_too() {
     submit(&r, 2);
     assert_eq!(one.turn(vec![r.clone()], &*file, |_| panic!("it can share")).groups, 1);
     assert_eq!((r.status().state, r.bounds().unwrap()), (State::ReadWrite, (1, 2)));
+}
+
+/// While a write hangs, others would wait for a turn that only waits for it.
+#[test]
+fn f05_a_turn_without_groups_of_its_own_waits_for_none() {
+    let disk = SimDisk::new(1);
+    let engine = Engine::with_storage(EngineConfig::default(), Arc::new(disk.clone())).unwrap();
+    let p = Arc::new(TestHost::default()).open(&disk, "/p", 1, Mode::Sync);
+    submit(&p, 1);
+    p.work();
+    submit(&p, 2);
+    let file = disk.open_dir(Path::new("/p")).unwrap().create_unnamed(Access::Durable).unwrap();
+    let mut flush = SharedFlush::new(engine.shared.clone(), Arc::default());
+    disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path("/p/seg").once());
+    let mut turn = |partitions| flush.turn(partitions, &*file, |_| panic!("it can share")).groups;
+    assert_eq!(turn(vec![p.clone()]), 0);
+    let began = Instant::now();
+    assert_eq!((0..50).map(|_| turn(Vec::new())).sum::<usize>(), 0);
+    assert!(began.elapsed() < 25 * STRAGGLERS, "{:?}", began.elapsed());
+    disk.release();
+    let end = Instant::now() + Duration::from_secs(10);
+    while turn(Vec::new()) == 0 {
+        assert!(Instant::now() < end, "it has come back");
+    }
+    assert_eq!(p.bounds().unwrap(), (1, 2));
+}
+
+/// Where others have all asynchronous I/O that the kernel gives, flushes one after the other on this thread would be slower than their own.
+#[test]
+fn a_turn_says_that_the_kernel_had_no_room() {
+    let disk = SimDisk::new(1);
+    let engine = Engine::with_storage(EngineConfig::default(), Arc::new(disk.clone())).unwrap();
+    let p = Arc::new(TestHost::default()).open(&disk, "/p", 1, Mode::Sync);
+    submit(&p, 1);
+    p.work();
+    let file = disk.open_dir(Path::new("/p")).unwrap().create_unnamed(Access::Durable).unwrap();
+    let mut flush = SharedFlush::new(engine.shared.clone(), Arc::default());
+    for (index, no_room) in [(2, true), (3, false)] {
+        submit(&p, index);
+        if no_room {
+            disk.inject(Rule::errno(libc::EAGAIN).on(OpKind::Write).path("/p/seg").once());
+        }
+        let turn = flush.turn(vec![p.clone()], &*file, |_| panic!("it can share"));
+        assert_eq!((turn.groups, turn.no_room), (1, no_room));
+        assert_eq!(p.bounds().unwrap(), (1, index));
+    }
 }

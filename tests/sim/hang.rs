@@ -300,3 +300,29 @@ fn f28_an_engine_closes_the_other_disks_beside_one_that_hangs() {
         }
     }
 }
+
+/// Found by reading: each of them took its own stall limit, one after the other.
+#[test]
+fn f28_an_engine_closes_partitions_that_hang_beside_each_other() {
+    for (mode, hung) in [(Mode::Sync, 3), (Mode::Sync, 40), (Mode::Interval, 40)] {
+        let what = format!("{mode:?}, {hung} of 40 hang");
+        let disk = SimDisk::new(1);
+        let engine = engine_with_stall_limit(&disk, 1_500);
+        let handles: Vec<_> = (1..=40).map(|id| open(&engine, &format!("/p{id}"), id, mode)).collect();
+        handles.iter().for_each(|p| append_each(p, 1, 3, 1, 100));
+        wait_for_quiet(&disk);
+        (1..=hung).for_each(|id| disk.inject(Rule::new(Fault::Hang).path(&format!("/p{id}/"))));
+        let began = Instant::now();
+        let closed = returns_within(Duration::from_secs(100), &what, move || engine.close());
+        let took = began.elapsed();
+        assert!(closed.is_err(), "{what}");
+        assert!(handles.iter().all(|p| state(p) == State::Closed), "{what}");
+        assert!(took < Duration::from_secs(8), "{what}: {took:?}, and as long for each, one after the other");
+        disk.clear_faults();
+        disk.release();
+        for id in hung + 1..=40 {
+            let survey = bulkhead::Survey::of(&disk, format!("/p{id}").as_ref()).unwrap();
+            assert!(survey.is_clean(), "{what}: partition {id} works: {:?}", handles[id as usize - 1].last_fault());
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! Compaction and snapshot reset: one root write makes each of them true; files go afterwards.
 
+use super::damaged::DamagedEntries;
 use super::log::Log;
 use super::parts::{Extent, Live, Wish};
 use super::types::{Mode, State};
@@ -68,9 +69,7 @@ impl Partition {
         let (live, gone): (Vec<_>, Vec<_>) = log.live.drain(..).partition(|l| l.segment.sequence() >= first);
         log.live = live;
         log.undo.iter_mut().for_each(|u| u.live.retain(|l| l.segment.sequence() >= first));
-        if log.damaged.2 > 0 && log.damaged.1 <= index {
-            log.damaged = (0, 0, 0);
-        }
+        log.damaged.compact(index);
         self.release_files(&mut log, &gone);
         Ok(())
     }
@@ -96,7 +95,7 @@ impl Partition {
         log.undo.clear();
         log.sealed.clear();
         log.tail = None;
-        log.damaged = (0, 0, 0);
+        log.damaged = DamagedEntries::default();
         log.lost = (0, 0);
         self.forget_cache(&mut log);
         log.end = BeginData::default();

@@ -211,7 +211,7 @@ impl Partition {
         self.counts.set(Level::PendingBytes, log.pending_bytes() as u64);
         self.counts.set(Level::KeptBytes, log.kept_bytes);
         self.counts.set(Level::LostEntries, entries(log.lost));
-        self.counts.set(Level::DamagedEntries, log.damaged.2);
+        self.counts.set(Level::DamagedEntries, log.damaged.sum().2);
     }
 }
 

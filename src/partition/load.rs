@@ -226,7 +226,7 @@ impl Partition {
         log.next_sequence = log.newest_begun + 1;
         log.segment_bytes = self.limits.get(Limit::SegmentMinBytes);
         log.block_bytes = device.block_bytes;
-        log.damaged = found.damaged;
+        log.damaged = found.damaged.clone();
         log.maybe_acknowledged = found.maybe_acknowledged;
         log.unsynced = found.unsynced;
         log.kept_bytes = kept_bytes;

@@ -1,5 +1,6 @@
 //! What memory knows of a partition's log. Changed only under the partition's lock; no I/O here.
 
+use super::damaged::DamagedEntries;
 use super::ended::Ended;
 use super::fence::Fence;
 use super::parts::{Extent, Group, Live, PutOff, RootVersions, Sealed, Tail, Undo};
@@ -108,7 +109,7 @@ pub(super) struct Log {
     pub sweep_below: u64,
     pub block_bytes: u32,
 
-    pub damaged: (u64, u64, u64),
+    pub damaged: DamagedEntries,
     pub lost: (u64, u64),
     pub maybe_acknowledged: (u64, u64),
     pub unsynced: (u64, u64),
@@ -175,7 +176,7 @@ impl Log {
             recyclable: Vec::new(),
             trash: Vec::new(),
             block_bytes: 4096,
-            damaged: (0, 0, 0),
+            damaged: DamagedEntries::default(),
             lost: (0, 0),
             maybe_acknowledged: (0, 0),
             unsynced: (0, 0),

@@ -9,6 +9,7 @@ mod compact;
 mod control;
 mod counts;
 mod create;
+mod damaged;
 mod directory;
 mod disk_counts;
 mod ended;

@@ -200,9 +200,9 @@ impl Partition {
     /// Events of an open that went well but has something to tell.
     pub fn announce(&self) {
         let mut log = self.log.lock();
-        if log.state == State::ReadWrite && log.damaged.2 > 0 {
-            let range = (log.damaged.0, log.damaged.1);
-            self.set_state(&mut log, State::ReadWrite, Cause::Damage, Op::Open, 0, range);
+        if log.state == State::ReadWrite && !log.damaged.is_empty() {
+            let (first, last, _) = log.damaged.sum();
+            self.set_state(&mut log, State::ReadWrite, Cause::Damage, Op::Open, 0, (first, last));
         }
     }
 }

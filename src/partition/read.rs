@@ -232,7 +232,7 @@ impl Partition {
                 Error::io(Op::Read, &e, "reading an entry").partition(self.id).at(&self.path).range(index, index)
             }
             ReadError::Damaged { first } => {
-                note_damage(&mut log, (first, first));
+                log.damaged.add(first, first);
                 self.disk_counts.checks_failed.fetch_add(1, Ordering::Relaxed);
                 self.damage_at(first)
             }
@@ -246,14 +246,4 @@ impl Partition {
         let message = format!("entry {index} is damaged on disk; fetch it from another replica, or compact past it");
         Error::new(Status::Damaged, Op::Read, message).partition(self.id).at(&self.path).range(index, index)
     }
-}
-
-pub(super) fn note_damage(log: &mut Log, bad: (u64, u64)) {
-    let (first, last, count) = log.damaged;
-    // Noted before, as far as that can be told.
-    if count > 0 && (first..=last).contains(&bad.0) {
-        return;
-    }
-    let more = bad.1 - bad.0 + 1;
-    log.damaged = if count == 0 { (bad.0, bad.1, more) } else { (first.min(bad.0), last.max(bad.1), count + more) };
 }

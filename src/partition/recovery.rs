@@ -1,9 +1,10 @@
 //! Recovery: which segments count, where the log ends, what is damage. Reads only; changes nothing on disk.
 
 use super::chain::Link;
+use super::damaged::DamagedEntries;
 use super::root::has_no_segments;
 use super::types::Mode;
-use super::verdict::{damaged, sum_damaged, Cut, Verdict, UNKNOWN};
+use super::verdict::{damaged, Cut, Verdict, UNKNOWN};
 use crate::error::{Error, Result};
 use crate::format::{BeginData, Root};
 use crate::io::{Access, Dir};
@@ -21,7 +22,7 @@ pub(super) struct Found {
     pub commit: u64,
     pub max_lsn: u64,
     pub mark: u64,
-    pub damaged: (u64, u64, u64),
+    pub damaged: DamagedEntries,
     /// What an end cut off: the entry before it (`UNKNOWN`: the log's last one) and the last that was seen of it.
     cut_behind: Option<(u64, u64)>,
     pub maybe_acknowledged: (u64, u64),
@@ -151,10 +152,9 @@ impl Recovery<'_> {
             let superseded = verdict.begin.is_some() && verdict.last.0 + 1 >= newer;
             let whole = verdict.end.last_lsn == next.last_lsn || unreadable || superseded;
             if let (true, Some(begin)) = (whole, verdict.begin) {
-                add_damaged(found, verdict.damaged);
-                let first = verdict.last.0 + 1;
-                if unreadable && newer > first {
-                    add_damaged(found, (first, newer - 1, newer - first));
+                found.damaged.add_all(verdict.damaged);
+                if unreadable && newer > 0 {
+                    found.damaged.add(verdict.last.0 + 1, newer - 1);
                 }
                 found.to_sync.push(next.segment);
                 found.unsure = (found.unsure.0.min(verdict.first), begin);
@@ -170,7 +170,7 @@ impl Recovery<'_> {
             found.last = (self.root.compaction_index, self.root.compaction_term);
             found.end = BeginData::default();
             found.commit = self.root.commit;
-            found.damaged = (0, 0, 0);
+            found.damaged = DamagedEntries::default();
             match self.apply(verdict, &segment, &scanned, found, links) {
                 Some(begin) => next = begin,
                 None => return Some(segment.sequence()),
@@ -198,7 +198,7 @@ impl Recovery<'_> {
         found.last = verdict.last;
         found.unsure = (verdict.first, begin);
         found.commit = found.commit.max(verdict.commit);
-        add_damaged(found, verdict.damaged);
+        found.damaged.add_all(verdict.damaged);
         found.to_sync.push(segment.sequence());
         let lost = self.lost_behind(found, &segment.name(), scanned);
         found.fault = found.fault.take().or(lost);
@@ -263,8 +263,4 @@ impl Recovery<'_> {
         found.chain = links;
         found
     }
-}
-
-fn add_damaged(found: &mut Found, more: (u64, u64, u64)) {
-    found.damaged = sum_damaged(found.damaged, more);
 }

@@ -30,7 +30,7 @@ impl Partition {
             durable_index: log.durable.index.min(log.last.0),
             segments: log.live.len() as u64,
             segment_bytes: log.live.iter().map(|l| l.segment.capacity).sum(),
-            damaged: log.damaged,
+            damaged: log.damaged.sum(),
             lost: log.lost,
             maybe_acknowledged: log.maybe_acknowledged,
             unsynced: log.unsynced,

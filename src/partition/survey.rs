@@ -79,7 +79,7 @@ impl Survey {
     /// What looks damaged. A flush that came behind the reader, and one after it that came before it, look so as well, once.
     fn wrong(&self) -> Option<(String, (u64, u64, u64))> {
         let fault = self.found.fault.as_ref().map(|f| f.message.clone());
-        let damaged = self.found.damaged;
+        let damaged = self.found.damaged.sum();
         (fault.is_some() || damaged.2 > 0).then(|| (fault.unwrap_or_default(), damaged))
     }
 
@@ -154,7 +154,7 @@ impl Survey {
 
     /// Entries that cannot be read although entries after them can: first, last, how many.
     pub fn damaged(&self) -> (u64, u64, u64) {
-        self.found.damaged
+        self.found.damaged.sum()
     }
 
     /// Entries of a last flush that never finished; they may have been acknowledged.

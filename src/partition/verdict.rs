@@ -1,5 +1,6 @@
 //! What the holes of one segment mean: an end, an isolated bad record, or damage.
 
+use super::damaged::DamagedEntries;
 use super::recovery::{Found, Recovery};
 use crate::error::{Error, Op, Result, Status};
 use crate::format::BeginData;
@@ -15,7 +16,7 @@ pub(super) struct Verdict {
     pub end: BeginData,
     pub last: (u64, u64),
     pub commit: u64,
-    pub damaged: (u64, u64, u64),
+    pub damaged: DamagedEntries,
     pub cut_behind: Option<(u64, u64)>,
     pub cut: Option<Cut>,
 }
@@ -61,7 +62,9 @@ impl Recovery<'_> {
             if first_bad > mark && run.last_index.max(self.root.compaction_index) >= known && !unreadable {
                 break;
             }
-            verdict.damaged = sum_damaged(verdict.damaged, self.damage_between(run, next, &name)?);
+            if let Some((first, last)) = self.damage_between(run, next, &name)? {
+                verdict.damaged.add(first, last);
+            }
         }
         let Some(run) = scanned.runs.get(end) else { return Ok(verdict) };
         verdict.begin = Some(begin);
@@ -90,16 +93,15 @@ impl Recovery<'_> {
     }
 
     /// Damage between two sound runs. With the entries around it contiguous only the bad ones are lost, and only to those who read them.
-    fn damage_between(&self, run: &Run, next: &Run, name: &str) -> Result<(u64, u64, u64)> {
+    fn damage_between(&self, run: &Run, next: &Run, name: &str) -> Result<Option<(u64, u64)>> {
         let first = run.last_index + 1;
         let missing = next.first_lsn - (run.last_lsn + 1);
         match next.first_index.checked_sub(first) {
             // A mark, or entries that are compacted: nobody reads them.
-            Some(0) => Ok((0, 0, 0)),
-            _ if next.first_index <= self.root.compaction_index + 1 => Ok((0, 0, 0)),
+            Some(0) => Ok(None),
+            _ if next.first_index <= self.root.compaction_index + 1 => Ok(None),
             Some(entries) if entries <= missing => {
-                let first = first.max(self.root.compaction_index + 1);
-                Ok((first, next.first_index - 1, next.first_index - first))
+                Ok(Some((first.max(self.root.compaction_index + 1), next.first_index - 1)))
             }
             _ => {
                 let (a, b) = (run.last_index, next.first_index);
@@ -128,13 +130,4 @@ impl Recovery<'_> {
 
 pub(super) fn damaged(message: String) -> Error {
     Error::new(Status::Damaged, Op::Open, message)
-}
-
-/// Ranges of damaged entries as one: first, last, how many.
-pub(super) fn sum_damaged(a: (u64, u64, u64), b: (u64, u64, u64)) -> (u64, u64, u64) {
-    match (a.2, b.2) {
-        (0, _) => b,
-        (_, 0) => a,
-        _ => (a.0.min(b.0), a.1.max(b.1), a.2 + b.2),
-    }
 }

@@ -1,7 +1,6 @@
 //! Verify: reads every live entry from the medium and checks it.
 
 use super::parts::Live;
-use super::read::note_damage;
 use super::types::{State, VerifyReport};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
@@ -64,7 +63,7 @@ impl Partition {
         report.bad_records += bad.1 - bad.0 + 1;
         self.disk_counts.checks_failed.fetch_add(bad.1 - bad.0 + 1, Ordering::Relaxed);
         report.bad = (if report.bad.0 == 0 { bad.0 } else { report.bad.0 }, bad.1);
-        note_damage(&mut log, bad);
+        log.damaged.add(bad.0, bad.1);
         self.tell(&log, Cause::Damage, &Error::new(Status::Damaged, Op::Verify, "").range(bad.0, bad.1));
     }
 }

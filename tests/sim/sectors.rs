@@ -229,6 +229,16 @@ fn f16_verify_names_the_bad_entries() {
     }
     let report = p.verify().unwrap();
     assert_eq!((report.bad_records, report.bad), (2, (30, 31)));
+    assert_eq!(p.status().damaged, (30, 31, 2));
+    // Known ones do not count again, and one between them does: it did not.
+    for (index, damaged) in [(50, (30, 50, 3)), (40, (30, 50, 4)), (41, (30, 50, 5))] {
+        let (path, at) = place_of(&disk, index, 3000);
+        disk.flip_bit(&path, at + 5, 0);
+        p.verify().unwrap();
+        assert_eq!(p.status().damaged, damaged, "entry {index}");
+    }
+    p.compact(35).unwrap();
+    assert_eq!(p.status().damaged, (40, 50, 3), "what is compacted is not there to be damaged");
 }
 
 #[test]

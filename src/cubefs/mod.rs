@@ -129,11 +129,11 @@ impl<'a> Conversion<'a> {
         self.engine.check_not_open(&self.path, self.partition_id)?;
         let dir = self.open()?;
         dir.lock().map_err(|e| match e.raw_os_error() {
-            Some(libc::EWOULDBLOCK) => Error::new(
-                Status::Locked,
-                Op::Import,
-                "another process or engine has this directory open; close it there first",
-            ),
+            Some(libc::EWOULDBLOCK) => {
+                let message = "another process or engine has this directory open; close it there first";
+                let own = self.engine.check_not_open(&self.path, self.partition_id);
+                own.err().unwrap_or_else(|| Error::new(Status::Locked, Op::Import, message))
+            }
             _ => Error::io(Op::Import, &e, "locking the directory"),
         })?;
         Ok(dir)

@@ -174,7 +174,14 @@ impl Engine {
             );
         }
         self.check_not_open(&config.path, config.partition_id)?;
-        let dir = open_dir(&*self.dirs, &config)?;
+        let dir = match open_dir(&*self.dirs, &config) {
+            // By an opening of this engine, perhaps: the look for that is one that can fail.
+            Err(e) if e.status == Status::Locked => {
+                self.check_not_open(&config.path, config.partition_id)?;
+                return Err(e);
+            }
+            opened => opened?,
+        };
         let device = dir.device();
         let partition = self.run_partition(dir, &device, &config)?;
         let mut state = self.state.lock();
@@ -230,8 +237,10 @@ impl Engine {
                 Err(Error::new(Status::AlreadyOpen, Op::Open, message).partition(id).at(path))
             }
             Some(p) if !p.let_go() => {
-                let message =
-                    "an operation of its last opening has not come back from the kernel; try again when it has";
+                let what = p.under_way().map_or_else(String::new, |op| format!(" ({op:?})"));
+                let message = format!(
+                    "an operation of its last opening{what} has not come back from the kernel; try again when it has"
+                );
                 Err(Error::new(Status::Busy, Op::Open, message).partition(id).at(path))
             }
             _ => Ok(()),

@@ -42,6 +42,11 @@ impl Partition {
         &self.calls
     }
 
+    /// What a call under way is made for, the first of them.
+    pub fn under_way(&self) -> Option<Op> {
+        self.calls.look().into_iter().find_map(Calls::code).map(op_of)
+    }
+
     /// A call has been in the kernel for longer than `slow_disk_ms`. The state stays; `first` of an episode is told as an event.
     /// False if the partition's lock was not to be had.
     pub fn call_is_slow(&self, code: u8, first: bool) -> bool {

@@ -274,6 +274,10 @@ fn f23_what_comes_back_late_does_not_meet_the_next_opening() {
         let refused =
             try_open(&engine, "/p1", 1, mode).map(|_| ()).expect_err("what hangs may still touch the directory");
         assert_eq!(refused.status, Status::Busy, "{what}: {refused}");
+        // It was called locked, as if by another process.
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::OpenDir).path("/p1").once());
+        let unseen = try_open(&engine, "/p1", 1, mode).map(|_| ()).expect_err("what hangs may still touch it");
+        assert_eq!(unseen.status, Status::Busy, "{what}, a look at the directory fails: {unseen}");
         disk.release();
         result(&outcome).0.expect_err("it was given up");
         thread.join().unwrap();

@@ -1,5 +1,5 @@
 //! Linux's native asynchronous I/O (io_submit(2)): writes to many files with one system call, and one to wait for them. It needs no library,
-//! and containers allow it. Where a process must not have it, `available` says so.
+//! and containers allow it.
 
 use super::sys::check;
 use std::io;
@@ -123,13 +123,12 @@ pub(super) fn write_durable(_: RawFd, _: &[io::IoSlice<'_>], _: u64) -> io::Resu
     Err(io::Error::from_raw_os_error(libc::ENOSYS))
 }
 
-/// True if this process may do both: looked at once.
-pub(super) fn available() -> bool {
-    static AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *AVAILABLE.get_or_init(|| {
+/// True if this process may write so: looked at once. (Whether it may have a context is not: giving one back takes the kernel milliseconds.)
+pub(super) fn can_write_durable() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| {
         // The device does nothing; the kernel looks at the flag all the same.
         let null = std::fs::OpenOptions::new().write(true).open("/dev/null");
-        let durable = null.and_then(|null| write_durable(null.as_raw_fd(), &[io::IoSlice::new(b"x")], 0));
-        durable.is_ok() && Context::new(1).is_ok()
+        null.and_then(|null| write_durable(null.as_raw_fd(), &[io::IoSlice::new(b"x")], 0)).is_ok()
     })
 }

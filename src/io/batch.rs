@@ -79,7 +79,7 @@ impl Batch {
         Some(at)
     }
 
-    /// Hands over what was begun. What the kernel does not take comes back with the reason.
+    /// Hands over what was begun. What the kernel does not take comes back as WouldBlock: it has not been begun, for whatever reason.
     pub fn submit(&mut self) {
         let mut fresh = std::mem::take(&mut self.fresh);
         let most = self.places.len() as u32;
@@ -97,7 +97,7 @@ impl Batch {
                     fresh.drain(..n.min(fresh.len()));
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => self.back.push((fresh.remove(0).0, Err(e))),
+                Err(_) => self.back.push((fresh.remove(0).0, Err(io::ErrorKind::WouldBlock.into()))),
             }
         }
     }

@@ -83,7 +83,8 @@ impl RealDir {
         let fd = self.fd.as_raw_fd();
         // On ext4 a written block stays where it is, so that a flush of the disk is all that a write to it needs. xfs and btrfs may move it
         // (a copy by reflink is enough), and what says where to is the file's to sync.
-        let per_write = self.device.filesystem == Filesystem::Ext4 && aio::available();
+        let durable = access == Access::Durable;
+        let per_write = durable && self.device.filesystem == Filesystem::Ext4 && aio::can_write_durable();
         let (flags, direct) = match access {
             Access::Read => (libc::O_RDONLY, false),
             Access::ReadDirect => (libc::O_RDONLY | libc::O_DIRECT, true),

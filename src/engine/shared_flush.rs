@@ -65,8 +65,8 @@ impl SharedFlush {
         let begun: Vec<usize> = partitions.into_iter().filter_map(|p| self.begin(p, &alone)).collect();
         self.batch.submit();
         let (back, no_room) = self.wait(&begun);
-        let written = back.iter().filter(|(_, result)| result.is_ok()).count();
-        let flush = || if written > 0 { disk.sync() } else { Ok(()) };
+        let written = back.iter().any(|(_, result)| result.is_ok());
+        let flush = || if written { disk.sync() } else { Ok(()) };
         let flushed = catch_unwind(AssertUnwindSafe(flush));
         if !matches!(flushed, Ok(Ok(()))) {
             self.failures.fetch_add(1, Ordering::AcqRel);
@@ -76,16 +76,18 @@ impl SharedFlush {
             return Turn::default();
         };
         let errno = flushed.as_ref().err().map_or(libc::EIO, |e| e.raw_os_error().unwrap_or(libc::EIO));
-        let failures = self.failures.load(Ordering::Acquire);
+        let (failures, mut groups) = (self.failures.load(Ordering::Acquire), 0);
         self.shared.completions.hold(|| {
             for (part, result) in back {
                 // Also if another's flush failed meanwhile: it may have lost this one's, and this one's flush heard nothing of it.
                 let lost = part.failures != failures;
                 let durable = if lost { Err(io::Error::from_raw_os_error(errno)) } else { Ok(()) };
-                give_back(part.partition, part.lent, result.and(durable));
+                let durable = result.and(durable);
+                groups += usize::from(durable.is_ok());
+                give_back(part.partition, part.lent, durable);
             }
         });
-        Turn { groups: written, flush_failed: flushed.is_err(), no_room }
+        Turn { groups, flush_failed: flushed.is_err(), no_room }
     }
 
     /// Begins the write of a partition's group; the place it has.
@@ -133,7 +135,7 @@ impl SharedFlush {
             for (at, result) in back {
                 let Some(part) = self.parts.get_mut(at).and_then(Option::take) else { continue };
                 let lent = &part.lent;
-                let whole = match result {
+                let whole = || match result {
                     Ok(n) if n == lent.len() => Ok(()),
                     Ok(n) => lent.write_alone(n),
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -142,7 +144,10 @@ impl SharedFlush {
                     }
                     Err(e) => Err(e),
                 };
-                results.push((part, whole));
+                match catch_unwind(AssertUnwindSafe(whole)) {
+                    Ok(whole) => results.push((part, whole)),
+                    Err(_) => panicked(part),
+                }
             }
         }
     }

@@ -113,6 +113,11 @@ impl Out {
         self.push(metric, labels, MetricValue::Histogram { counts, sum: nanos as f64 / 1e9 });
     }
 
+    fn sizes(&mut self, metric: Metric, (counts, sum): (Vec<u64>, u64)) {
+        let labels = self.labels(&[]);
+        self.push(metric, labels, MetricValue::Histogram { counts, sum: sum as f64 });
+    }
+
     fn engine(&mut self, engine: &EngineLevels) {
         self.number(Metric::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1);
         self.number(Metric::CacheBytes, &[], engine.cache_bytes);
@@ -166,12 +171,11 @@ impl Out {
 
     fn flushes(&mut self, disk: &DiskMetrics, levels: &DiskLevels) {
         let counts = &disk.counts;
-        let (groups, entries) = counts.flush_entries.read();
-        self.number(Metric::Flushes, &[], groups.iter().sum());
+        self.number(Metric::Flushes, &[], counts.flush_entries.read().0.iter().sum());
         self.times(Metric::FlushSeconds, &[], counts.flush_times.read());
         self.times(Metric::FlushWaitSeconds, &[], counts.flush_waits.read());
-        let labels = self.labels(&[]);
-        self.push(Metric::FlushEntries, labels, MetricValue::Histogram { counts: groups, sum: entries as f64 });
+        self.sizes(Metric::FlushEntries, counts.flush_entries.read());
+        self.sizes(Metric::SharedFlushGroups, counts.shared_flush_groups.read());
         self.number(Metric::FlushBytes, &[], counts.flush_bytes.load(Ordering::Relaxed));
         self.number(Metric::FlushQueue, &[], levels.flush.waiting as u64);
         for (pool, threads) in [("flush", levels.flush), ("keep", levels.keep)] {

@@ -79,6 +79,8 @@ metrics! {
         "Time from accepting a group's first entry to the start of its flush: waiting for the flush before it, and for a thread."
     FlushEntries Sizes "bulkhead_flush_entries" ["disk" "device"]
         "Entries in a group."
+    SharedFlushGroups Sizes "bulkhead_shared_flush_groups" ["disk" "device"]
+        "Groups that one flush of the disk made durable together, each of another partition (ext4, where more than three have something to flush). Each counts as a durable write of its own as well."
     FlushBytes Counter "bulkhead_flush_bytes_total" ["disk" "device"]
         "Bytes written by flushes, headers and padding included."
     FlushQueue Gauge "bulkhead_flush_queue_partitions" ["disk" "device"]

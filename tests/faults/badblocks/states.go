@@ -69,6 +69,18 @@ func Subset(requests []Request, at int64, random *rand.Rand) State {
 	return s
 }
 
+// Covered is the state in which nothing arrived but what a flush covers.
+func Covered(requests []Request, at int64) State {
+	since := durable(requests, at)
+	s := State{At: at, Name: fmt.Sprintf("only what the last flush before %d covers", at)}
+	for _, r := range requests {
+		if !r.Flush && r.Done > 0 && r.Done < since {
+			s.Applied = append(s.Applied, r)
+		}
+	}
+	return s
+}
+
 // Flushes are the flushes that ended, in the order of their starts.
 func Flushes(requests []Request) []Request {
 	var flushes []Request

@@ -46,6 +46,9 @@ type Reply struct {
 	Vote   uint64 `json:"vote"`
 	Commit uint64 `json:"commit"`
 
+	// shared
+	Shared uint64 `json:"shared"`
+
 	// events
 	Events []Event `json:"events"`
 

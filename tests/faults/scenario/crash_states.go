@@ -29,7 +29,7 @@ type step struct {
 }
 
 func runCrashStates(e *Env) string {
-	d, base := e.recordedDisk()
+	d, base := e.recordedDisk(func(string) {})
 	l := d.Ledger(1)
 	dir, err := filepath.Rel(d.Dir, l.Dir)
 	e.must(err)
@@ -58,11 +58,12 @@ func runCrashStates(e *Env) string {
 
 func (e *Env) recordPath() string { return filepath.Join(e.Dir, "record") }
 
-// recordedDisk is a disk whose record begins before it is first mounted, and a copy of its image from then.
-func (e *Env) recordedDisk() (*Disk, string) {
+// recordedDisk is a disk, with a filesystem that was prepared, whose record begins before it is first mounted, and a copy of its image from then.
+func (e *Env) recordedDisk(prepare func(image string)) (*Disk, string) {
 	d := &Disk{Image: e.name("image"), env: e, options: disk.Options{DirectIO: true}}
 	base := e.name("base")
 	e.must(disk.Make(e.FS, d.Image, 0))
+	prepare(d.Image)
 	e.must(disk.CopySparse(d.Image, base))
 	d.serve()
 	e.after(d.release)

@@ -12,6 +12,8 @@ const (
 	Resume Ability = "way to go on without a call"  // comes back by itself when the cause is gone
 	Locks  Ability = "lock against a second opener" // refuses one
 
+	Shares Ability = "flushes that logs share" // one flush of the disk for many
+
 	Converts Ability = "import of CubeFS's logs"
 )
 
@@ -47,6 +49,6 @@ func (s *System) has(a Ability) bool {
 func Bulkhead(programs string) System {
 	return System{
 		Name: "bulkhead", Program: filepath.Join(programs, "subject"), Modes: []string{"sync", "none", "interval"},
-		Abilities: []Ability{Votes, Events, States, Resume, Locks, Converts}, Go: true, Retries: true,
+		Abilities: []Ability{Votes, Events, States, Resume, Locks, Shares, Converts}, Go: true, Retries: true,
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 	"sync"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
@@ -65,6 +67,19 @@ func (s *bulkheadSystem) events() ([]reply, error) {
 		events = []reply{}
 	}
 	return events, nil
+}
+
+// shared reads it from the metrics.
+func (s *bulkheadSystem) shared() (uint64, error) {
+	text, err := s.engine.MetricsText()
+	var groups float64
+	for _, line := range strings.Split(string(text), "\n") {
+		if strings.HasPrefix(line, "bulkhead_shared_flush_groups_sum{") {
+			n, failed := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+			groups, err = groups+n, errors.Join(err, failed)
+		}
+	}
+	return uint64(groups), err
 }
 
 func (s *bulkheadSystem) healsItself() bool { return true }

@@ -29,6 +29,14 @@ func (d *dispatcher) dispatch(words []string) {
 	case "events":
 		events, err := d.system.events()
 		d.answer(words[0], start, reply{"events": events}, err)
+	case "shared":
+		s, ok := d.system.(sharer)
+		if !ok {
+			d.answer(words[0], start, reply{}, errUnsupported)
+			return
+		}
+		n, err := s.shared()
+		d.answer(words[0], start, reply{"shared": n}, err)
 	default:
 		d.toWorker(words, start)
 	}

@@ -36,6 +36,8 @@ type (
 	verifier interface{ verify() error }
 	// reporter adds what a system says about the health of a log.
 	reporter interface{ report(into reply) error }
+	// sharer is a system whose logs share flushes: how many writes others' flushes made durable so far.
+	sharer interface{ shared() (uint64, error) }
 	// wholeReader is a log that cannot read one entry without all others.
 	wholeReader interface{ readsWhole() }
 )

@@ -30,6 +30,7 @@ mod repairs;
 mod rescue;
 mod resume;
 mod sectors;
+mod shared;
 mod space;
 mod spare;
 mod stale;

@@ -258,8 +258,12 @@ fn chore_panicked(partition: &Partition) {
 pub struct DiskHost(pub Arc<Disk>);
 
 impl Host for DiskHost {
-    fn flush_soon(&self, partition: Arc<Partition>) {
-        self.0.lane.flush(partition);
+    fn flush_soon(&self, partition: Arc<Partition>, may_share: bool) {
+        if may_share {
+            self.0.lane.flush(partition);
+        } else {
+            self.0.flushes.push(partition, false);
+        }
     }
 
     fn flush_later(&self, partition: Arc<Partition>, delay: Duration) {

@@ -12,6 +12,7 @@ use crate::partition::{DiskCounts, Partition};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -135,7 +136,8 @@ impl Lane {
                 partitions.into_iter().for_each(|p| self.flush_alone(p));
                 continue;
             };
-            let turn = shared.turn(partitions, &*file, |p| self.flush_alone(p));
+            let turn = catch_unwind(AssertUnwindSafe(|| shared.turn(partitions, &*file, |p| self.flush_alone(p))));
+            let turn = turn.unwrap_or_else(|_| shared.give_up());
             self.counts.note_shared_flush(turn.groups);
             let mut state = self.state.lock();
             if turn.flush_failed || turn.no_room {

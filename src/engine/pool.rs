@@ -115,7 +115,7 @@ impl Pool {
     pub fn push_unless_busy(self: &Arc<Self>, partition: Arc<Partition>, most: usize) -> Result<(), Arc<Partition>> {
         let crowded = {
             let state = self.state.lock();
-            state.ready.len() + state.busy.len() >= most
+            state.ready.len() + state.busy.len() - state.replaced() >= most
         };
         if crowded {
             return Err(partition);

@@ -90,6 +90,12 @@ impl SharedFlush {
         Turn { groups, flush_failed: flushed.is_err(), no_room }
     }
 
+    /// A turn has panicked: nobody knows what has become of those under way.
+    pub fn give_up(&mut self) -> Turn {
+        self.parts.iter_mut().filter_map(Option::take).for_each(panicked);
+        Turn::default()
+    }
+
     /// Begins the write of a partition's group; the place it has.
     fn begin(&mut self, partition: Arc<Partition>, alone: impl Fn(Arc<Partition>)) -> Option<usize> {
         let lend = || {

@@ -243,8 +243,8 @@ impl Queues {
 pub struct SteppedHost(pub Arc<Stepped>);
 
 impl Host for SteppedHost {
-    fn flush_soon(&self, partition: Arc<Partition>) {
-        self.0.queue(Chore::Flush, partition);
+    fn flush_soon(&self, partition: Arc<Partition>, may_share: bool) {
+        self.0.queue(if may_share { Chore::Flush } else { Chore::FlushAlone }, partition);
     }
 
     fn flush_later(&self, partition: Arc<Partition>, delay: Duration) {

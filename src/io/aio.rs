@@ -126,9 +126,10 @@ pub(super) fn write_durable(_: RawFd, _: &[io::IoSlice<'_>], _: u64) -> io::Resu
 /// True if this process may write so: looked at once. (Whether it may have a context is not: giving one back takes the kernel milliseconds.)
 pub(super) fn can_write_durable() -> bool {
     static CAN: OnceLock<bool> = OnceLock::new();
-    *CAN.get_or_init(|| {
-        // The device does nothing; the kernel looks at the flag all the same.
-        let null = std::fs::OpenOptions::new().write(true).open("/dev/null");
-        null.and_then(|null| write_durable(null.as_raw_fd(), &[io::IoSlice::new(b"x")], 0)).is_ok()
-    })
+    if let Some(can) = CAN.get() {
+        return *can;
+    }
+    // The device does nothing; the kernel looks at the flag all the same.
+    let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") else { return false };
+    *CAN.get_or_init(|| write_durable(null.as_raw_fd(), &[io::IoSlice::new(b"x")], 0).is_ok())
 }

@@ -41,7 +41,7 @@ impl Partition {
             let turn_ends = (flushes == 0 || bytes == 0) && (log.trouble.is_none() || !heals);
             if turn_ends && (root_waits || group_waits) {
                 if let Some(me) = self.me.upgrade() {
-                    self.host.flush_soon(me);
+                    self.host.flush_soon(me, self.may_share(&log));
                     return;
                 }
             }

@@ -256,7 +256,7 @@ impl Partition {
         if !log.scheduled {
             if let Some(me) = self.me.upgrade() {
                 log.scheduled = true;
-                self.host.flush_soon(me);
+                self.host.flush_soon(me, self.may_share(log));
             }
         }
     }

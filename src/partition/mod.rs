@@ -91,8 +91,8 @@ pub enum Reserved {
 
 /// What a partition needs of the engine that runs it.
 pub trait Host: Send + Sync {
-    /// A worker is to call `Partition::work`.
-    fn flush_soon(&self, partition: Arc<Partition>);
+    /// A worker is to call `Partition::work`, or if it `may_share` somebody to `lend` what it has.
+    fn flush_soon(&self, partition: Arc<Partition>, may_share: bool);
     /// After `delay`, `Partition::timer` is to be called.
     fn flush_later(&self, partition: Arc<Partition>, delay: Duration);
     /// After `delay`, the disk's healer is to call `Partition::probe`.

@@ -57,6 +57,11 @@ impl Partition {
         Some(Lent { group, file, began: self.host.now(), noted })
     }
 
+    /// A flush that others share would have its next group.
+    pub(super) fn may_share(&self, log: &Log) -> bool {
+        self.shareable(log).is_some()
+    }
+
     /// The file of the next group, if that may share a flush: of a segment that is there, whose bytes were all written in advance.
     fn shareable(&self, log: &Log) -> Option<Arc<dyn File>> {
         let group = log.groups.front()?;

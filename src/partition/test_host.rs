@@ -52,7 +52,7 @@ pub fn test_limits() -> Limits {
 }
 
 impl Host for TestHost {
-    fn flush_soon(&self, _: Arc<Partition>) {
+    fn flush_soon(&self, _: Arc<Partition>, _: bool) {
         self.asked();
     }
 

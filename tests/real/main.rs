@@ -7,3 +7,4 @@ mod calls;
 mod direct;
 mod filesystems;
 mod paths;
+mod shared;

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use bulkhead::io::sim::{mix, Crash, OpKind, Rule, SimDisk};
 use bulkhead::{
-    Disposition, Engine, EngineConfig, Entry, EntryRef, Error, HardState, Mode, Partition, PartitionConfig, State,
+    Disposition, Engine, EngineConfig, Entry, EntryRef, Error, HardState, MetricValue, Mode, Partition,
+    PartitionConfig, State,
 };
 
 /// Small segments, so that a short test crosses several; a short stall limit, so that a hang is found soon.
@@ -190,6 +191,15 @@ pub fn wait_for(what: &str, limit: Duration, mut met: impl FnMut() -> bool) {
 
 pub fn state(partition: &Partition) -> State {
     partition.status().state
+}
+
+/// Groups that flushes of the disks have made durable for many partitions together.
+pub fn shared_flush_groups(engine: &Engine) -> u64 {
+    let sum = |value: &MetricValue| if let MetricValue::Histogram { sum, .. } = value { *sum as u64 } else { 0 };
+    let families = engine.metrics();
+    let family =
+        families.iter().find(|f| f.info.name == "bulkhead_shared_flush_groups").expect("a metric of this name");
+    family.samples.iter().map(|s| sum(&s.value)).sum()
 }
 
 /// A number from the environment, 0x allowed.

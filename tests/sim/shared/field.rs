@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimDisk};
-use bulkhead::{Engine, EngineConfig, Event, MetricValue, Mode, Partition, State, Status};
+use bulkhead::{Engine, EngineConfig, Event, Mode, Partition, State, Status};
 
 pub const PARTITIONS: usize = 12;
 /// As many as flush by themselves at a time.
@@ -134,7 +134,7 @@ impl Field {
 
     /// Groups that flushes of the disk have made durable.
     pub fn shared(&self) -> u64 {
-        shared(&self.engine)
+        shared_flush_groups(&self.engine)
     }
 
     /// Flushes of the disk so far.
@@ -156,13 +156,6 @@ impl Field {
             assert_there(&self.disk.fork().crash(crash), &self.acked, &self.offered, &format!("{what}, {crash:?}"));
         }
     }
-}
-
-pub fn shared(engine: &Engine) -> u64 {
-    let families = engine.metrics();
-    let family = families.iter().find(|f| f.info.name == "bulkhead_shared_flush_groups").unwrap();
-    let sum = |value: &MetricValue| if let MetricValue::Histogram { sum, .. } = value { *sum as u64 } else { 0 };
-    family.samples.iter().map(|s| sum(&s.value)).sum()
 }
 
 pub fn assert_there(disk: &SimDisk, acked: &[u64], offered: &[u64], what: &str) {

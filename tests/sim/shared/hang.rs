@@ -37,10 +37,14 @@ fn f28_a_write_that_hangs_holds_up_nobody_it_would_share_a_flush_with() {
     let before = field.shared();
     field.hold_the_threads();
     field.disk.inject(writes_of(Fault::Hang, SICK).once());
+    // Behind a turn that takes a while, so that they are all in the next, together with the one that hangs.
+    field.disk.inject(flush_of_the_disk(Fault::Delay(Duration::from_millis(60))).once());
+    let flushes = field.flushes();
+    submit_to(&mut field, 3..4);
+    wait_for("the turn before", Duration::from_secs(10), || field.flushes() > flushes);
     let begun = Instant::now();
-    // The one that will hang among the others, not behind them.
     submit_to(&mut field, SICK..PARTITIONS);
-    submit_to(&mut field, HEALTHY);
+    submit_to(&mut field, 4..SICK);
     field.sharers_succeed(HEALTHY);
     let took = begun.elapsed();
     assert!(took < STALL / 2, "they waited {took:?} for one that hangs");

@@ -84,7 +84,7 @@ fn f20_xfs_btrfs_and_files_without_direct_io_never_share_flushes() {
             }
         }
         assert!(!disk.seen().contains(&("shared flush", "a write")), "{filesystem:?}, {direct_io}");
-        assert_eq!(shared(&engine), 0);
+        assert_eq!(shared_flush_groups(&engine), 0);
     };
     std::thread::scope(|scope| kinds.into_iter().for_each(|kind| _ = scope.spawn(move || run(kind))));
 }

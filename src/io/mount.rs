@@ -13,13 +13,21 @@ pub fn mount_point(path: &Path) -> PathBuf {
     found.unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// False for an ext4 without a journal, true for another one and where that cannot be told. It lists what options are in force for it, those of
-/// the mount and those of its superblock (Linux 3.4), among them how it uses a journal if it has one.
+/// False for an ext4 without a journal, true for another one and where that cannot be told.
 pub fn has_journal(device: u64) -> bool {
+    ext4_options(device).map_or(true, |options| lists_journal(&options))
+}
+
+/// True for an ext4 whose data goes to its journal, and where that cannot be told.
+pub(super) fn journals_data(device: u64) -> bool {
+    ext4_options(device).map_or(true, |options| options.lines().any(|option| option == "data=journal"))
+}
+
+/// What is in force for an ext4: the options of the mount and those of its superblock (Linux 3.4), among them how it uses a journal if it has one.
+fn ext4_options(device: u64) -> Option<String> {
     let link = format!("/sys/dev/block/{}:{}", libc::major(device), libc::minor(device));
-    let name = std::fs::read_link(link).ok().and_then(|to| Some(to.file_name()?.to_owned()));
-    let options = name.map(|name| Path::new("/proc/fs/ext4").join(name).join("options"));
-    options.and_then(|options| std::fs::read_to_string(options).ok()).map_or(true, |options| lists_journal(&options))
+    let name = std::fs::read_link(link).ok()?.file_name()?.to_owned();
+    std::fs::read_to_string(Path::new("/proc/fs/ext4").join(name).join("options")).ok()
 }
 
 fn lists_journal(options: &str) -> bool {

@@ -1,8 +1,9 @@
 //! The real disk: one system call per method, everything relative to an open directory, no symbolic link followed.
 
+use super::mount::journals_data;
 use super::sys::{
-    check, cstring, device_info, fstat, ignores_direct_io, is_cached_by_flag, off, open_at, read_names, set_nocow,
-    size, sync_fd,
+    check, cstring, device_info, fstat, is_cached_by_flag, off, open_at, read_names, set_nocow, size, sync_fd,
+    takes_direct_io,
 };
 use super::{aio, Access, Begun, Bytes, DeviceInfo, Dir, File, Filesystem, Storage};
 use std::ffi::CString;
@@ -94,12 +95,12 @@ impl RealDir {
             Access::Durable => (libc::O_RDWR | libc::O_DIRECT | libc::O_DSYNC, true),
         };
         let opened = open_at(fd, &name, flags | create | FILE_FLAGS, 0o600);
-        let has_none = match &opened {
+        let takes_direct = match &opened {
             // The kernel says EINVAL where a filesystem has no O_DIRECT; it may have created the file all the same.
-            Err(e) => e.raw_os_error() == Some(libc::EINVAL),
-            Ok(fd) => direct && ignores_direct_io(fd.as_raw_fd()),
+            Err(e) => Some(e.raw_os_error() != Some(libc::EINVAL)),
+            Ok(fd) => direct.then(|| takes_direct_io(fd.as_raw_fd())).flatten(),
         };
-        let (fd, direct) = if direct && has_none {
+        let (fd, direct) = if direct && takes_direct == Some(false) {
             let flags = (flags & !(libc::O_DIRECT | libc::O_DSYNC)) | (create & !libc::O_EXCL);
             (open_at(fd, &name, flags | FILE_FLAGS, 0o600)?, false)
         } else {
@@ -113,7 +114,10 @@ impl RealDir {
             set_nocow(fd.as_raw_fd());
         }
         let durable = match access {
-            Access::Durable if direct && per_write => Durable::PerWrite { shares: !is_cached_by_flag(fd.as_raw_fd()) },
+            Access::Durable if direct && per_write => {
+                let cached = is_cached_by_flag(fd.as_raw_fd());
+                Durable::PerWrite { shares: !cached && (takes_direct.is_some() || !journals_data(self.device.id)) }
+            }
             Access::Durable if direct => Durable::Always,
             _ => Durable::No,
         };

@@ -17,9 +17,9 @@ pub(super) fn set_nocow(fd: RawFd) {
     }
 }
 
-/// True if reads and writes of a file that was opened with O_DIRECT go through the page cache all the same, as on ext4 with data=journal. Kernels
+/// False if reads and writes of a file that was opened with O_DIRECT go through the page cache all the same, as on ext4 with data=journal. Kernels
 /// before 6.1, and some filesystems, do not say it.
-pub(super) fn ignores_direct_io(fd: RawFd) -> bool {
+pub(super) fn takes_direct_io(fd: RawFd) -> Option<bool> {
     let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
     let (empty, flags, mask) = (c"".as_ptr(), libc::AT_EMPTY_PATH, libc::STATX_DIOALIGN);
     // By number: glibc has a function for it since 2.28 only.
@@ -27,11 +27,11 @@ pub(super) fn ignores_direct_io(fd: RawFd) -> bool {
     let done = unsafe { libc::syscall(libc::SYS_statx, fd, empty, flags, mask, found.as_mut_ptr()) } == 0;
     // SAFETY: all of it was zeroed, which every field may be.
     let found = unsafe { found.assume_init() };
-    done && found.stx_mask & libc::STATX_DIOALIGN != 0 && found.stx_dio_mem_align == 0
+    (done && found.stx_mask & libc::STATX_DIOALIGN != 0).then_some(found.stx_dio_mem_align != 0)
 }
 
 /// True if a file of ext4 is one whose writes go through the page cache although it was opened with O_DIRECT: an encrypted one, or one whose
-/// data goes to the journal by a flag of its own. Linux before 6.1 does not say so by `ignores_direct_io`. True also if it cannot be told.
+/// data goes to the journal by a flag of its own. Linux before 6.1 does not say so by `takes_direct_io`. True also if it cannot be told.
 pub(super) fn is_cached_by_flag(fd: RawFd) -> bool {
     const FS_ENCRYPT_FL: libc::c_int = 0x800;
     const FS_JOURNAL_DATA_FL: libc::c_int = 0x4000;

@@ -156,3 +156,23 @@ fn f20_an_encrypted_file_shares_no_flush_where_the_kernel_does_not_say_what_o_di
     });
     assert_eq!(seen.join().unwrap(), (true, false));
 }
+
+/// The same of a filesystem that was mounted so, which no flag of a file says.
+#[test]
+fn f20_ext4_with_data_journal_shares_no_flush_where_the_kernel_does_not_say_what_o_direct_means() {
+    for (options, shares) in [("data=ordered", true), ("data=journal", false)] {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let Some(mounted) = Ext4::mount(dir.path(), "has_journal", options) else {
+            assert!(std::env::var_os("CI").is_none(), "no right to mount: in CI a skip is a failure");
+            println!("skipped: no right to mount");
+            return;
+        };
+        let at = mounted.0.clone();
+        let seen = std::thread::spawn(move || {
+            refuse(libc::SYS_statx, (3, libc::STATX_DIOALIGN as i32), libc::ENOSYS);
+            let file = RealStorage.open_dir(&at).unwrap().create("file", Access::Durable).unwrap();
+            (file.writes_are_durable(), file.shares_flushes())
+        });
+        assert_eq!(seen.join().unwrap(), (true, shares), "{options}");
+    }
+}

@@ -17,6 +17,8 @@ const LARGEST: usize = 256 << 10;
 
 /// Opens, reads, verifies, recovers: nothing of it may panic, hang or take long.
 fn survive(disk: &SimDisk, what: &str) {
+    // What all segments of the process are filled with is there by now.
+    MEMORY.take_largest();
     let (send, receive) = mpsc::channel();
     let disk = disk.clone();
     let visitor = std::thread::spawn(move || {

@@ -173,8 +173,8 @@ impl Lane {
             return None;
         }
         let room = shared.room();
-        if room == 0 {
-            // All that it can have under way hangs.
+        if room == 0 || state.is_off() {
+            // All that it can have under way hangs, or nothing is shared now.
             state.ready.drain(..).for_each(|p| self.flush_alone(p));
         }
         let n = if state.next_is_due() { state.ready.len().min(room) } else { 0 };

@@ -249,6 +249,28 @@ struct RealFile {
     durable: Durable,
 }
 
+impl RealFile {
+    fn write_plainly(&self, bufs: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let (fd, offset) = (self.fd.as_raw_fd(), off(offset)?);
+        if let [one] = bufs {
+            // SAFETY: the buffer is valid for reads of its length.
+            return size(unsafe { libc::pwrite(fd, one.as_ptr().cast(), one.len(), offset) });
+        }
+        // SAFETY: IoSlice is guaranteed to have the layout of iovec; write_all_at bounds the count.
+        size(unsafe { libc::pwritev(fd, bufs.as_ptr().cast(), bufs.len() as i32, offset) })
+    }
+
+    /// A durable write of a file that does not know the flag for it.
+    fn write_and_sync(&self, bufs: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let n = self.write_plainly(bufs, offset)?;
+        // Whoever writes again where a write was interrupted would sync again: that may report success for what this one lost.
+        match sync_fd(self.fd.as_raw_fd(), true) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(io::Error::from_raw_os_error(libc::EIO)),
+            synced => synced.map(|()| n),
+        }
+    }
+}
+
 impl File for RealFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let offset = off(offset)?;
@@ -258,15 +280,12 @@ impl File for RealFile {
 
     fn write_at(&self, bufs: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
         if matches!(self.durable, Durable::PerWrite { .. }) {
-            return aio::write_durable(self.fd.as_raw_fd(), bufs, offset);
+            match aio::write_durable(self.fd.as_raw_fd(), bufs, offset) {
+                Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => return self.write_and_sync(bufs, offset),
+                written => return written,
+            }
         }
-        let (fd, offset) = (self.fd.as_raw_fd(), off(offset)?);
-        if let [one] = bufs {
-            // SAFETY: the buffer is valid for reads of its length.
-            return size(unsafe { libc::pwrite(fd, one.as_ptr().cast(), one.len(), offset) });
-        }
-        // SAFETY: IoSlice is guaranteed to have the layout of iovec; write_all_at bounds the count.
-        size(unsafe { libc::pwritev(fd, bufs.as_ptr().cast(), bufs.len() as i32, offset) })
+        self.write_plainly(bufs, offset)
     }
 
     fn sync(&self) -> io::Result<()> {

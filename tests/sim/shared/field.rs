@@ -62,7 +62,9 @@ impl Field {
     }
 
     pub fn on(disk: SimDisk, config: EngineConfig, modes: &[Mode]) -> Field {
-        let config = EngineConfig { segment_min_bytes: 1 << 20, segment_max_bytes: 1 << 20, ..config };
+        // What holds the threads is slow, and no event of a test's.
+        let slow_disk_ms = config.stall_limit_ms;
+        let config = EngineConfig { segment_min_bytes: 1 << 20, segment_max_bytes: 1 << 20, slow_disk_ms, ..config };
         let engine = Arc::new(Engine::with_storage(config, Arc::new(disk.clone())).unwrap());
         let open = |(at, mode): (usize, &Mode)| open(&engine, &path(at), at as u64 + 1, *mode);
         let all: Vec<_> = modes.iter().enumerate().map(open).collect();
@@ -87,7 +89,7 @@ impl Field {
     pub fn hold_the_threads(&mut self) {
         self.disk.clear_faults();
         // Those that come right after a flush of many would share the next.
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(50));
         (0..ALONE).for_each(|at| self.disk.inject(writes_of(Fault::Hang, at).once()));
         (0..ALONE).for_each(|at| self.submit(at, ENTRY_BYTES));
         assert!(self.disk.wait_hung(ALONE as u64, Duration::from_secs(10)), "they flush by themselves");
@@ -135,6 +137,11 @@ impl Field {
     /// Groups that flushes of the disk have made durable.
     pub fn shared(&self) -> u64 {
         shared_flush_groups(&self.engine)
+    }
+
+    /// They are counted after they are acknowledged.
+    pub fn assert_shares(&self, before: u64, what: &str) {
+        wait_for(what, Duration::from_secs(10), || self.shared() > before);
     }
 
     /// Flushes of the disk so far.

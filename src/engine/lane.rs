@@ -5,7 +5,7 @@
 use super::pool::Pool;
 use super::reserve::Reserve;
 use super::shared::Shared;
-use super::shared_flush::SharedFlush;
+use super::shared_flush::{DiskFlushes, SharedFlush};
 use super::watchdog::drop_elsewhere;
 use crate::io::block_file_size_signal;
 use crate::partition::{DiskCounts, Partition};
@@ -13,7 +13,6 @@ use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -71,14 +70,13 @@ pub struct Lane {
     wake: Condvar,
     /// Has the file for flushes of the disk.
     reserve: Arc<Reserve>,
-    /// Flushes of the disk that failed.
-    failures: Arc<AtomicU64>,
+    flushes: Arc<DiskFlushes>,
 }
 
 impl Lane {
     pub fn new(shared: Arc<Shared>, alone: Arc<Pool>, counts: Arc<DiskCounts>, reserve: Arc<Reserve>) -> Lane {
-        let (state, wake, failures) = (Mutex::default(), Condvar::new(), Arc::default());
-        Lane { shared, alone, counts, state, wake, reserve, failures }
+        let (state, wake, flushes) = (Mutex::default(), Condvar::new(), Arc::default());
+        Lane { shared, alone, counts, state, wake, reserve, flushes }
     }
 
     /// A partition has something to flush: by itself, or with others.
@@ -129,7 +127,7 @@ impl Lane {
 
     fn run(&self, number: usize) {
         block_file_size_signal();
-        let mut shared = SharedFlush::new(self.shared.clone(), self.failures.clone());
+        let mut shared = SharedFlush::new(self.shared.clone(), self.flushes.clone());
         let mut held = None;
         while let Some(partitions) = self.next(number, &shared) {
             let Some(file) = held.take().or_else(|| self.reserve.flush_file()) else {

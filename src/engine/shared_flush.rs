@@ -5,9 +5,9 @@ use super::shared::Shared;
 use super::watchdog::drop_elsewhere;
 use crate::io::{Batch, File};
 use crate::partition::{Lent, Partition};
+use crate::sync::{Condvar, Mutex};
 use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,8 +29,53 @@ pub struct SharedFlush {
     batch: Batch,
     /// By the batch's places.
     parts: Vec<Option<Part>>,
-    /// Flushes of this disk that failed. What the drive held is lost to all, and the drive says so once, to one of them.
-    failures: Arc<AtomicU64>,
+    flushes: Arc<DiskFlushes>,
+}
+
+/// The shared flushes of a disk. One that fails fails for all whose writes it may have been to make durable: what the drive held is lost, and
+/// it says so once, to one of them.
+#[derive(Default)]
+pub struct DiskFlushes {
+    state: Mutex<FlushState>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct FlushState {
+    under_way: Vec<u64>,
+    begun: u64,
+    failed: u64,
+}
+
+impl DiskFlushes {
+    /// How many have failed.
+    fn failed(&self) -> u64 {
+        self.state.lock().failed
+    }
+
+    /// Flushes the disk. Also how many have failed by then, those counted that were under way beside it. A panic is passed on.
+    fn flush(&self, disk: &dyn File) -> (std::thread::Result<io::Result<()>>, u64) {
+        let number = {
+            let mut state = self.state.lock();
+            state.begun += 1;
+            let number = state.begun;
+            state.under_way.push(number);
+            number
+        };
+        let flushed = catch_unwind(AssertUnwindSafe(|| disk.sync()));
+        let mut state = self.state.lock();
+        state.under_way.retain(|n| *n != number);
+        if matches!(flushed, Ok(Ok(()))) {
+            let beside = state.begun;
+            while state.under_way.iter().any(|n| *n <= beside) {
+                self.ended.wait(&mut state);
+            }
+        } else {
+            state.failed += 1;
+        }
+        self.ended.notify_all();
+        (flushed, state.failed)
+    }
 }
 
 /// What a turn has done.
@@ -44,10 +89,10 @@ pub struct Turn {
 }
 
 impl SharedFlush {
-    /// `failures` is one for all shared flushes of a disk.
-    pub fn new(shared: Arc<Shared>, failures: Arc<AtomicU64>) -> SharedFlush {
+    /// `flushes` are one for all that share flushes of a disk.
+    pub fn new(shared: Arc<Shared>, flushes: Arc<DiskFlushes>) -> SharedFlush {
         let parts = (0..GROUPS_MAX).map(|_| None).collect();
-        SharedFlush { shared, batch: Batch::new(GROUPS_MAX), parts, failures }
+        SharedFlush { shared, batch: Batch::new(GROUPS_MAX), parts, flushes }
     }
 
     pub fn room(&self) -> usize {
@@ -66,17 +111,13 @@ impl SharedFlush {
         self.batch.submit();
         let (back, no_room) = self.wait(&begun);
         let written = back.iter().any(|(_, result)| result.is_ok());
-        let flush = || if written { disk.sync() } else { Ok(()) };
-        let flushed = catch_unwind(AssertUnwindSafe(flush));
-        if !matches!(flushed, Ok(Ok(()))) {
-            self.failures.fetch_add(1, Ordering::AcqRel);
-        }
+        let (flushed, failures) = if written { self.flushes.flush(disk) } else { (Ok(Ok(())), self.flushes.failed()) };
         let Ok(flushed) = flushed else {
             back.into_iter().for_each(|(part, _)| panicked(part));
             return Turn::default();
         };
         let errno = flushed.as_ref().err().map_or(libc::EIO, |e| e.raw_os_error().unwrap_or(libc::EIO));
-        let (failures, mut groups) = (self.failures.load(Ordering::Acquire), 0);
+        let mut groups = 0;
         self.shared.completions.hold(|| {
             for (part, result) in back {
                 // Also if another's flush failed meanwhile: it may have lost this one's, and this one's flush heard nothing of it.
@@ -103,7 +144,7 @@ impl SharedFlush {
             let place = self.batch.write(lent.file().clone(), lent.bytes(), lent.offset());
             Some((lent, place))
         };
-        let failures = self.failures.load(Ordering::Acquire);
+        let failures = self.flushes.failed();
         match catch_unwind(AssertUnwindSafe(lend)) {
             Ok(Some((lent, Some(at)))) => {
                 *self.parts.get_mut(at)? = Some(Part { partition, lent, failures });

@@ -8,7 +8,6 @@ use crate::partition::test_host::TestHost;
 use crate::partition::{EntryRef, Mode, State};
 use crate::EngineConfig;
 use std::path::Path;
-use std::sync::Mutex;
 
 /// Does something before each of its flushes.
 struct Before<F>(Arc<dyn File>, Mutex<F>);
@@ -21,7 +20,7 @@ impl<F: FnMut() + Send> File for Before<F> {
         self.0.write_at(bufs, offset)
     }
     fn sync(&self) -> io::Result<()> {
-        self.1.lock().unwrap()();
+        self.1.lock()();
         self.0.sync()
     }
     fn allocate(&self, len: u64) -> io::Result<()> {
@@ -60,8 +59,8 @@ fn a_flush_that_fails_fails_those_whose_writes_it_was_to_make_durable_too() {
         p.work();
     }
     let file = disk.open_dir(Path::new("/p")).unwrap().create_unnamed(Access::Durable).unwrap();
-    let failures = Arc::<AtomicU64>::default();
-    let new = || SharedFlush::new(engine.shared.clone(), failures.clone());
+    let flushes = Arc::<DiskFlushes>::default();
+    let new = || SharedFlush::new(engine.shared.clone(), flushes.clone());
     let (mut one, mut other) = (new(), new());
     let beside = Before(file.clone(), {
         let (disk, q, file) = (disk.clone(), q.clone(), file.clone());
@@ -128,4 +127,30 @@ fn a_turn_says_that_the_kernel_had_no_room() {
         assert_eq!((turn.groups, turn.no_room), (1, no_room));
         assert_eq!(p.bounds().unwrap(), (1, index));
     }
+}
+
+/// A thread may be held up between a flush that has failed and counting it.
+#[test]
+fn a_flush_looks_at_those_beside_it_once_they_have_ended() {
+    let disk = SimDisk::new(1);
+    disk.make_dirs("/p");
+    let file = disk.open_dir(Path::new("/p")).unwrap().create_unnamed(Access::Durable).unwrap();
+    let flushes = DiskFlushes::default();
+    let (begins, has_begun) = std::sync::mpsc::channel();
+    let fails = Before(file.clone(), Mutex::new(|| ()));
+    std::thread::scope(|scope| {
+        let slow = Before(
+            file.clone(),
+            Mutex::new(|| {
+                begins.send(()).unwrap();
+                std::thread::sleep(Duration::from_millis(100));
+                disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync).once());
+            }),
+        );
+        let flushes = &flushes;
+        scope.spawn(move || assert!(flushes.flush(&slow).0.unwrap().is_err()));
+        has_begun.recv().unwrap();
+        let (flushed, failed) = flushes.flush(&fails);
+        assert!((flushed.unwrap().is_ok(), failed) == (true, 1), "the other's failure is known by then");
+    });
 }

@@ -62,7 +62,7 @@ impl Context {
     pub fn new(most: u32) -> io::Result<Context> {
         let mut id: libc::c_ulong = 0;
         // SAFETY: the kernel writes one aio_context_t, which is an unsigned long.
-        check(unsafe { libc::syscall(libc::SYS_io_setup, most, &mut id) } as libc::c_int)?;
+        check(unsafe { libc::syscall(libc::SYS_io_setup, most as libc::c_long, &mut id) } as libc::c_int)?;
         Ok(Context(id))
     }
 
@@ -113,8 +113,10 @@ impl Drop for Context {
 pub(super) fn write_durable(fd: RawFd, bufs: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
     let offset = super::sys::off(offset)?;
     // By number: glibc has a function for it since 2.26 only.
+    // Every argument as wide as a register: of a narrower one the other half would be whatever is there.
+    let (fd, last_half, flags) = (libc::c_long::from(fd), 0 as libc::c_long, libc::c_long::from(libc::RWF_DSYNC));
     // SAFETY: IoSlice is guaranteed to have the layout of iovec; write_all_at bounds the count. The last half of the position is unused on 64 bits.
-    let n = unsafe { libc::syscall(libc::SYS_pwritev2, fd, bufs.as_ptr(), bufs.len(), offset, 0, libc::RWF_DSYNC) };
+    let n = unsafe { libc::syscall(libc::SYS_pwritev2, fd, bufs.as_ptr(), bufs.len(), offset, last_half, flags) };
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 

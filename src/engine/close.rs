@@ -108,7 +108,7 @@ impl Engine {
     /// that hangs takes about `stall_limit_ms` for its partitions, and as long for its threads; in mode none until it comes back. Other disks do
     /// not wait for it, unless the system has no thread to give.
     pub fn close(&self) -> Result<()> {
-        let (disks, watchdog) = {
+        let (mut disks, watchdog) = {
             let mut state = self.state.lock();
             if state.closed {
                 return Ok(());
@@ -119,12 +119,15 @@ impl Engine {
                 disks.entry(device).or_default().partitions.extend(partition.upgrade());
             }
             for (device, disk) in std::mem::take(&mut state.disks) {
-                let on_disk = disks.entry(device).or_default();
-                on_disk.disk = Some(disk);
-                on_disk.stall_limit = self.shared.limits.of_disk(device).time(Limit::StallLimitMs);
+                disks.entry(device).or_default().disk = Some(disk);
             }
-            (disks.into_values().map(Arc::new).collect(), state.watchdog.take())
+            (disks, state.watchdog.take())
         };
+        // Without the lock of the state: an opening takes that one second.
+        for (device, on_disk) in &mut disks {
+            on_disk.stall_limit = self.shared.limits.of_disk(*device).time(Limit::StallLimitMs);
+        }
+        let disks = disks.into_values().map(Arc::new).collect();
         let result = close_disks(disks, self.has_threads());
         if let Some(stepped) = &self.stepped {
             stepped.stop();

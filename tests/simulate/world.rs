@@ -387,6 +387,8 @@ impl World {
                 part.unwell = false;
                 part.limits.clear();
                 part.fault = if status.state == State::ReadWrite { None } else { handle.last_fault() };
+                // So has an open whose flush failed.
+                part.model.may_report_loss |= part.fault.is_some() && part.model.mode != Mode::Sync;
                 part.handle = Some(handle);
                 drop(part);
                 self.check_limits()?;

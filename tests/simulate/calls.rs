@@ -173,11 +173,19 @@ impl World {
     fn set_hard_state(&self, n: usize, hard: HardState) -> Verdict<bool> {
         let reaches = self.reaches_disk(n);
         self.parts[n].borrow_mut().model.storing_hard_state(hard);
+        let opened = Arc::as_ptr(&self.handle(n));
         let result = self.call(n, |p| p.set_hard_state(hard));
         self.parts[n].borrow_mut().model.hard_state_returned();
         self.tell(|| format!("      {hard:?}: {}", said(&result)));
         let done = result.is_ok();
-        if reaches || done {
+        let same = self.parts[n].borrow().handle.as_ref().map_or(true, |p| std::ptr::eq(Arc::as_ptr(p), opened));
+        if done && !same {
+            // Opened anew while it hung: that opening may have lost entries, and the commit with them.
+            let model = &mut self.parts[n].borrow_mut().model;
+            model.hard_state_set(hard, false);
+            let commit = model.hard().commit.min(hard.commit);
+            model.hard_state_set(HardState { commit, ..hard }, true);
+        } else if reaches || done {
             self.parts[n].borrow_mut().model.hard_state_set(hard, done);
         }
         self.heard(n, result, true)?;

@@ -17,7 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use batch::{Back, Batch, Begun, Bytes};
+pub use batch::{Batch, Begun, Bytes};
 pub use buffer::AlignedBuf;
 pub use eventfd::EventFd;
 pub use mount::{has_journal, mount_point};
@@ -35,7 +35,7 @@ pub enum Access {
     Buffered,
     /// Reads and writes past the page cache (O_DIRECT) where the filesystem has it; durable after `sync`. Offsets, lengths and memory aligned.
     Direct,
-    /// Writes past the page cache and durable when they return (O_DIRECT with O_DSYNC). Offsets, lengths and memory aligned.
+    /// Writes past the page cache and durable when they return (O_DIRECT with O_DSYNC, or RWF_DSYNC for each). Offsets, lengths and memory aligned.
     Durable,
 }
 

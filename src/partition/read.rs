@@ -195,7 +195,8 @@ impl Partition {
         }
         // A page of the cache that waits for a slow sector, read ahead behind the tail, would hold up the next write to it, and those that
         // share its flush.
-        if live.segment.is_written() && live.segment.file().is_some_and(|file| file.shares_flushes()) {
+        let shares = self.mode == Mode::Sync && live.segment.is_written();
+        if shares && live.segment.file().is_some_and(|file| file.shares_flushes()) {
             return self.open_direct(live);
         }
         let dir = self.dir.lock().clone().ok_or_else(|| std::io::Error::from_raw_os_error(libc::EBADF))?;

@@ -2,12 +2,27 @@ package cubefs
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/proto"
 )
 
-// recentBytes bounds what one log keeps in memory.
-const recentBytes = 64 << 10
+// What logs keep in memory: each up to recentFloor, whatever the others have, and
+// up to recentMost while all of them together have no more than recentTotal. What
+// raft stores with many proposals under way, or with large ones, does not fit into
+// recentFloor, and would be read from the disk to be applied.
+const (
+	recentFloor = 64 << 10
+	recentMost  = 4 << 20
+	recentTotal = 64 << 20
+)
+
+// recentPlaces is how many entries the memory of a log with none has places for, at
+// most.
+const recentPlaces = 1024
+
+// recentHeld is what all logs keep, in bytes.
+var recentHeld int64
 
 // recent holds the newest entries of a log until raft has read them: it reads
 // each entry once, to apply it, soon after it was stored. Payloads are shared
@@ -41,13 +56,16 @@ func (r *recent) put(stored []*proto.Entry) {
 		}
 		r.kept = r.kept[:r.head+same]
 	}
+	added := 0
 	for _, e := range stored {
 		r.kept = append(r.kept, *e)
-		r.bytes += entryBytes(e)
+		added += entryBytes(e)
 	}
-	over, left := 0, r.bytes
-	for live = r.kept[r.head:]; left > recentBytes; over++ {
-		left -= entryBytes(&live[over])
+	r.bytes += added
+	over, left, held := 0, r.bytes, atomic.AddInt64(&recentHeld, int64(added))
+	for live = r.kept[r.head:]; left > recentMost || left > recentFloor && held > recentTotal; over++ {
+		bytes := entryBytes(&live[over])
+		left, held = left-bytes, held-int64(bytes)
 	}
 	r.drop(over)
 }
@@ -122,10 +140,14 @@ func (r *recent) drop(n int) {
 		}
 		r.kept, r.head = r.kept[:live], 0
 	}
+	if len(r.kept) == 0 && cap(r.kept) > recentPlaces {
+		r.kept = nil
+	}
 }
 
 func (r *recent) forget(e *proto.Entry) {
 	r.bytes -= entryBytes(e)
+	atomic.AddInt64(&recentHeld, -int64(entryBytes(e)))
 	*e = proto.Entry{}
 }
 

@@ -3,6 +3,7 @@ package cubefs
 import (
 	"errors"
 	"math"
+	"sync/atomic"
 	"testing"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
@@ -90,19 +91,50 @@ func TestRecentGivesWhatTheLogHas(t *testing.T) {
 // TestRecentIsBounded: thousands of logs whose entries nobody reads must not
 // keep them, and storing must not get slower by them.
 func TestRecentIsBounded(t *testing.T) {
-	var r recent
-	for _, size := range []int{2, 100, 5000, 2 * recentBytes} {
-		for n := uint64(1); n <= 10_000; n++ {
-			r.put(run(n, n, 1, size))
-			if held := len(r.kept) - r.head; r.bytes > recentBytes || held > recentBytes/48 || cap(r.kept) > 8*recentBytes/48 {
-				t.Fatalf("%d bytes, %d entries in %d places", r.bytes, held, cap(r.kept))
+	before := atomic.LoadInt64(&recentHeld)
+	var first recent
+	for _, size := range []int{2, 100, 5000, 2 * recentMost} {
+		for n := uint64(1); n <= 10_000 && n <= uint64(64*recentMost/size); n++ {
+			first.put(run(n, n, 1, size))
+			if held := len(first.kept) - first.head; first.bytes > recentMost || held > recentMost/48 || cap(first.kept) > 8*recentMost/48 {
+				t.Fatalf("%d bytes, %d entries in %d places", first.bytes, held, cap(first.kept))
 			}
 		}
 	}
-	r.close()
-	r.put(run(1, 1, 1, 10))
-	if r.bytes != 0 || r.kept != nil {
-		t.Fatalf("%d bytes are kept after the end", r.bytes)
+	logs := make([]recent, 100)
+	for i := range logs {
+		logs[i].put(run(1, 1000, 1, 1000))
+	}
+	if held, least := atomic.LoadInt64(&recentHeld)-before, int64(len(logs)*recentFloor); held < recentTotal/2 || held > recentTotal+least {
+		t.Fatalf("%d logs keep %d bytes", len(logs), held)
+	}
+	if last := &logs[len(logs)-1]; last.bytes > recentFloor || last.bytes < recentFloor/2 {
+		t.Fatalf("the last of many keeps %d bytes", last.bytes)
+	}
+	for i := range logs {
+		logs[i].close()
+	}
+	first.close()
+	first.put(run(1, 1, 1, 10))
+	if held := atomic.LoadInt64(&recentHeld); first.bytes != 0 || first.kept != nil || held != before {
+		t.Fatalf("%d bytes are kept after the end, %d in all", first.bytes, held-before)
+	}
+}
+
+// TestRecentHasWhatManyProposalsStore: raft applies what it has just stored
+// without reading it from the disk, be they many or large.
+func TestRecentHasWhatManyProposalsStore(t *testing.T) {
+	for _, size := range []int{10, 4 << 10, 128 << 10} {
+		var r recent
+		r.put(run(1, 28, 1, size))
+		if got := r.take(1, 29, math.MaxUint64); len(got) != 28 || got[0].Index != 1 {
+			t.Fatalf("of 28 entries of %d bytes %d were kept", size, len(got))
+		}
+		r.put(run(29, 29+2*recentPlaces, 1, 10))
+		if r.take(29, 30+2*recentPlaces, math.MaxUint64); cap(r.kept) > recentPlaces {
+			t.Fatalf("nothing is kept, in %d places", cap(r.kept))
+		}
+		r.close()
 	}
 }
 

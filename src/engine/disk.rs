@@ -215,12 +215,16 @@ impl Disk {
         self.flushes.tend();
         self.lane.tend();
         let partitions = self.partitions.lock().list.clone();
+        let scarce = self.shared.cache_is_scarce();
         for partition in partitions.iter().filter_map(Weak::upgrade) {
             let lends = !self.reserve.is_full() && partition.status().state == State::ReadWrite;
             if lends && !self.fill_reserve.swap(true, Ordering::Relaxed) {
                 self.chores.push(partition.clone(), true);
             }
             run_chore(&partition, Op::Allocate, Partition::tick);
+            if scarce {
+                partition.drop_cache_if_idle();
+            }
             drop_elsewhere(partition);
         }
     }

@@ -45,6 +45,12 @@ impl Shared {
         self.cached_bytes.load(Ordering::Relaxed) as u64 > self.limits.read_cache_bytes.load(Ordering::Relaxed)
     }
 
+    /// So full that what one partition keeps is at the cost of others.
+    pub fn cache_is_scarce(&self) -> bool {
+        let held = self.cached_bytes.load(Ordering::Relaxed) as u64;
+        held >= self.limits.read_cache_bytes.load(Ordering::Relaxed) / 4 * 3
+    }
+
     pub fn keep_orphan(&self, orphan: Orphan) {
         for (event, tag) in self.orphans.keep(orphan) {
             self.events.push(event, tag);

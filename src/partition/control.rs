@@ -52,4 +52,12 @@ impl Partition {
     pub fn drop_cache(&self) {
         self.forget_cache(&mut self.log.lock());
     }
+
+    /// The same if nothing was appended between the last two ticks.
+    pub fn drop_cache_if_idle(&self) {
+        let mut log = self.log.lock();
+        if log.idle_lsn == Some(log.last_entry_lsn) {
+            self.forget_cache(&mut log);
+        }
+    }
 }

@@ -23,7 +23,7 @@ help:
 	@echo 'make compare-faults  the same faults over CubeFS'"'"'s WAL, etcd'"'"'s, raft-wal and raft-engine as well (root; 5 minutes)'
 	@echo 'make cluster      a real CubeFS cluster on this machine: ENGINE=cubefs|bulkhead|mixed (root), and Prometheus; make cluster-stop ends both'
 	@echo 'make cluster-demo  faults in such a cluster, CubeFS'"'"'s WAL and Bulkhead: ENGINE=... SCENARIO=... (root; half an hour, a quarter with ENGINE=bulkhead); cluster-short: one of them'
-	@echo 'make cluster-bench  random overwrites through its mount (B10)'
+	@echo 'make cluster-bench  random overwrites through its mount (B10): WRITERS=8'
 	@echo 'make check        formatting, clippy, go vet, staticcheck, exported symbols; whether the patches of make mutants apply'
 	@echo 'make check-deep   short runs of the seven below, with a summary'
 	@echo 'make fuzz         SECONDS=n TARGETS=... inputs from libFuzzer: format, scan, directory, calls of the C ABI, cubefs'

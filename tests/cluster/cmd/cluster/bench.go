@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/bench"
 	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/build"
@@ -12,12 +14,16 @@ import (
 const commandArm = "arm"
 
 func runBench(p build.Paths, arguments []string) error {
+	writers, err := strconv.Atoi(env("WRITERS", "8"))
+	if err != nil || writers < 1 || writers > bench.WritersMost {
+		return fmt.Errorf("WRITERS=%s: give a number from 1 to %d", os.Getenv("WRITERS"), bench.WritersMost)
+	}
 	if err := prepare(p); err != nil {
 		return err
 	}
 	defer os.RemoveAll(filepath.Join(p.Base, "bench"))
 	command := func(c cluster.Choice) []string {
-		return append(append([]string(nil), arguments...), commandArm, c.Engine, c.Mode)
+		return append(append([]string(nil), arguments...), commandArm, strconv.Itoa(writers), c.Engine, c.Mode)
 	}
-	return bench.Run(command, filepath.Join(p.Base, "bench.json"))
+	return bench.Run(command, writers, filepath.Join(p.Base, "bench.json"))
 }

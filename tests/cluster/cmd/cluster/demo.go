@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/bench"
@@ -57,14 +58,19 @@ func places(p build.Paths) demo.Places {
 	return demo.Places{Programs: p.Programs(), Base: p.Base, Rules: filepath.Join(p.Root, "monitoring")}
 }
 
-// inside runs what demo and bench run in namespaces: template|arm <engine> <mode>, one <scenario> <engine> <mode>.
+// inside runs what demo and bench run in namespaces: template <engine> <mode>, arm <writers> <engine> <mode>, one <scenario>
+// <engine> <mode>.
 func inside(p build.Paths, args []string) error {
 	choice := cluster.Choice{Engine: args[len(args)-2], Mode: args[len(args)-1]}
 	if args[0] == demo.CommandTemplate {
 		return demo.Template(places(p), choice, func(what string) { fmt.Println("   waiting until", what) })
 	}
 	if args[0] == commandArm {
-		return bench.Arm(places(p).Arm(choice), choice)
+		writers, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		return bench.Arm(places(p).Arm(choice), choice, writers)
 	}
 	selected, err := demo.Find(args[1])
 	if err != nil {

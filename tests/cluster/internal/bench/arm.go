@@ -14,10 +14,11 @@ import (
 	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/load"
 )
 
-const (
-	files      = 8
-	fileBlocks = 2048 // 8 MiB
-)
+// allBlocks is what the files have together, in blocks: 64 MiB.
+const allBlocks = 16384
+
+// WritersMost is how many writers there may be, each with a file of its own.
+const WritersMost = 256
 
 // Sample is one round of one arm.
 type Sample struct {
@@ -28,19 +29,19 @@ type Sample struct {
 	Error     string  `json:"error,omitempty"`
 }
 
-// Arm runs one cluster, and a round for each line that comes in: a number of seconds. It answers with a line of JSON, the first
-// one when the cluster is ready.
-func Arm(l cluster.Layout, choice cluster.Choice) error {
+// Arm runs one cluster with so many writers, and a round for each line that comes in: a number of seconds. It answers with a line of
+// JSON, the first one when the cluster is ready.
+func Arm(l cluster.Layout, choice cluster.Choice, writers int) error {
 	answer := json.NewEncoder(os.Stdout)
 	c, err := cluster.New(l, choice)
 	if err == nil {
 		err = c.Start(func(string) {})
 	}
 	var loaded []*load.File
-	for i := 0; err == nil && i < files; i++ {
+	for i := 0; err == nil && i < writers; i++ {
 		path := filepath.Join(l.Mount(), fmt.Sprint("file", i))
 		var f *load.File
-		if err = load.Create(path, i, fileBlocks); err == nil {
+		if err = load.Create(path, i, allBlocks/writers); err == nil {
 			f, err = load.Open(path, i)
 			loaded = append(loaded, f)
 		}

@@ -11,13 +11,13 @@ import (
 
 	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/cluster"
 	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/isolate"
+	"github.com/bulkhead-wal/bulkhead/tests/cluster/internal/load"
 )
 
 const (
 	rounds       = 6
 	roundSeconds = 8
 	warmSeconds  = 4
-	workload     = "B10/fuse/8x4096"
 )
 
 // arms are compared with the first.
@@ -40,8 +40,9 @@ type row struct {
 	CPUUS    float64 `json:"cpu_us"`
 }
 
-// Run starts a cluster for each arm, side by side, and gives each a round in turn. command makes the arguments that run an arm.
-func Run(command func(cluster.Choice) []string, jsonPath string) error {
+// Run starts a cluster for each arm, side by side, and gives each a round in turn. command makes the arguments that run an arm; the
+// arms have so many writers each.
+func Run(command func(cluster.Choice) []string, writers int, jsonPath string) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var talkers []*isolate.Talker
@@ -84,7 +85,7 @@ func Run(command func(cluster.Choice) []string, jsonPath string) error {
 			}
 		}
 	}
-	return report(samples, jsonPath)
+	return report(samples, fmt.Sprintf("B10/fuse/%dx%d", writers, load.BlockBytes), jsonPath)
 }
 
 func hear(t *isolate.Talker) (s Sample, err error) {
@@ -101,7 +102,7 @@ func hear(t *isolate.Talker) (s Sample, err error) {
 	return s, nil
 }
 
-func report(samples [][]Sample, jsonPath string) error {
+func report(samples [][]Sample, workload, jsonPath string) error {
 	var table []row
 	fmt.Printf("\n%s, %d rounds of %d s, medians:\n", workload, rounds, roundSeconds)
 	for i, a := range arms {

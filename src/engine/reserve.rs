@@ -120,7 +120,8 @@ impl Reserve {
         }
         let Ok(file) = dir.create_unnamed(Access::Durable) else { return };
         // What making it has changed of it is written out by its first flush, which nobody waits for.
-        let made = if file.shares_flushes() && file.sync().is_ok() { FlushFile::Here(file) } else { FlushFile::None };
+        let made =
+            if file.shares_flushes() && file.sync_disk().is_ok() { FlushFile::Here(file) } else { FlushFile::None };
         *self.flush.lock() = made;
     }
 }

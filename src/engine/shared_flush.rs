@@ -62,7 +62,7 @@ impl DiskFlushes {
             state.under_way.push(number);
             number
         };
-        let flushed = catch_unwind(AssertUnwindSafe(|| disk.sync()));
+        let flushed = catch_unwind(AssertUnwindSafe(|| disk.sync_disk()));
         let mut state = self.state.lock();
         state.under_way.retain(|n| *n != number);
         if matches!(flushed, Ok(Ok(()))) {

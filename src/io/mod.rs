@@ -60,10 +60,15 @@ pub trait File: Send + Sync {
     }
     /// True if `write_at` is durable when it returns. False for `Access::Durable` on a filesystem without O_DIRECT: then `sync` is needed.
     fn writes_are_durable(&self) -> bool;
-    /// True if `begin_write` may be used: what it wrote is durable once a flush of the disk, through whichever file, has followed. So the
-    /// file's bytes are overwritten where they lie, and its blocks and length are durable already: that is the caller's to see to.
+    /// True if `begin_write` may be used: what it wrote is durable once a `sync_disk`, through whichever file, has followed. The file's blocks
+    /// and length are durable already: that is the caller's to see to.
     fn shares_flushes(&self) -> bool {
         false
+    }
+    /// A flush of the disk through this file, which shares flushes and which nobody writes to: makes durable what was begun by `begin_write`, of
+    /// whichever file, and had come back.
+    fn sync_disk(&self) -> io::Result<()> {
+        self.sync()
     }
     /// Begins a write, for a `Batch`.
     fn begin_write(self: Arc<Self>, _bytes: &Bytes, _offset: u64) -> Begun {

@@ -2,16 +2,16 @@
 
 use super::mount::journals_data;
 use super::sys::{
-    check, cstring, device_info, fstat, is_cached_by_flag, off, open_at, read_names, set_nocow, size, sync_fd,
-    takes_direct_io,
+    check, cstring, device_info, fstat, is_cached_by_flag, is_realtime, off, open_at, read_names, set_nocow, size,
+    sync_fd, takes_direct_io,
 };
 use super::{aio, Access, Begun, Bytes, DeviceInfo, Dir, File, Filesystem, Storage};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
 /// The filesystems of this machine.
@@ -82,10 +82,8 @@ impl RealDir {
     fn open_file(&self, name: &str, access: Access, create: i32) -> io::Result<Arc<dyn File>> {
         let name = cstring(name.as_bytes())?;
         let fd = self.fd.as_raw_fd();
-        // On ext4 a written block stays where it is, so that a flush of the disk is all that a write to it needs. xfs and btrfs may move it
-        // (a copy by reflink is enough), and what says where to is the file's to sync.
-        let durable = access == Access::Durable;
-        let per_write = durable && self.device.filesystem == Filesystem::Ext4 && aio::can_write_durable();
+        let shares = matches!(self.device.filesystem, Filesystem::Ext4 | Filesystem::Xfs) && aio::can_write_durable();
+        let per_write = access == Access::Durable && shares;
         let (flags, direct) = match access {
             Access::Read => (libc::O_RDONLY, false),
             Access::ReadDirect => (libc::O_RDONLY | libc::O_DIRECT, true),
@@ -115,18 +113,30 @@ impl RealDir {
         }
         let durable = match access {
             Access::Durable if direct && per_write => {
-                let cached = is_cached_by_flag(fd.as_raw_fd());
-                Durable::PerWrite { shares: !cached && (takes_direct.is_some() || !journals_data(self.device.id)) }
+                Durable::PerWrite(self.sharing_of(fd.as_raw_fd(), takes_direct.is_some()))
             }
             Access::Durable if direct => Durable::Always,
             _ => Durable::No,
         };
-        let file = RealFile { fd, durable };
+        let file = RealFile { fd, durable, marks: AtomicU64::new(0) };
         if access == Access::ReadDirect && !direct {
             // The nearest to it: what the kernel holds for clean is read anew.
             file.drop_cache();
         }
         Ok(Arc::new(file))
+    }
+
+    /// Of a file that was opened with O_DIRECT; `certain` if the kernel has said that it goes past the page cache.
+    fn sharing_of(&self, fd: RawFd, certain: bool) -> Sharing {
+        if self.device.filesystem == Filesystem::Xfs {
+            return if is_realtime(fd) { Sharing::None } else { Sharing::ByLog };
+        }
+        let cached = is_cached_by_flag(fd) || !certain && journals_data(self.device.id);
+        if cached {
+            Sharing::None
+        } else {
+            Sharing::ByFlush
+        }
     }
 }
 
@@ -232,6 +242,9 @@ impl Dir for RealDir {
     }
 }
 
+/// Lengths that a flush of the disk gives its file, in turn: within one block, of which none is ever allocated.
+const LENGTHS: u64 = 500;
+
 /// Which writes are durable when they return.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Durable {
@@ -239,14 +252,25 @@ enum Durable {
     /// All: the file is open with O_DSYNC.
     Always,
     /// Those of `write_at`: each says so. Those of a batch, which takes files that share flushes, are not.
-    PerWrite {
-        shares: bool,
-    },
+    PerWrite(Sharing),
+}
+
+/// What a flush of the disk through another file has to do for a write to written blocks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// It can do nothing for it.
+    None,
+    /// ext4: such a block stays where it is. The flush of the device is all.
+    ByFlush,
+    /// xfs: the block moves if a copy by reflink has it, too, and where to is in the filesystem's log, which the flush has to take along.
+    ByLog,
 }
 
 struct RealFile {
     fd: OwnedFd,
     durable: Durable,
+    /// Changes of its length that flushes of the disk have made.
+    marks: AtomicU64,
 }
 
 impl RealFile {
@@ -279,7 +303,7 @@ impl File for RealFile {
     }
 
     fn write_at(&self, bufs: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        if matches!(self.durable, Durable::PerWrite { .. }) {
+        if matches!(self.durable, Durable::PerWrite(_)) {
             match aio::write_durable(self.fd.as_raw_fd(), bufs, offset) {
                 Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => return self.write_and_sync(bufs, offset),
                 written => return written,
@@ -324,7 +348,16 @@ impl File for RealFile {
     }
 
     fn shares_flushes(&self) -> bool {
-        self.durable == Durable::PerWrite { shares: true }
+        matches!(self.durable, Durable::PerWrite(Sharing::ByFlush | Sharing::ByLog))
+    }
+
+    fn sync_disk(&self) -> io::Result<()> {
+        if self.durable == Durable::PerWrite(Sharing::ByLog) {
+            // A file with nothing to sync leaves the log alone. A change of its length is to be synced, and the log's end with it: behind all
+            // that was in the log before. Beside another such call, too: no two that are near each other set the same length.
+            self.set_len(1 + self.marks.fetch_add(1, Ordering::Relaxed) % LENGTHS)?;
+        }
+        self.sync()
     }
 
     fn begin_write(self: Arc<Self>, _: &Bytes, offset: u64) -> Begun {

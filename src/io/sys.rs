@@ -41,6 +41,17 @@ pub(super) fn is_cached_by_flag(fd: RawFd) -> bool {
     !told || flags & (FS_ENCRYPT_FL | FS_JOURNAL_DATA_FL) != 0
 }
 
+/// True if a file of xfs has its blocks on the realtime device, which is another one. True also if it cannot be told.
+pub(super) fn is_realtime(fd: RawFd) -> bool {
+    const FS_IOC_FSGETXATTR: libc::c_ulong = 0x801c_581f;
+    const FS_XFLAG_REALTIME: u32 = 1;
+    // `struct fsxattr`: the flags, and six words more.
+    let mut found = [0u32; 7];
+    // SAFETY: the ioctl writes one struct fsxattr, 28 bytes.
+    let told = unsafe { libc::ioctl(fd, FS_IOC_FSGETXATTR as _, found.as_mut_ptr()) } == 0;
+    !told || found[0] & FS_XFLAG_REALTIME != 0
+}
+
 /// Memory that was just allocated is to be huge pages. Advice: where there are none it is as it was.
 pub(super) fn want_huge_pages(ptr: std::ptr::NonNull<u8>, len: usize) {
     // SAFETY: the range is one allocation; this advice changes nothing in it.

@@ -301,6 +301,10 @@ impl File for WatchedFile {
         self.inner.shares_flushes()
     }
 
+    fn sync_disk(&self) -> io::Result<()> {
+        self.calls.note(self.sync, || self.inner.sync_disk())
+    }
+
     /// Whoever begins it notes it: it ends elsewhere.
     fn begin_write(self: Arc<Self>, bytes: &Bytes, offset: u64) -> Begun {
         self.inner.clone().begin_write(bytes, offset)

@@ -166,7 +166,8 @@ impl File for SimFile {
     }
 
     fn shares_flushes(&self) -> bool {
-        self.writes_are_durable() && self.handle.shared.state.lock().config.filesystem == Filesystem::Ext4
+        let filesystem = self.handle.shared.state.lock().config.filesystem;
+        self.writes_are_durable() && matches!(filesystem, Filesystem::Ext4 | Filesystem::Xfs)
     }
 
     fn begin_write(self: Arc<Self>, bytes: &Bytes, offset: u64) -> Begun {

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
@@ -11,14 +12,14 @@ import (
 	"github.com/bulkhead-wal/bulkhead/tests/faults/driver"
 )
 
-// Methods 4, 5 and 8 over flushes that logs share: on ext4 the writes of many are made durable by one flush of another file.
+// Methods 4, 5 and 8 over flushes that logs share: on ext4 and xfs the writes of many are made durable by one flush of another file.
 var sharedFlushes = []Scenario{{
-	Name: "f20-shared-power-cut", Method: "shutdown ioctl", Rows: []string{"F20", "F11"}, Filesystems: []string{"ext4"}, Modes: []string{"sync"},
+	Name: "f20-shared-power-cut", Method: "shutdown ioctl", Rows: []string{"F20", "F11"}, Filesystems: []string{"ext4", "xfs"}, Modes: []string{"sync"},
 	Demand: "nothing that many logs have made durable together is lost by a power cut or by kill -9",
 	Needs:  []Ability{Shares}, Run: runSharedPowerCut,
 }, {
-	Name: "f20-shared-crash-states", Method: "recorded FUSE image", Rows: []string{"F20", "F11"}, Filesystems: []string{"ext4"}, Modes: []string{"sync"},
-	Demand: "with and without a journal: in no state that a disk may be in is something lost that many logs have made durable together",
+	Name: "f20-shared-crash-states", Method: "recorded FUSE image", Rows: []string{"F20", "F11"}, Filesystems: []string{"ext4", "xfs"}, Modes: []string{"sync"},
+	Demand: "ext4 with and without a journal, xfs with and without copies by reflink: in no state that a disk may be in is something lost that many logs have made durable together",
 	Needs:  []Ability{Shares}, Run: runSharedCrashStates,
 }}
 
@@ -121,19 +122,33 @@ func runSharedPowerCut(e *Env) string {
 
 func runSharedCrashStates(e *Env) string {
 	line := ""
-	for _, journal := range []string{"has_journal", "^has_journal"} {
-		tried, shared := e.sharedStates(journal)
-		line += sprintf("%s: %d states, %d writes made durable together; ", journal, tried, shared)
+	for _, kind := range sharedKinds[e.FS] {
+		tried, shared := e.sharedStates(kind)
+		line += sprintf("%s: %d states, %d writes made durable together; ", kind, tried, shared)
 	}
 	return line + sprintf("%d logs, nothing lost", sharers)
 }
 
-func (e *Env) sharedStates(journal string) (tried int, shared uint64) {
+// What is different about the filesystem: features of ext4, and whether the written blocks of xfs move, since copies by reflink have them, too.
+const (
+	withJournal, withoutJournal = "has_journal", "^has_journal"
+	plain, withCopies           = "plain", "reflink"
+)
+
+var sharedKinds = map[string][]string{"ext4": {withJournal, withoutJournal}, "xfs": {plain, withCopies}}
+
+func (e *Env) sharedStates(kind string) (tried int, shared uint64) {
 	d, base := e.recordedDisk(func(image string) {
-		e.must(exec.Command("tune2fs", "-O", journal, image).Run())
+		if e.FS == "ext4" {
+			e.must(exec.Command("tune2fs", "-O", kind, image).Run())
+		}
 	})
 	all := d.ledgers(sharers)
-	steps, rounds, shared := e.recordShared(d, all)
+	between := func(int) {}
+	if kind == withCopies {
+		between = func(round int) { e.copyByReflink(d, all, round) }
+	}
+	steps, rounds, shared := e.recordShared(d, all, between)
 	record := e.recordPath()
 	d.command(badblocks.Command{Do: "stop"})
 	requests, err := badblocks.ReadRecord(record)
@@ -147,12 +162,21 @@ func (e *Env) sharedStates(journal string) (tried int, shared uint64) {
 		image := e.name("state")
 		e.must(disk.CopySparse(base, image))
 		e.must(s.Write(image))
-		if journal != "has_journal" { // it is the journal that mends a filesystem where it is mounted
+		if kind == withoutJournal { // it is the journal that mends a filesystem where it is mounted
 			e.must(repaired(exec.Command("e2fsck", "-f", "-y", image).Run()))
 		}
-		e.checkShared(d, image, steps, s, sprintf("%s, state %d (%s)", journal, i+1, s.Name))
+		e.checkShared(d, image, steps, s, sprintf("%s, state %d (%s)", kind, i+1, s.Name))
 	}
 	return len(states), shared
+}
+
+// copyByReflink makes copies of all logs that share their blocks: what is written next goes to others.
+func (e *Env) copyByReflink(d *Disk, all []*Ledger, round int) {
+	copies := filepath.Join(d.Dir, sprintf("copies-%d", round))
+	e.must(os.Mkdir(copies, 0o755))
+	for _, l := range all {
+		e.must(exec.Command("cp", "-r", "--reflink=always", l.Dir, copies).Run())
+	}
 }
 
 // repaired takes "errors were corrected" for success.
@@ -165,8 +189,8 @@ func repaired(err error) error {
 }
 
 // recordShared appends to all logs beside each other, from when on they share flushes: what the filesystem knows of their files is durable by
-// then. It notes what was acknowledged, and when each round was.
-func (e *Env) recordShared(d *Disk, all []*Ledger) (steps map[*Ledger][]step, rounds []int64, shared uint64) {
+// then. It notes what was acknowledged, and when each round was; between is called before each.
+func (e *Env) recordShared(d *Disk, all []*Ledger, between func(round int)) (steps map[*Ledger][]step, rounds []int64, shared uint64) {
 	o := e.Start()
 	o.openAside(all)
 	o.untilShared(all)
@@ -180,6 +204,7 @@ func (e *Env) recordShared(d *Disk, all []*Ledger) (steps map[*Ledger][]step, ro
 		note(l)
 	}
 	for i := 0; i < sharedRounds; i++ {
+		between(i)
 		o.appendAside(all, note)
 		rounds = append(rounds, last)
 	}

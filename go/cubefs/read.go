@@ -62,6 +62,9 @@ func (s *Storage) Entries(lo, hi uint64, maxSize uint64) (entries []*proto.Entry
 	batch, err := s.partition.ReadAppend((*pooled)[:0], lo, hi, maxSize)
 	if err == nil {
 		entries = toProto(batch, maxSize)
+		if n := len(entries); n > 0 {
+			s.recent.dropThrough(entries[n-1].Index) // as take does: raft has them now
+		}
 	}
 	putBatch(pooled, batch)
 	if err != nil {

@@ -138,6 +138,25 @@ func TestRecentHasWhatManyProposalsStore(t *testing.T) {
 	}
 }
 
+// TestRecentDropsWhatIsReadFromTheDisk: a batch of which the first entries had no
+// room is read from the disk as a whole; the rest of it must not stay for good.
+func TestRecentDropsWhatIsReadFromTheDisk(t *testing.T) {
+	s := open(t, walDir(t), &Config{Mode: bulkhead.ModeNone})
+	defer s.Close()
+	if err := s.StoreEntries(run(1, 40, 1, 128<<10)); err != nil {
+		t.Fatal(err)
+	}
+	if live := s.recent.kept[s.recent.head:]; len(live) == 0 || len(live) == 40 {
+		t.Fatalf("of 40 entries %d are kept", len(live))
+	}
+	if got, _, err := s.Entries(1, 41, math.MaxUint64); err != nil || len(got) != 40 {
+		t.Fatalf("%d entries, %v", len(got), err)
+	}
+	if s.recent.bytes != 0 {
+		t.Fatalf("%d bytes that raft has read are kept", s.recent.bytes)
+	}
+}
+
 // TestRecentIsReadOnce: what was applied is not kept.
 func TestRecentIsReadOnce(t *testing.T) {
 	var r recent

@@ -44,7 +44,7 @@ var table = []row{
 	{"bulkhead_flush_entries", histogram, []string{"disk", "device"},
 		"Entries in a group."},
 	{"bulkhead_shared_flush_groups", histogram, []string{"disk", "device"},
-		"Groups that one flush of the disk made durable together, each of another partition (ext4, where more than three have something to flush). Each counts as a durable write of its own as well."},
+		"Groups that one flush of the disk made durable together, each of another partition (ext4 and xfs, where more than three have something to flush). Each counts as a durable write of its own as well."},
 	{"bulkhead_flush_bytes_total", counter, []string{"disk", "device"},
 		"Bytes written by flushes, headers and padding included."},
 	{"bulkhead_flush_queue_partitions", gauge, []string{"disk", "device"},

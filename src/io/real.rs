@@ -353,8 +353,8 @@ impl File for RealFile {
 
     fn sync_disk(&self) -> io::Result<()> {
         if self.durable == Durable::PerWrite(Sharing::ByLog) {
-            // A file with nothing to sync leaves the log alone. A change of its length is to be synced, and the log's end with it: behind all
-            // that was in the log before. Beside another such call, too: no two that are near each other set the same length.
+            // A file with nothing to sync leaves the log alone. A change of its length is to be synced, and the log up to it: behind all that
+            // was in the log before. Beside another such call, too: each changes it, or finds it changed later, by the other one.
             self.set_len(1 + self.marks.fetch_add(1, Ordering::Relaxed) % LENGTHS)?;
         }
         self.sync()

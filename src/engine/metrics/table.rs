@@ -80,7 +80,7 @@ metrics! {
     FlushEntries Sizes "bulkhead_flush_entries" ["disk" "device"]
         "Entries in a group."
     SharedFlushGroups Sizes "bulkhead_shared_flush_groups" ["disk" "device"]
-        "Groups that one flush of the disk made durable together, each of another partition (ext4, where more than three have something to flush). Each counts as a durable write of its own as well."
+        "Groups that one flush of the disk made durable together, each of another partition (ext4 and xfs, where more than three have something to flush). Each counts as a durable write of its own as well."
     FlushBytes Counter "bulkhead_flush_bytes_total" ["disk" "device"]
         "Bytes written by flushes, headers and padding included."
     FlushQueue Gauge "bulkhead_flush_queue_partitions" ["disk" "device"]

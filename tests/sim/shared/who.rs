@@ -64,7 +64,7 @@ fn only_mode_sync_shares_flushes() {
     assert_eq!(field.shared(), before);
 }
 
-/// Their written blocks may move, or their writes are the page cache's.
+/// Written blocks of btrfs may move where no flush of another file takes note of it, and without O_DIRECT writes are the page cache's.
 #[test]
 fn f20_btrfs_and_files_without_direct_io_never_share_flushes() {
     let kinds = [(Filesystem::Btrfs, true), (Filesystem::Ext4, false), (Filesystem::Xfs, false)];

@@ -53,11 +53,15 @@ impl Partition {
         self.forget_cache(&mut self.log.lock());
     }
 
-    /// The same if nothing was appended between the last two ticks.
-    pub fn drop_cache_if_idle(&self) {
+    /// The same of what was appended before the last two ticks.
+    pub fn drop_old_cache(&self) {
         let mut log = self.log.lock();
         if log.idle_lsn == Some(log.last_entry_lsn) {
-            self.forget_cache(&mut log);
+            return self.forget_cache(&mut log);
         }
+        let old = log.cache.partition_point(|group| group.last_lsn <= log.old_lsn);
+        let bytes: usize = log.cache.drain(..old).map(|group| group.buf.capacity()).sum();
+        log.cache_bytes -= bytes;
+        self.host.cache_released(bytes);
     }
 }

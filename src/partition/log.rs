@@ -51,6 +51,8 @@ pub(super) struct Log {
     /// `last_entry_lsn` at the last tick, and at the one before if it was the same: nothing was appended for a tick's time.
     pub ticked_lsn: u64,
     pub idle_lsn: Option<u64>,
+    /// `last_entry_lsn` at the tick before the last one, 0 if there was none.
+    pub old_lsn: u64,
 
     /// Mode none: a caller writes behind the tail, without the lock. Nobody else appends, or changes the log as a whole, until it is done.
     pub writing: bool,
@@ -144,6 +146,7 @@ impl Log {
             last_entry_lsn: 0,
             ticked_lsn: u64::MAX,
             idle_lsn: None,
+            old_lsn: 0,
             writing: false,
             live: Vec::new(),
             tail: None,
@@ -226,6 +229,9 @@ impl Log {
     pub fn note_tick(&mut self) {
         let seen = std::mem::replace(&mut self.ticked_lsn, self.last_entry_lsn);
         self.idle_lsn = Some(seen).filter(|lsn| *lsn == self.last_entry_lsn);
+        if seen != u64::MAX {
+            self.old_lsn = seen;
+        }
     }
 
     /// Forgets entries from `index` on. What is on disk stays until a later segment begins there.

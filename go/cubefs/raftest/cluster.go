@@ -256,8 +256,13 @@ func (c *Cluster) Leader(group uint64) *Node {
 // ErrTimeout is what a proposal returns that was not answered in time.
 var ErrTimeout = errors.New("no answer in time")
 
+// answerWithin is how long one answer is waited for: a leader whose group ends
+// never answers what it had taken in and not begun.
+const answerWithin = 5 * time.Second
+
 // Propose proposes a command to whoever leads the group, and again if the
-// leader changes, until it is applied. A command may be applied twice then.
+// leader changes or does not answer, until it is applied. A command may be
+// applied twice then.
 func (c *Cluster) Propose(group uint64, command []byte, limit time.Duration) error {
 	deadline := time.Now().Add(limit)
 	err := ErrTimeout
@@ -272,7 +277,11 @@ func (c *Cluster) Propose(group uint64, command []byte, limit time.Duration) err
 			continue // stopped meanwhile
 		}
 		answer, failed := server.Submit(group, command).AsyncResponse()
-		timer := time.NewTimer(time.Until(deadline))
+		wait := time.Until(deadline)
+		if wait > answerWithin {
+			wait = answerWithin
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-answer:
 			timer.Stop()
@@ -281,7 +290,7 @@ func (c *Cluster) Propose(group uint64, command []byte, limit time.Duration) err
 			timer.Stop()
 			time.Sleep(tick / 4)
 		case <-timer.C:
-			return ErrTimeout
+			err = ErrTimeout
 		}
 	}
 	return err

@@ -101,6 +101,8 @@ impl World {
                     // Made durable before, unless a fault came between.
                     if calm {
                         part.model.synced();
+                    } else {
+                        part.model.rolled_back();
                     }
                     part.unwell = false;
                     part.fault = fault;

@@ -223,7 +223,7 @@ impl Disk {
             }
             run_chore(&partition, Op::Allocate, Partition::tick);
             if scarce {
-                partition.drop_old_cache();
+                run_chore(&partition, Op::Allocate, Partition::drop_old_cache);
             }
             drop_elsewhere(partition);
         }

@@ -47,7 +47,7 @@ type Engine struct {
 
 // Open starts an engine. It must be closed.
 func Open(config EngineConfig) (*Engine, error) {
-	var ms [6]uint32
+	var ms [7]uint32
 	for i, limit := range []struct {
 		field string
 		value time.Duration
@@ -59,6 +59,7 @@ func Open(config EngineConfig) (*Engine, error) {
 		{"SpaceWait", config.SpaceWait, true},
 		{"Probe", config.Probe, true},
 		{"SlowDisk", config.SlowDisk, true},
+		{"IdleCheck", config.IdleCheck, true},
 	} {
 		if limit.never && limit.value == Never {
 			ms[i] = C.BULKHEAD_NEVER
@@ -81,6 +82,7 @@ func Open(config EngineConfig) (*Engine, error) {
 		space_wait_ms:          C.uint32_t(ms[3]),
 		probe_ms:               C.uint32_t(ms[4]),
 		slow_disk_ms:           C.uint32_t(ms[5]),
+		idle_check_ms:          C.uint32_t(ms[6]),
 	})
 	if err := takeError(out.err); err != nil {
 		return nil, err

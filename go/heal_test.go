@@ -59,7 +59,7 @@ func TestTransientFaultIsHealed(t *testing.T) {
 func TestPartitionComesBackByItself(t *testing.T) {
 	for _, mode := range allModes {
 		t.Run(mode.String(), func(t *testing.T) {
-			e := openEngine(t, EngineConfig{HealLimit: Never})
+			e := openEngine(t, EngineConfig{HealLimit: Never, IdleCheck: Never})
 			p := openPartition(t, e, mode)
 			mustAppend(t, p, makeEntries(1, 4, 1, 10))
 			sub := e.Subscribe()

@@ -29,6 +29,7 @@ const (
 	LimitSpaceWaitMs         Limit = 9  // may be LimitNever
 	LimitProbeMs             Limit = 10 // may be LimitNever; a probe that is planned stays planned
 	LimitReadCacheBytes      Limit = 11 // of the engine; what is too much is given up at once
+	LimitIdleCheckMs         Limit = 12 // of the engine or a disk; may be LimitNever
 )
 
 const (

@@ -25,7 +25,7 @@ func inForce(t *testing.T, limits func() ([]LimitInForce, error), limit Limit) L
 }
 
 func TestLimitNames(t *testing.T) {
-	for l := LimitMaxEntryBytes; l <= LimitReadCacheBytes; l++ {
+	for l := LimitMaxEntryBytes; l <= LimitIdleCheckMs; l++ {
 		if LimitByName(l.String()) != l {
 			t.Errorf("%d is %q", l, l.String())
 		}

@@ -62,7 +62,7 @@ func logTo(t *testing.T, e *Engine, l *testLog) (stop func()) {
 
 // A disk that fails, and the end of that, are lines in the owner's log.
 func TestLogLines(t *testing.T) {
-	e := openEngine(t, EngineConfig{HealLimit: Never, Probe: Never})
+	e := openEngine(t, EngineConfig{HealLimit: Never, IdleCheck: Never, Probe: Never})
 	var log testLog
 	logTo(t, e, &log)
 	p := openPartition(t, e, ModeSync)

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 var allModes = []Mode{ModeNone, ModeSync, ModeInterval}
 
 // neverHeals is for tests of what a fault does as long as nothing heals it.
-var neverHeals = EngineConfig{HealLimit: Never, SpaceWait: Never, Probe: Never}
+var neverHeals = EngineConfig{HealLimit: Never, IdleCheck: Never, SpaceWait: Never, Probe: Never}
 
 // openEngine opens an engine that is closed at the end of the test.
 func openEngine(t testing.TB, config EngineConfig) *Engine {

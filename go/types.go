@@ -225,6 +225,12 @@ type EngineConfig struct {
 	// back. A ReadOnly one is tried again and again; for an Unavailable one the
 	// time doubles, up to 256 times as long. Up to 60 s, default 250 ms.
 	Probe time.Duration
+
+	// IdleCheck is how often a disk on which nothing is flushed is written to, one
+	// block into one idle partition's open segment (ModeSync and ModeInterval), so
+	// that its death is known before somebody needs it. Where that or anything else
+	// fails, others of the disk look at once. Up to 60 s or Never, default 250 ms.
+	IdleCheck time.Duration
 }
 
 // Never switches a limit of EngineConfig off.

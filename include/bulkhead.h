@@ -204,6 +204,9 @@
 /// Of the engine. What is too much is given up at once.
 #define BULKHEAD_LIMIT_READ_CACHE_BYTES 11
 
+/// Of the engine or a disk. Within a second. May be BULKHEAD_NEVER.
+#define BULKHEAD_LIMIT_IDLE_CHECK_MS 12
+
 /// In a limit that is set: takes back what was set there, so that what is in force comes from further up.
 #define BULKHEAD_INHERIT UINT64_MAX
 
@@ -329,6 +332,13 @@ typedef struct bulkhead_engine_config {
   /// A system call that takes longer makes an event (cause BULKHEAD_CAUSE_STALLED, the state stays) and counts as a
   /// slow operation, in milliseconds. Default 500, up to 600000; BULKHEAD_NEVER: no such event.
   uint32_t slow_disk_ms;
+  /// A disk on which nothing is flushed is written to this often, one block into one idle partition's open segment
+  /// (modes sync and interval), so that its death is known before somebody needs it, in milliseconds. Where that or
+  /// anything else fails, others of the disk look at once. Default 250, up to 60000; BULKHEAD_NEVER: an idle disk is
+  /// left alone, and a dead one is found by the next write.
+  uint32_t idle_check_ms;
+  /// Must be 0.
+  uint32_t reserved_2;
 } bulkhead_engine_config;
 
 /// Handle of an engine. Never 0; a value is never issued twice.

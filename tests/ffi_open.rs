@@ -43,6 +43,8 @@ fn engine_configurations_out_of_range_are_refused() {
     refuse("interval", BULKHEAD_INVALID_CONFIG, &|c| c.interval_ms = 60_001);
     refuse("stall", BULKHEAD_INVALID_CONFIG, &|c| c.stall_limit_ms = 99);
     refuse("slow disk", BULKHEAD_INVALID_CONFIG, &|c| c.slow_disk_ms = 600_001);
+    refuse("idle check", BULKHEAD_INVALID_CONFIG, &|c| c.idle_check_ms = 60_001);
+    refuse("reserved_2", BULKHEAD_INVALID_CONFIG, &|c| c.reserved_2 = 1);
     refuse("threads", BULKHEAD_INVALID_CONFIG, &|c| c.flush_threads_per_disk = 65);
     refused("null out", BULKHEAD_INVALID_ARGUMENT, |err| unsafe { bulkhead_engine_open(null(), null_mut(), err) });
 }

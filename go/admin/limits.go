@@ -125,7 +125,8 @@ func limitValue(limit bulkhead.Limit, value uint64) uint64 {
 
 func neverMayBe(limit bulkhead.Limit) bool {
 	switch limit {
-	case bulkhead.LimitSlowDiskMs, bulkhead.LimitHealLimitMs, bulkhead.LimitSpaceWaitMs, bulkhead.LimitProbeMs:
+	case bulkhead.LimitSlowDiskMs, bulkhead.LimitHealLimitMs, bulkhead.LimitSpaceWaitMs, bulkhead.LimitProbeMs,
+		bulkhead.LimitIdleCheckMs:
 		return true
 	}
 	return false

@@ -56,7 +56,7 @@ func TestHealedFaultIsNotTold(t *testing.T) {
 // Hit between two calls, raft knows nothing of it: when the log is back the group
 // goes on, and the next fault is told again.
 func TestStorageThatHealedWorksAgain(t *testing.T) {
-	engine := engineWith(t, bulkhead.EngineConfig{HealLimit: bulkhead.Never, Interval: 10 * time.Millisecond, Probe: 100 * time.Millisecond})
+	engine := engineWith(t, bulkhead.EngineConfig{HealLimit: bulkhead.Never, IdleCheck: bulkhead.Never, Interval: 10 * time.Millisecond, Probe: 100 * time.Millisecond})
 	faults := newTold()
 	s := open(t, walDir(t), &Config{Engine: engine, Mode: bulkhead.ModeInterval, OnFault: faults.add})
 	store(t, s, 1, 4, 1)
@@ -79,7 +79,7 @@ func TestStorageThatHealedWorksAgain(t *testing.T) {
 // A log that heals after raft has given up, and before it closes the storage: the
 // group has ended for its fault, which must not be taken back.
 func TestHealAfterRaftGaveUpIsNotTold(t *testing.T) {
-	engine := engineWith(t, bulkhead.EngineConfig{HealLimit: bulkhead.Never, Probe: 50 * time.Millisecond})
+	engine := engineWith(t, bulkhead.EngineConfig{HealLimit: bulkhead.Never, IdleCheck: bulkhead.Never, Probe: 50 * time.Millisecond})
 	told := make(chan string, 10)
 	s := open(t, walDir(t), &Config{
 		Engine:   engine,

@@ -104,7 +104,7 @@ func (l *told) none(t testing.TB) {
 // neverHeals opens an engine for tests of what a fault does as long as nothing
 // heals it.
 func neverHeals(t testing.TB) *bulkhead.Engine {
-	return engineWith(t, bulkhead.EngineConfig{HealLimit: bulkhead.Never, SpaceWait: bulkhead.Never, Probe: bulkhead.Never})
+	return engineWith(t, bulkhead.EngineConfig{HealLimit: bulkhead.Never, IdleCheck: bulkhead.Never, SpaceWait: bulkhead.Never, Probe: bulkhead.Never})
 }
 
 func engineWith(t testing.TB, config bulkhead.EngineConfig) *bulkhead.Engine {

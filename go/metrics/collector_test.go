@@ -129,7 +129,7 @@ func TestPageIsTheTextOfTheLibrary(t *testing.T) {
 }
 
 func TestFaultedPartitionHasASeries(t *testing.T) {
-	never := bulkhead.EngineConfig{HealLimit: bulkhead.Never, Probe: bulkhead.Never}
+	never := bulkhead.EngineConfig{HealLimit: bulkhead.Never, IdleCheck: bulkhead.Never, Probe: bulkhead.Never}
 	engine, registry := open(t, never)
 	healthy, bad := openPartition(t, engine, 7, bulkhead.ModeNone), openPartition(t, engine, 8, bulkhead.ModeNone)
 	for _, p := range []*bulkhead.Partition{healthy, bad} {

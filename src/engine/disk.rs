@@ -1,6 +1,7 @@
 //! A disk: one failure domain with its own threads. Workers flush partitions, others prepare and tidy up, a timer tells them when.
 
 use super::healer::Healer;
+use super::idle_checks::{IdleChecks, ASKED_BY_ERROR};
 use super::lane::Lane;
 use super::metrics::{DiskLevels, DiskMetrics};
 use super::pool::{Pool, Work};
@@ -37,6 +38,8 @@ struct Partitions {
 #[derive(Default)]
 struct Timer {
     later: VecDeque<(Instant, Arc<Partition>)>,
+    /// Idle partitions are to look at their files, this many.
+    checks: usize,
     stop: bool,
 }
 
@@ -177,12 +180,13 @@ impl Disk {
         let mut next_tick = Instant::now() + TICK;
         let mut ticks = 0u64;
         let mut look_again: Option<Instant> = None;
+        let mut idle_checks = IdleChecks::default();
         loop {
-            let elapsed = {
+            let (elapsed, checks) = {
                 let mut timer = self.timer.lock();
-                let due = [Some(next_tick), look_again, timer.later.front().map(|(at, _)| *at)];
+                let due = [Some(next_tick), look_again, idle_checks.due(), timer.later.front().map(|(at, _)| *at)];
                 if let Some(until) = due.into_iter().flatten().min().filter(|until| Instant::now() < *until) {
-                    if !timer.stop {
+                    if !timer.stop && timer.checks == 0 {
                         self.timer_waits.wait_until(&mut timer, until);
                     }
                 }
@@ -191,7 +195,8 @@ impl Disk {
                 }
                 let now = Instant::now();
                 let due = timer.later.iter().take_while(|(at, _)| *at <= now).count();
-                timer.later.drain(..due).map(|(_, p)| p).collect::<Vec<_>>()
+                let elapsed = timer.later.drain(..due).map(|(_, p)| p).collect::<Vec<_>>();
+                (elapsed, std::mem::take(&mut timer.checks))
             };
             for partition in elapsed {
                 run_chore(&partition, Op::Allocate, Partition::timer);
@@ -203,6 +208,7 @@ impl Disk {
                 // A panic costs the rest of this tick, not the thread.
                 let _ = catch_unwind(AssertUnwindSafe(|| self.tick(ticks)));
             }
+            let _ = catch_unwind(AssertUnwindSafe(|| self.check_idle(&mut idle_checks, checks)));
             look_again = catch_unwind(AssertUnwindSafe(|| self.chores.tend())).unwrap_or(None);
         }
     }
@@ -227,6 +233,13 @@ impl Disk {
             }
             drop_elsewhere(partition);
         }
+    }
+
+    /// Idle partitions look at their files: as many as were asked to, and one if the disk has been quiet.
+    fn check_idle(&self, checks: &mut IdleChecks, asked: usize) {
+        let every = self.limits().time(Limit::IdleCheckMs);
+        let wanted = checks.wanted(asked, every, &self.metrics.counts);
+        checks.look(wanted, |from, most| self.partitions.lock().list.iter().skip(from).take(most).cloned().collect());
     }
 
     /// Forgets partitions that were closed with a fault and whose directories have been gone for a while.
@@ -281,6 +294,11 @@ impl Host for DiskHost {
 
     fn probe_later(&self, partition: Weak<Partition>, delay: Duration) {
         self.0.healer.add(&self.0, partition, Instant::now() + delay);
+    }
+
+    fn disk_erred(&self) {
+        self.0.timer.lock().checks += ASKED_BY_ERROR;
+        self.0.timer_waits.notify_one();
     }
 
     fn maintain_soon(&self, partition: Arc<Partition>) {

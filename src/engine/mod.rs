@@ -5,6 +5,7 @@ mod close;
 mod disk;
 mod handle;
 mod healer;
+mod idle_checks;
 mod lane;
 mod limits;
 mod log_hook;

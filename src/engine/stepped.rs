@@ -2,6 +2,7 @@
 //! the simulation asks. Which of the pieces that are ready comes next, and every random id, follows from a seed; time is the simulated
 //! disk's. The same calls on the same seed are the same operations on the disk, byte for byte.
 
+use super::idle_checks::{check_idle, ASKED_BY_ERROR};
 use super::metrics::{DiskLevels, DiskMetrics, PoolLevels};
 use super::reserve::Reserve;
 use super::shared::{run_chore, run_flush, Shared};
@@ -29,6 +30,7 @@ enum Chore {
     Maintain,
     Timer,
     Probe,
+    IdleCheck,
 }
 
 struct Piece {
@@ -137,9 +139,11 @@ impl Stepped {
                 Chore::Maintain => run_chore(&partition, Op::Allocate, Partition::maintain),
                 Chore::Timer => run_chore(&partition, Op::Allocate, Partition::timer),
                 Chore::Probe => run_chore(&partition, Op::Recover, Partition::probe),
+                Chore::IdleCheck => drop(check_idle(&partition)),
             }
         }
         if !tick.is_empty() {
+            self.check_idle(1);
             let free: Vec<_> = tick.into_iter().filter(|p| p.is_free()).collect();
             free.iter().for_each(|p| run_chore(p, Op::Allocate, Partition::tick));
             self.reserve.top_up(&free, self.shared.limits.of_engine().get_u32(Limit::SegmentMinBytes));
@@ -216,6 +220,19 @@ impl Stepped {
         }
     }
 
+    /// Some are to look whether their logs could still be written.
+    fn check_idle(&self, wanted: usize) {
+        let mut queues = self.queues.lock();
+        if queues.stopped || self.shared.limits.of_engine().get(Limit::IdleCheckMs) == 0 {
+            return;
+        }
+        for n in 0..wanted {
+            let chosen = mix(&[self.seed, queues.choices, 2, n as u64]) as usize % queues.partitions.len().max(1);
+            let partition = queues.partitions.get(chosen).and_then(Weak::upgrade);
+            queues.ready.extend(partition.map(|partition| Piece { chore: Chore::IdleCheck, partition }));
+        }
+    }
+
     fn queue(&self, chore: Chore, partition: Arc<Partition>) {
         let mut queues = self.queues.lock();
         let again = |p: &Piece| p.chore == chore && Arc::ptr_eq(&p.partition, &partition);
@@ -282,6 +299,10 @@ impl Host for SteppedHost {
     /// Nothing else is done meanwhile: the caller may hold locks.
     fn pause(&self, time: Duration) {
         self.0.clock.pass(time);
+    }
+
+    fn disk_erred(&self) {
+        self.0.check_idle(ASKED_BY_ERROR);
     }
 
     fn maintain_soon(&self, partition: Arc<Partition>) {

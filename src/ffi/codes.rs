@@ -206,6 +206,8 @@ pub const BULKHEAD_LIMIT_SPACE_WAIT_MS: u32 = 9;
 pub const BULKHEAD_LIMIT_PROBE_MS: u32 = 10;
 /// Of the engine. What is too much is given up at once.
 pub const BULKHEAD_LIMIT_READ_CACHE_BYTES: u32 = 11;
+/// Of the engine or a disk. Within a second. May be BULKHEAD_NEVER.
+pub const BULKHEAD_LIMIT_IDLE_CHECK_MS: u32 = 12;
 
 /// In a limit that is set: takes back what was set there, so that what is in force comes from further up.
 pub const BULKHEAD_INHERIT: u64 = u64::MAX;
@@ -321,7 +323,7 @@ same! {
     BULKHEAD_LIMIT_STALL_LIMIT_MS = Limit::StallLimitMs, BULKHEAD_LIMIT_SLOW_DISK_MS = Limit::SlowDiskMs,
     BULKHEAD_LIMIT_FLUSH_THREADS_PER_DISK = Limit::FlushThreadsPerDisk, BULKHEAD_LIMIT_HEAL_LIMIT_MS = Limit::HealLimitMs,
     BULKHEAD_LIMIT_SPACE_WAIT_MS = Limit::SpaceWaitMs, BULKHEAD_LIMIT_PROBE_MS = Limit::ProbeMs,
-    BULKHEAD_LIMIT_READ_CACHE_BYTES = Limit::ReadCacheBytes,
+    BULKHEAD_LIMIT_READ_CACHE_BYTES = Limit::ReadCacheBytes, BULKHEAD_LIMIT_IDLE_CHECK_MS = Limit::IdleCheckMs,
     BULKHEAD_SCOPE_OPEN = LimitScope::Open, BULKHEAD_SCOPE_ENGINE = LimitScope::Engine, BULKHEAD_SCOPE_DISK = LimitScope::Disk,
     BULKHEAD_SCOPE_PARTITION = LimitScope::Partition,
     BULKHEAD_CUBEFS_SHAPE_EMPTY = Shape::Empty, BULKHEAD_CUBEFS_SHAPE_CUBEFS = Shape::Cubefs,

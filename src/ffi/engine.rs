@@ -139,9 +139,11 @@ unsafe fn engine_config(config: *const bulkhead_engine_config) -> Result<EngineC
     }
     // SAFETY: not null; the caller promises the rest.
     let given = unsafe { memory::read_struct(config, "config") }?;
-    if given.reserved != 0 {
-        let message = format!("config->reserved is {}; it must be 0", given.reserved);
-        return Err(Error::new(Status::InvalidConfig, Op::Open, message));
+    for (name, reserved) in [("reserved", given.reserved), ("reserved_2", given.reserved_2)] {
+        if reserved != 0 {
+            let message = format!("config->{name} is {reserved}; it must be 0");
+            return Err(Error::new(Status::InvalidConfig, Op::Open, message));
+        }
     }
     set(&mut known.max_entry_bytes, given.max_entry_bytes);
     set(&mut known.segment_min_bytes, given.segment_min_bytes);
@@ -154,6 +156,7 @@ unsafe fn engine_config(config: *const bulkhead_engine_config) -> Result<EngineC
     set_or_never(&mut known.space_wait_ms, given.space_wait_ms);
     set_or_never(&mut known.probe_ms, given.probe_ms);
     set_or_never(&mut known.slow_disk_ms, given.slow_disk_ms);
+    set_or_never(&mut known.idle_check_ms, given.idle_check_ms);
     Ok(known)
 }
 

@@ -74,6 +74,13 @@ pub struct bulkhead_engine_config {
     /// A system call that takes longer makes an event (cause BULKHEAD_CAUSE_STALLED, the state stays) and counts as a
     /// slow operation, in milliseconds. Default 500, up to 600000; BULKHEAD_NEVER: no such event.
     pub slow_disk_ms: u32,
+    /// A disk on which nothing is flushed is written to this often, one block into one idle partition's open segment
+    /// (modes sync and interval), so that its death is known before somebody needs it, in milliseconds. Where that or
+    /// anything else fails, others of the disk look at once. Default 250, up to 60000; BULKHEAD_NEVER: an idle disk is
+    /// left alone, and a dead one is found by the next write.
+    pub idle_check_ms: u32,
+    /// Must be 0.
+    pub reserved_2: u32,
 }
 
 /// Which partition to open, and how.
@@ -152,7 +159,7 @@ unsafe impl Versioned for bulkhead_partition_config {
 const _: () = {
     use std::mem::size_of;
     assert!(size_of::<bulkhead_error>() == bulkhead_error::FIRST_BYTES);
-    assert!(size_of::<bulkhead_engine_config>() == 56);
+    assert!(size_of::<bulkhead_engine_config>() == 64);
     assert!(size_of::<bulkhead_partition_config>() == bulkhead_partition_config::FIRST_BYTES);
     assert!(size_of::<bulkhead_hard_state>() == 24);
     assert!(size_of::<bulkhead_entry>() == 32);

@@ -124,7 +124,7 @@ impl Partition {
         {
             let mut log = self.log.lock();
             if log.state != State::ReadWrite {
-                let unflushed = self.mode == Mode::Interval && log.busy();
+                let unflushed = self.mode == Mode::Interval && log.has_unflushed();
                 return if unflushed { Err(self.fault_error(&log, Op::Close)) } else { Ok(()) };
             }
             if on_this_thread {

@@ -187,6 +187,9 @@ impl Partition {
     pub(super) fn count_error(&self, error: &Error) {
         self.counts.add(Count::Errors, 1);
         self.disk_counts.note_error(error.op, error.cause(), error.errno);
+        if matches!(error.cause(), Cause::IoError | Cause::ReadOnlyFilesystem) {
+            self.host.disk_erred();
+        }
     }
 
     /// Shows the state to whoever reads the counts.

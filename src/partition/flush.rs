@@ -1,6 +1,7 @@
 //! What a disk's worker does for a partition: write the root, flush groups, one at a time and in order.
 
 use super::counts::Count;
+use super::idle_check::Check;
 use super::log::Log;
 use super::parts::{Extent, Group, Wish};
 use super::types::{Mode, State};
@@ -55,6 +56,7 @@ impl Partition {
             match self.flush_next(&mut log) {
                 Some(flushed) => (flushes, bytes) = (flushes.saturating_sub(1), bytes.saturating_sub(flushed)),
                 None if root_waits => heals = log.trouble.is_none(),
+                None if self.check_if_wanted(&mut log) => {}
                 None => break,
             }
         }
@@ -89,6 +91,7 @@ impl Partition {
         if let Some(group) = log.in_flight.take() {
             self.keep_unflushed(&mut log, group);
         }
+        log.check = Check::None;
         log.scheduled = false;
         self.changed.notify_all();
     }

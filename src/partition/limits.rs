@@ -26,6 +26,7 @@ pub enum Limit {
     SpaceWaitMs = 9,
     ProbeMs = 10,
     ReadCacheBytes = 11,
+    IdleCheckMs = 12,
 }
 
 /// What a limit is set for, from the widest to the narrowest.
@@ -63,7 +64,7 @@ const fn row(
 }
 
 /// All limits, by number.
-pub const LIMITS: [LimitInfo; 11] = [
+pub const LIMITS: [LimitInfo; 12] = [
     row(Limit::MaxEntryBytes, "max_entry_bytes", (1, MAX_DATA_BYTES as u64), LimitScope::Partition, false),
     row(Limit::SegmentMinBytes, "segment_min_bytes", (64 << 10, 1 << 30), LimitScope::Partition, false),
     row(Limit::SegmentMaxBytes, "segment_max_bytes", (64 << 10, 1 << 30), LimitScope::Partition, false),
@@ -75,6 +76,7 @@ pub const LIMITS: [LimitInfo; 11] = [
     row(Limit::SpaceWaitMs, "space_wait_ms", (0, 60_000), LimitScope::Partition, true),
     row(Limit::ProbeMs, "probe_ms", (0, 60_000), LimitScope::Partition, true),
     row(Limit::ReadCacheBytes, "read_cache_bytes", (0, u64::MAX), LimitScope::Engine, false),
+    row(Limit::IdleCheckMs, "idle_check_ms", (0, 60_000), LimitScope::Disk, true),
 ];
 
 const COUNT: usize = LIMITS.len();

@@ -3,6 +3,7 @@
 use super::damaged::DamagedEntries;
 use super::ended::Ended;
 use super::fence::Fence;
+use super::idle_check::Check;
 use super::parts::{Extent, Group, Live, PutOff, RootVersions, Sealed, Tail, Undo};
 use super::trouble::Trouble;
 use super::types::State;
@@ -77,6 +78,7 @@ pub(super) struct Log {
     pub bad_files_in_row: u32,
     /// A worker has this partition or will get it.
     pub scheduled: bool,
+    pub check: Check,
     /// Mode interval: a flush comes when the interval is over.
     pub flush_planned: bool,
 
@@ -162,6 +164,7 @@ impl Log {
             bad_files: 0,
             bad_files_in_row: 0,
             scheduled: false,
+            check: Check::None,
             flush_planned: false,
             stored: Root::default(),
             desired: Root::default(),
@@ -311,7 +314,13 @@ impl Log {
         pending.filter(|g| g.entries.0 <= g.entries.1).map(|g| g.entries.0).min().unwrap_or(u64::MAX)
     }
 
+    /// Somebody writes to the log, or is about to.
     pub fn busy(&self) -> bool {
+        self.has_unflushed() || self.check == Check::UnderWay
+    }
+
+    /// Records are accepted and not durable yet.
+    pub fn has_unflushed(&self) -> bool {
         !self.groups.is_empty() || self.in_flight.is_some()
     }
 

@@ -18,6 +18,7 @@ mod flush;
 mod hard_state;
 mod heal;
 mod health;
+mod idle_check;
 mod kept;
 mod limit_changes;
 mod limits;
@@ -108,6 +109,8 @@ pub trait Host: Send + Sync {
     fn pause(&self, time: Duration) {
         crate::sync::thread::sleep(time);
     }
+    /// A file of a partition has failed: others of its disk are to look at theirs, `Partition::check_idle`.
+    fn disk_erred(&self) {}
     /// Housekeeping is to call `Partition::maintain`.
     fn maintain_soon(&self, partition: Arc<Partition>);
     /// `tag` is read when the event is handed to the owner.

@@ -45,6 +45,7 @@ pub fn test_limits() -> Limits {
         heal_limit_ms: 0,
         space_wait_ms: 0,
         probe_ms: 0,
+        idle_check_ms: 0,
         segment_max_bytes: EngineConfig::default().segment_min_bytes,
         ..EngineConfig::default()
     };

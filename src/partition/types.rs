@@ -90,6 +90,10 @@ pub struct EngineConfig {
     pub probe_ms: u32,
     /// Bytes of recent flushes that all partitions of the engine keep in memory for reading; default 64 MiB.
     pub read_cache_bytes: u64,
+    /// A disk on which nothing is flushed is written to this often, one block into one idle partition's open segment, so that its death is
+    /// known before somebody needs it. Where that fails, or another operation does, other idle partitions of the disk look at theirs at once.
+    /// Modes sync and interval. 0 (never) to 60,000 ms; default 250.
+    pub idle_check_ms: u32,
 }
 
 impl Default for EngineConfig {
@@ -106,6 +110,7 @@ impl Default for EngineConfig {
             space_wait_ms: 500,
             probe_ms: 250,
             read_cache_bytes: 64 << 20,
+            idle_check_ms: 250,
         }
     }
 }
@@ -133,6 +138,7 @@ impl EngineConfig {
             self.space_wait_ms.into(),
             self.probe_ms.into(),
             self.read_cache_bytes,
+            self.idle_check_ms.into(),
         ]
     }
 }

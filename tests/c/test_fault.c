@@ -201,7 +201,7 @@ int main(int argc, char **argv) {
   memset(big, 'b', sizeof big);
   /* What a fault does as long as nobody heals it. */
   SIZED(engine_config);
-  engine_config.heal_limit_ms = engine_config.space_wait_ms = engine_config.probe_ms = BULKHEAD_NEVER;
+  engine_config.heal_limit_ms = engine_config.space_wait_ms = engine_config.probe_ms = engine_config.idle_check_ms = BULKHEAD_NEVER;
   NEED(bulkhead_engine_open(&engine_config, &e, &err));
   config = check_config(check_path(argv[1], "hit"), 1, BULKHEAD_MODE_SYNC);
   NEED(bulkhead_partition_open(e, &config, &hit, &err));

@@ -170,7 +170,7 @@ int main(int argc, char **argv) {
   pthread_cond_init(&log.more, NULL);
   STATUS(BULKHEAD_INVALID_HANDLE, bulkhead_engine_set_log_hook(0, write_line, &log, &err));
   SIZED(engine_config);
-  engine_config.heal_limit_ms = engine_config.space_wait_ms = engine_config.probe_ms = BULKHEAD_NEVER;
+  engine_config.heal_limit_ms = engine_config.space_wait_ms = engine_config.probe_ms = engine_config.idle_check_ms = BULKHEAD_NEVER;
   NEED(bulkhead_engine_open(&engine_config, &log.engine, &err));
   NEED(bulkhead_engine_set_log_hook(log.engine, write_line, &log, &err));
   path = check_path(argv[1], "p");

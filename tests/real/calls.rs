@@ -143,6 +143,7 @@ fn configurations_out_of_range_name_the_value() {
         ("stall_limit_ms", EngineConfig { stall_limit_ms: 99, ..good.clone() }),
         ("slow_disk_ms", EngineConfig { slow_disk_ms: 600_001, ..good.clone() }),
         ("flush_threads_per_disk", EngineConfig { flush_threads_per_disk: 65, ..good.clone() }),
+        ("idle_check_ms", EngineConfig { idle_check_ms: 60_001, ..good.clone() }),
     ];
     for (name, config) in rows {
         let error = Engine::open(config).err().unwrap_or_else(|| panic!("{name} was accepted"));

@@ -15,6 +15,7 @@ mod every_io;
 mod full;
 mod hang;
 mod heal;
+mod idle;
 mod interleaved;
 mod kept;
 mod latch;

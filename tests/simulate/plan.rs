@@ -142,6 +142,7 @@ fn random_limit(dice: &mut Dice) -> LimitChange {
         // So that what heals by itself has done so when the judge looks.
         Limit::ProbeMs => &[0, 10, 250],
         Limit::ReadCacheBytes => &[0, 4096, 64 << 20],
+        Limit::IdleCheckMs => &[0, 250],
     };
     let value = match dice.roll(12) {
         0 => Some(row.low.wrapping_sub(1)),

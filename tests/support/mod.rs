@@ -28,6 +28,8 @@ pub fn config() -> EngineConfig {
         heal_limit_ms: 0,
         space_wait_ms: 0,
         probe_ms: 0,
+        // Nor is it to write, and fail, at moments of its own.
+        idle_check_ms: 0,
         ..EngineConfig::default()
     }
 }

@@ -38,7 +38,7 @@ func (f *faults) all() ([]uint64, []cubefs.Fault) {
 func TestFaultOfOneGroup(t *testing.T) {
 	var told faults
 	// A disk that is really gone is not healed; this one would be.
-	engine, err := bulkhead.Open(bulkhead.EngineConfig{HealLimit: bulkhead.Never, SpaceWait: bulkhead.Never, Probe: bulkhead.Never})
+	engine, err := bulkhead.Open(bulkhead.EngineConfig{HealLimit: bulkhead.Never, IdleCheck: bulkhead.Never, SpaceWait: bulkhead.Never, Probe: bulkhead.Never})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	logger.SetLogger(silent{})
 	var err error
 	// Faults are to be seen, not healed.
-	engine, err = bulkhead.Open(bulkhead.EngineConfig{HealLimit: bulkhead.Never, SpaceWait: bulkhead.Never, Probe: bulkhead.Never})
+	engine, err = bulkhead.Open(bulkhead.EngineConfig{HealLimit: bulkhead.Never, IdleCheck: bulkhead.Never, SpaceWait: bulkhead.Never, Probe: bulkhead.Never})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)

@@ -115,6 +115,8 @@ impl World {
             fields.space_wait_ms = [1, BULKHEAD_NEVER, 60_001][input.below(3)];
             fields.probe_ms = [0, 1, BULKHEAD_NEVER, 60_001][input.below(4)];
             fields.slow_disk_ms = [0, 1, BULKHEAD_NEVER, 600_001][input.below(4)];
+            fields.idle_check_ms = [0, 1, BULKHEAD_NEVER, 60_001][input.below(4)];
+            fields.reserved_2 = u32::from(input.u8() > 250);
             fields.reserved = u32::from(input.u8() > 250);
             fields.read_cache_bytes = u64::from(input.u16());
         }

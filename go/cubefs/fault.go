@@ -24,13 +24,15 @@ import (
 // After the call the library goes on trying. Raft closes its storage at the first
 // error of StoreEntries, StoreHardState, Entries or Term, and opens it no more:
 // there is nothing left to heal until the owner calls NewStorage again. A
-// storage that raft still holds was hit between two calls (mode interval, or
-// housekeeping), or in Truncate or ApplySnapshot, whose errors a group survives.
+// storage that raft still holds was hit between two calls (mode interval,
+// housekeeping, a look at an idle log), or in Truncate or ApplySnapshot, whose errors a group survives.
 // If it heals before raft writes again, the group goes on as if nothing had been:
 // the log is what raft believes it to be, because a call that failed has changed
 // nothing and what was acknowledged is there; a log whose state machine may have
 // taken a snapshot meanwhile is hidden (Storage.ApplySnapshot). To fence it would end a sound group.
-// An owner that has stopped the group on this word has lost nothing either.
+// An owner that has stopped the group on this word has lost nothing either: the
+// supervisor does so where the medium has failed, since such a group would go on
+// acknowledging heartbeats without a log.
 type Fault struct {
 	Partition uint64
 	Dir       string

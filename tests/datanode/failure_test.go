@@ -75,6 +75,42 @@ func deadDisk(t *testing.T) {
 	neighbour.write(5)
 }
 
+// TestDeadDiskOfAnIdlePartition: the same where nobody writes. Nothing else would tell
+// that the replica is dead, which acknowledges heartbeats. Mode none is not looked at.
+func TestDeadDiskOfAnIdlePartition(t *testing.T) {
+	for _, mode := range []string{"sync", "interval"} {
+		mode := mode
+		t.Run(mode, func(t *testing.T) {
+			setPolicy(t, factory.Policy{Enabled: true, Share: factory.Share{Percent: 100}, Mode: mode})
+			p, neighbour := newPartition(t), createPartition(t)
+			p.write(20)
+			before := p.last()
+			time.Sleep(3 * time.Second) // the last mark of an idle log
+			begin := time.Now()
+			if err := p.fs.Shutdown(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the partition is Unavailable", func() bool { return p.status() == proto.Unavailable })
+			if took := time.Since(begin); took > time.Second {
+				t.Errorf("the datanode knew after %v", took)
+			} else {
+				t.Logf("the datanode knew after %v", took)
+			}
+			if e := p.told(supervisor.Stopped); e.Fault.Cause != bulkhead.CauseIOError || p.registered() || p.errorCount() != 1 {
+				t.Errorf("stopped for %v, registered: %v, the disk was blamed %d times", e.Fault.Cause, p.registered(), p.errorCount())
+			}
+			p.replaceDisk()
+			p.told(supervisor.Returned)
+			p.awaitLeader()
+			p.write(20)
+			if now := p.last(); p.status() != proto.ReadWrite || p.errorCount() != 0 || now < before+20 {
+				t.Errorf("back with status %d and %d errors, the log went on at %d, it had been at %d", p.status(), p.errorCount(), now, before)
+			}
+			neighbour.write(5)
+		})
+	}
+}
+
 // TestFullDisk: no space for one log is nobody's fault. The group is stopped, no
 // disk is blamed, and with space the partition is back.
 func TestFullDisk(t *testing.T) { inEachMode(t, factory.Policy{}, fullDisk) }

@@ -50,7 +50,11 @@ type supervised struct {
 
 func startSupervised(t *testing.T, groups int, options supervisor.Options) *supervised {
 	t.Helper()
-	engine := deafEngine(t)
+	return startSupervisedOn(t, deafEngine(t), groups, options)
+}
+
+func startSupervisedOn(t *testing.T, engine *bulkhead.Engine, groups int, options supervisor.Options) *supervised {
+	t.Helper()
 	s := &supervised{history: &history{events: make(map[uint64][]supervisor.Event)}, by: make(map[uint64]*supervisor.Supervisor), sick: new(int32)}
 	for id := uint64(1); id <= 3; id++ {
 		id := id
@@ -87,7 +91,7 @@ func (s slow) StoreEntries(entries []*proto.Entry) error {
 // deafEngine opens an engine that lets every fault through.
 func deafEngine(t *testing.T) *bulkhead.Engine {
 	t.Helper()
-	engine, err := bulkhead.Open(bulkhead.EngineConfig{HealLimit: bulkhead.Never, SpaceWait: bulkhead.Never, Probe: bulkhead.Never})
+	engine, err := bulkhead.Open(bulkhead.EngineConfig{HealLimit: bulkhead.Never, IdleCheck: bulkhead.Never, SpaceWait: bulkhead.Never, Probe: bulkhead.Never})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,6 +261,52 @@ func TestTwoOfThree(t *testing.T) {
 	}
 	proposeAll(t, c.Cluster, numbers(1), 5)
 	agree(t, c.Cluster, numbers(1), 25)
+}
+
+// TestDeadLogOfAnIdleFollower: nobody writes, so raft does not notice that a follower's log
+// is dead, and acknowledges heartbeats for it. The group must be stopped all the same,
+// within a second; the others, and the same node's other group, are not concerned.
+func TestDeadLogOfAnIdleFollower(t *testing.T) {
+	const hit, other = uint64(1), uint64(2)
+	engine, err := bulkhead.Open(bulkhead.EngineConfig{HealLimit: bulkhead.Never, Probe: bulkhead.Never})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := startSupervisedOn(t, engine, 2, supervisor.Options{ByCall: true})
+	proposeAll(t, c.Cluster, numbers(2), 10)
+	agree(t, c.Cluster, numbers(2), 10)
+	leader := c.Leader(hit)
+	if leader == nil {
+		t.Fatal("no leader")
+	}
+	follower := c.Node(leader.ID%3 + 1)
+	breakLog(t, follower, hit)
+	began := time.Now()
+	eventually(t, "the group is stopped", func() bool { _, ok := c.history.find(follower.ID, supervisor.Stopped); return ok })
+	if took := time.Since(began); took > 2*time.Second { // a second is asked of a machine that is not busy
+		t.Errorf("it was stopped after %v", took)
+	}
+	if e, _ := c.history.find(follower.ID, supervisor.Faulted); e.Fault.Cause != bulkhead.CauseIOError {
+		t.Errorf("told: %v", e)
+	}
+	if follower.Server().FirstCommittedIndex(hit) != 0 {
+		t.Error("the group is registered")
+	}
+	proposeAll(t, c.Cluster, numbers(2), 10)
+	if err := c.by[follower.ID].BringBack(hit); err != nil {
+		t.Fatal(err)
+	}
+	agree(t, c.Cluster, numbers(2), 20)
+	for _, n := range c.Nodes() {
+		if e, ok := c.history.find(n.ID, supervisor.Stopped); ok && (n != follower || e.ID == other) {
+			t.Errorf("node %d: %v", n.ID, e)
+		}
+	}
 }
 
 // TestTwoOfThreeOnCubeFSsWAL is what it does without: the dead replicas go on

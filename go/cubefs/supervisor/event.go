@@ -12,7 +12,8 @@ type Kind int
 
 const (
 	// Faulted: the log refuses writes, or could not be opened. Raft ends the group
-	// at its next write if the log has not come back by then.
+	// at its next write if the log has not come back by then; if the medium has failed
+	// it is stopped before that.
 	Faulted Kind = iota + 1
 	// Stopped: the group is unregistered.
 	Stopped

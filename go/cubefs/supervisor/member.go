@@ -84,13 +84,15 @@ func (m *member) tend() {
 			m.sup.mu.Unlock()
 			return
 		}
-		down, closed := o.down, o.isClosed
+		down, closed, made := o.down, o.isClosed, o.made
 		m.sup.mu.Unlock()
 		switch {
 		case down:
 			m.bringBack(o)
 		case closed:
 			m.stop(o)
+		case made:
+			m.stopDoomed(o)
 		default:
 			m.unmade(o)
 		}

@@ -88,9 +88,19 @@ func (o *opening) needsCare() bool {
 		return false
 	case o.down, o.isClosed:
 		return true
+	case o.made:
+		return o.isDoomed()
 	default: // with a full disk a group is made all the same
-		return o.isFault && !o.made && o.group.Owner != nil && o.fault.State != bulkhead.StateReadOnly
+		return o.isFault && o.group.Owner != nil && o.fault.State != bulkhead.StateReadOnly
 	}
+}
+
+// isDoomed tells of a group that runs on a log whose medium has failed: its next
+// write would end it, and until then it acknowledges heartbeats. It needs the
+// supervisor's lock.
+func (o *opening) isDoomed() bool {
+	medium := o.fault.Cause == bulkhead.CauseIOError || o.fault.Cause == bulkhead.CauseReadOnlyFilesystem
+	return o.isFault && !o.isClosed && o.group.Owner != nil && o.fault.State == bulkhead.StateUnavailable && medium
 }
 
 // faulted is called when the log has met a fault; also is told of it, too.

@@ -121,6 +121,22 @@ func (m *member) unregister(o *opening, fault cubefs.Fault) {
 	m.stopped(o, queue.count())
 }
 
+// stopDoomed has a group unregistered that raft has not found dead: nothing was written
+// since its log's medium failed.
+func (m *member) stopDoomed(o *opening) {
+	runs := registered(m.key.server, m.key.id)
+	m.sup.mu.Lock()
+	doomed, fault := m.latest == o && o.isDoomed(), o.fault
+	m.sup.mu.Unlock()
+	switch {
+	case !doomed: // healed or closed meanwhile
+	case runs:
+		m.unregister(o, fault)
+	default: // its owner is about to close the log
+		m.pause(lookForOther)
+	}
+}
+
 // unmade looks after a log that has failed before its group was registered. Raft
 // closes no log of which it could make no group.
 func (m *member) unmade(o *opening) {

@@ -8,7 +8,6 @@ const (
 	otherToldS        = 75 // the master, otherwise: the datanode looks once a minute
 	nodeToldS         = 1
 	reactedS          = 1 // the datanode, from the first error that its log met
-	voteToldS         = 3 // where the log is not written to before the vote after its leader's death
 	healthyThroughput = 0.95
 )
 
@@ -23,7 +22,7 @@ type demand struct {
 var demands = map[string]demand{
 	"follower-dies": {masterToldS: mediumToldS, nodeToldS: nodeToldS, reactedS: reactedS},
 	"leader-dies":   {masterToldS: mediumToldS, nodeToldS: nodeToldS, reactedS: reactedS},
-	"two-die":       {masterToldS: mediumToldS, nodeToldS: voteToldS, reactedS: reactedS, mayStall: true},
+	"two-die":       {masterToldS: mediumToldS, nodeToldS: nodeToldS, reactedS: reactedS, mayStall: true},
 	"bad-block":     {},
 	"full":          {masterToldS: otherToldS},
 	"kill":          {masterToldS: otherToldS},

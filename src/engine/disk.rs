@@ -8,14 +8,14 @@ use super::pool::{Pool, Work};
 use super::reserve::Reserve;
 use super::shared::{run_chore, Shared};
 use super::sweep::Sweep;
+use super::timer::Timer;
 use super::watchdog::drop_elsewhere;
 use crate::error::Op;
 use crate::format::Id;
 use crate::io::{File, Storage};
 use crate::partition::{Completion, DiskCounts, Event, Host, Limit, Limits, Orphan, Partition, Reserved, State};
 use crate::sync::thread::{self, JoinHandle};
-use crate::sync::{Condvar, Mutex};
-use std::collections::VecDeque;
+use crate::sync::Mutex;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -35,14 +35,6 @@ struct Partitions {
     sweep: Sweep,
 }
 
-#[derive(Default)]
-struct Timer {
-    later: VecDeque<(Instant, Arc<Partition>)>,
-    /// Idle partitions are to look at their files, this many.
-    checks: usize,
-    stop: bool,
-}
-
 pub struct Disk {
     shared: Arc<Shared>,
     storage: Arc<dyn Storage>,
@@ -50,8 +42,7 @@ pub struct Disk {
     flushes: Arc<Pool>,
     lane: Arc<Lane>,
     chores: Arc<Pool>,
-    timer: Mutex<Timer>,
-    timer_waits: Condvar,
+    timer: Timer,
     partitions: Mutex<Partitions>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     pub healer: Healer,
@@ -81,8 +72,7 @@ impl Disk {
             chores: Pool::new("bulkhead-keep", CHORE_PATIENCE, chore(me.clone()), chore_panicked),
             shared,
             storage,
-            timer: Mutex::default(),
-            timer_waits: Condvar::new(),
+            timer: Timer::default(),
             partitions: Mutex::default(),
             threads: Mutex::default(),
             healer: Healer::default(),
@@ -151,12 +141,7 @@ impl Disk {
 
     /// Ends the threads. One that hangs in the kernel is left behind: it ends when the kernel lets go.
     pub fn stop(&self) {
-        let later = {
-            let mut timer = self.timer.lock();
-            timer.stop = true;
-            std::mem::take(&mut timer.later)
-        };
-        self.timer_waits.notify_all();
+        let later = self.timer.stop();
         self.healer.stop();
         self.reserve.clear();
         drop(later);
@@ -175,30 +160,14 @@ impl Disk {
         }
     }
 
-    /// The timer's thread: it does no I/O and holds no partition while it waits, so nothing that hangs takes it away from the others.
+    /// The timer's thread.
     fn keep_time(self: &Arc<Disk>) {
         let mut next_tick = Instant::now() + TICK;
         let mut ticks = 0u64;
         let mut look_again: Option<Instant> = None;
         let mut idle_checks = IdleChecks::default();
-        loop {
-            let (elapsed, checks) = {
-                let mut timer = self.timer.lock();
-                let due = [Some(next_tick), look_again, idle_checks.due(), timer.later.front().map(|(at, _)| *at)];
-                if let Some(until) = due.into_iter().flatten().min().filter(|until| Instant::now() < *until) {
-                    if !timer.stop && timer.checks == 0 {
-                        self.timer_waits.wait_until(&mut timer, until);
-                    }
-                }
-                if timer.stop {
-                    return;
-                }
-                let now = Instant::now();
-                let due = timer.later.iter().take_while(|(at, _)| *at <= now).count();
-                let elapsed = timer.later.drain(..due).map(|(_, p)| p).collect::<Vec<_>>();
-                (elapsed, std::mem::take(&mut timer.checks))
-            };
-            for partition in elapsed {
+        while let Some(due) = self.timer.wait(&[Some(next_tick), look_again, idle_checks.due()]) {
+            for partition in due.elapsed {
                 run_chore(&partition, Op::Allocate, Partition::timer);
                 drop_elsewhere(partition);
             }
@@ -208,7 +177,9 @@ impl Disk {
                 // A panic costs the rest of this tick, not the thread.
                 let _ = catch_unwind(AssertUnwindSafe(|| self.tick(ticks)));
             }
-            let _ = catch_unwind(AssertUnwindSafe(|| self.check_idle(&mut idle_checks, checks)));
+            if idle_checks.wakes(due.checks) {
+                let _ = catch_unwind(AssertUnwindSafe(|| self.check_idle(&mut idle_checks, due.checks)));
+            }
             look_again = catch_unwind(AssertUnwindSafe(|| self.chores.tend())).unwrap_or(None);
         }
     }
@@ -284,12 +255,7 @@ impl Host for DiskHost {
     }
 
     fn flush_later(&self, partition: Arc<Partition>, delay: Duration) {
-        let at = Instant::now() + delay;
-        let mut timer = self.0.timer.lock();
-        let place = timer.later.iter().rposition(|(t, _)| *t <= at).map_or(0, |i| i + 1);
-        timer.later.insert(place, (at, partition));
-        drop(timer);
-        self.0.timer_waits.notify_one();
+        self.0.timer.add(Instant::now() + delay, partition);
     }
 
     fn probe_later(&self, partition: Weak<Partition>, delay: Duration) {
@@ -297,14 +263,13 @@ impl Host for DiskHost {
     }
 
     fn disk_erred(&self) {
-        self.0.timer.lock().checks += ASKED_BY_ERROR;
-        self.0.timer_waits.notify_one();
+        self.0.timer.ask_checks(ASKED_BY_ERROR);
     }
 
     fn maintain_soon(&self, partition: Arc<Partition>) {
         if self.0.chores.push(partition, true) {
             // No thread takes it at once: the timer looks after that.
-            self.0.timer_waits.notify_one();
+            self.0.timer.wake();
         }
     }
 

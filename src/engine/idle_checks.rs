@@ -35,9 +35,16 @@ pub struct IdleChecks {
     next: usize,
     /// Whose turn it was last.
     last: Weak<Partition>,
+    /// Nobody was left to ask: a disk that has died with thousands of partitions has as many errors.
+    none_left: bool,
 }
 
 impl IdleChecks {
+    /// Something may be to do.
+    pub fn wakes(&self, asked: usize) -> bool {
+        asked > 0 || self.due.map_or(true, |due| Instant::now() >= due)
+    }
+
     /// When one is due by time.
     pub fn due(&self) -> Option<Instant> {
         self.due
@@ -47,8 +54,9 @@ impl IdleChecks {
     pub fn wanted(&mut self, asked: usize, every: Duration, counts: &DiskCounts) -> usize {
         let now = Instant::now();
         if self.due.is_some_and(|due| now < due) {
-            return if every.is_zero() { 0 } else { asked };
+            return if every.is_zero() || self.none_left { 0 } else { asked };
         }
+        self.none_left = false;
         self.due = Some(now + if every.is_zero() { LOOK_AGAIN } else { every });
         let flushed = counts.flush_bytes.load(Ordering::Relaxed);
         let quiet = std::mem::replace(&mut self.flushed_bytes, flushed) == flushed;
@@ -75,6 +83,7 @@ impl IdleChecks {
             let some = list(self.next, most);
             if some.is_empty() {
                 if wrapped {
+                    self.none_left = true;
                     return;
                 }
                 (wrapped, self.next) = (true, 0);
@@ -92,5 +101,33 @@ impl IdleChecks {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// Its partitions have thousands of errors, each of which asks two others, and soon there are none.
+    #[test]
+    fn f05_where_nobody_is_left_to_ask_the_disk_is_gone_through_once_a_round() {
+        let (mut checks, counts, every) = (IdleChecks::default(), DiskCounts::default(), Duration::from_secs(60));
+        let seen = Cell::new(0);
+        let list = |from: usize, most: usize| {
+            let some: Vec<_> = (from..1000).take(most).map(|_| Weak::new()).collect();
+            seen.set(seen.get() + some.len());
+            some
+        };
+        for round in 1..3 {
+            assert_eq!(checks.wanted(2, every, &counts), 3, "one by time");
+            checks.look(3, list);
+            assert_eq!(seen.get(), round * 1000);
+            assert_eq!(checks.wanted(2, every, &counts), 0);
+            checks.due = Some(Instant::now());
+        }
+        checks.wanted(0, every, &counts);
+        assert_eq!(checks.wanted(2, every, &counts), 2, "nobody has been asked yet");
+        assert_eq!(checks.wanted(2, Duration::ZERO, &counts), 0, "never");
     }
 }

@@ -20,6 +20,7 @@ mod stepped;
 mod sweep;
 #[cfg(test)]
 mod threads_test;
+mod timer;
 mod watchdog;
 
 pub use crate::partition::{Completion, EngineConfig, Event, Limits};

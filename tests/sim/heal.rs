@@ -162,6 +162,7 @@ fn f03_what_only_the_page_cache_holds_survives_a_kill_and_then_a_power_cut() {
     append_each(&p, 1, 10, 1, 400);
     p.sync().unwrap();
     append_each(&p, 11, 15, 1, 400);
+    wait_for_quiet(&disk);
     disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync).path("/seg-").once());
     p.sync().unwrap_err();
     let disk = disk.crash(Crash::Process);

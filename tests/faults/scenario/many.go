@@ -71,7 +71,8 @@ const toldRounds = 5
 // runTold takes the median of a few partitions: a busy machine is late now and then.
 func runTold(e *Env) string {
 	d := e.BadDisk()
-	o := e.Start("nice", "-n", "-15")
+	// A look at a log that is idle would find the fault before the write whose owner is to hear.
+	o := e.StartWith([]string{"nice", "-n", "-15"}, "-no-idle-check")
 	var ledgers []*Ledger
 	for p := uint64(1); p <= toldRounds; p++ {
 		l := d.Ledger(p)

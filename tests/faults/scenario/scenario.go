@@ -68,7 +68,7 @@ func contains(list []string, word string) bool {
 }
 
 // Scenarios are all of them, by method.
-var Scenarios = join(badBlocks, syncFailure, fullDisk, powerCut, tails, crashStates, sharedFlushes, deadDisk, systemCalls, writeErrors,
+var Scenarios = join(badBlocks, syncFailure, fullDisk, powerCut, tails, crashStates, sharedFlushes, deadDisk, idleDisk, systemCalls, writeErrors,
 	kills, conversionKills, replaced, environment, damage, many)
 
 // LastRow is the number of the last requirement.

@@ -29,7 +29,10 @@ type bulkheadSystem struct {
 func newBulkhead(mode string, limits limits) (system, error) {
 	config := bulkhead.EngineConfig{StallLimit: limits.stall}
 	if limits.noHealing {
-		config.HealLimit, config.SpaceWait, config.IdleCheck = bulkhead.Never, bulkhead.Never, bulkhead.Never
+		config.HealLimit, config.SpaceWait = bulkhead.Never, bulkhead.Never
+	}
+	if limits.noHealing || limits.noIdleCheck {
+		config.IdleCheck = bulkhead.Never
 	}
 	engine, err := bulkhead.Open(config)
 	if err != nil {

@@ -20,6 +20,7 @@ func main() {
 	var limits limits
 	flag.DurationVar(&limits.stall, "stall", 0, "bulkhead: the stall limit; 0 is the default")
 	flag.BoolVar(&limits.noHealing, "no-healing", false, "bulkhead: no fault is healed inside the call")
+	flag.BoolVar(&limits.noIdleCheck, "no-idle-check", false, "bulkhead: nobody looks at idle logs")
 	flag.IntVar(&limits.fileBytes, "file-bytes", 0, "cubefs: the size of its log files; 0 is the default")
 	content := flag.String("payload", "random", "what entries carry: random, zeros, or file:<path> for pieces of a file")
 	listing := flag.Bool("versions", false, "print each system with its version and modes, and end")

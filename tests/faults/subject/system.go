@@ -59,9 +59,10 @@ var errUnsupported = errors.New("the system has no such call")
 
 // limits that scenarios set, of Bulkhead and of CubeFS's WAL; the others have none.
 type limits struct {
-	stall     time.Duration
-	noHealing bool
-	fileBytes int
+	stall       time.Duration
+	noHealing   bool
+	noIdleCheck bool
+	fileBytes   int
 }
 
 type systemKind struct {

@@ -267,13 +267,7 @@ impl Content {
         if self.dirty.is_empty() {
             return;
         }
-        for (number, dirty) in &mut self.dirty {
-            if let Some(sector) = dirty.device.take() {
-                self.durable.put_sector(*number, &sector);
-                let end = ((number + 1) * SECTOR as u64).min(self.cached.len);
-                self.durable.len = self.durable.len.max(end);
-            }
-        }
+        self.device_flush_failed(|_| true);
         let (cached, durable) = (&self.cached, &self.durable);
         self.dirty.retain(|number, _| cached.sector(*number) != durable.sector(*number));
     }
@@ -283,6 +277,8 @@ impl Content {
         for (number, dirty) in &mut self.dirty {
             if let Some(sector) = dirty.device.take().filter(|_| lands(*number)) {
                 self.durable.put_sector(*number, &sector);
+                let end = ((number + 1) * SECTOR as u64).min(self.cached.len);
+                self.durable.len = self.durable.len.max(end);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::tests::{direct_write, disk, errno, BLOCK};
 use super::*;
-use crate::io::{write_all_at, Access};
+use crate::io::{write_all_at, Access, AlignedBuf};
 
 #[test]
 fn rules_choose_by_kind_path_and_count() {
@@ -73,4 +73,29 @@ fn a_hung_operation_completes_late_when_released() {
     disk.release();
     assert_eq!(thread.join().unwrap().unwrap(), 4);
     assert_eq!(disk.cached_bytes("/d/a"), b"late");
+}
+
+/// Of what a direct read has written back some is on the medium when the flush of another file has failed, and the page cache has all of it:
+/// the next direct read finds the file as it was.
+#[test]
+fn a_failed_flush_takes_nothing_from_the_page_cache() {
+    for key in 0..40 {
+        let (disk, dir) = disk();
+        let (file, other) = (dir.create("a", Access::Buffered).unwrap(), dir.create("b", Access::Buffered).unwrap());
+        let data: Vec<u8> = (0..2 * BLOCK).map(|i| (i / 100) as u8 + 1).collect();
+        write_all_at(&*file, &[&data], 0).unwrap();
+        // The choice of what lands depends on how many operations there were.
+        (0..key).for_each(|_| drop(other.len()));
+        let read = || {
+            let mut buf = AlignedBuf::zeroed(2 * BLOCK);
+            dir.open("a", Access::ReadDirect).unwrap().read_at(&mut buf, 0).unwrap();
+            buf.to_vec()
+        };
+        assert!(read() == data);
+        write_all_at(&*other, &[b"x"], 0).unwrap();
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync).once());
+        other.sync().unwrap_err();
+        other.sync().unwrap();
+        assert!(read() == data, "{key}");
+    }
 }

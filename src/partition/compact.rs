@@ -18,6 +18,7 @@ const OTHERS_MAX: u64 = 1024;
 
 impl Partition {
     /// Removes entries up to `index`, inclusive. At or below the compaction point it does nothing. Works in ReadOnly, too.
+    /// In mode interval it first waits for entries on their way to the disk that were replaced meanwhile.
     ///
     /// Errors: `OutOfRange` for an index beyond the last entry; `Damaged` or an I/O error, with `Op::Read`, if the term of `index` cannot be
     /// read: nothing changed, and nothing is latched; otherwise the fault that latched the partition.
@@ -28,8 +29,9 @@ impl Partition {
             // A write under way may replace what is to go, also one that begins while the term is read.
             loop {
                 self.wait_written(&mut log, Op::Compact)?;
+                self.wait_in_line(&mut log, Op::Compact, |log| flushes_replaced(log, index, self.mode));
                 self.know_term(&mut log, index, Op::Compact, Partition::check_root_changeable)?;
-                if !log.writing {
+                if !log.writing && !flushes_replaced(&log, index, self.mode) {
                     break;
                 }
             }
@@ -197,14 +199,28 @@ impl Partition {
     }
 }
 
-/// The oldest segment that is still needed once entries up to `index` are gone: also what a rollback would bring back.
+/// The oldest segment that is still needed once entries up to `index` are gone: also one that is being written to.
 fn first_needed(log: &Log, index: u64, mode: Mode) -> u64 {
+    // What waits in memory after a fault goes to new segments, and the files that it was for are not used again.
+    let groups = log.groups.iter().filter(|_| log.state == State::ReadWrite);
+    let written = groups.chain(log.in_flight.iter().map(|g| &**g)).map(|g| g.segment.sequence());
+    written.chain([first_live(log, index, mode)]).min().unwrap_or(log.next_sequence)
+}
+
+/// The oldest segment that counts once entries up to `index` are gone: also what a rollback would bring back.
+fn first_live(log: &Log, index: u64, mode: Mode) -> u64 {
     let undone = log.undo.iter().filter(|_| mode == Mode::Sync);
     let parts = log.live.iter().chain(undone.flat_map(|u| &u.live));
     let live = parts.filter(|l| l.last > index).map(|l| l.segment.sequence());
     let tail = log.tail.iter().map(|t| t.segment.sequence());
-    let groups =
-        log.groups.iter().map(|g| g.segment.sequence()).chain(log.in_flight.iter().map(|g| g.segment.sequence()));
     let ahead = log.spares.iter().chain(log.unbacked.iter()).map(|s| s.sequence());
-    live.chain(tail).chain(groups).chain(ahead).min().unwrap_or(log.next_sequence)
+    live.chain(tail).chain(ahead).min().unwrap_or(log.next_sequence)
+}
+
+/// Something is on its way to a segment that does not count any more once entries up to `index` are gone (mode interval). The root could not
+/// leave that segment out: after a crash before what replaces it is durable, older entries, of lower terms, would follow the compaction point.
+fn flushes_replaced(log: &Log, index: u64, mode: Mode) -> bool {
+    let first = first_live(log, index, mode);
+    let groups = log.groups.iter().chain(log.in_flight.iter().map(|g| &**g));
+    log.state == State::ReadWrite && groups.map(|g| g.segment.sequence()).any(|sequence| sequence < first)
 }

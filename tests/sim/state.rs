@@ -4,7 +4,8 @@ use crate::support::driver::Driver;
 use crate::support::judge::After;
 use crate::support::*;
 use bulkhead::io::sim::{mix, Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
-use bulkhead::{Cause, Mode, State, Status};
+use bulkhead::{Cause, Engine, EngineConfig, Mode, State, Status};
+use std::sync::Arc;
 
 const MODES: [Mode; 3] = [Mode::None, Mode::Sync, Mode::Interval];
 const SLOT_SPACING: u64 = 4096;
@@ -350,4 +351,31 @@ fn f19_a_replacement_that_failed_half_written_supersedes_nothing_that_is_committ
             assert_same(&read_all(&p).unwrap(), &wanted, &format!("{what}, {how:?}"));
         }
     }
+}
+
+/// Found by a random history: mode interval, and a compaction while both the old entries and their replacement waited for the flush.
+#[test]
+fn f19_entries_that_were_replaced_do_not_follow_a_compaction_point() {
+    let mut compacted = 0;
+    for (how, n) in [Crash::Process, Crash::PowerNothing].into_iter().flat_map(|how| (0..12).map(move |n| (how, n))) {
+        let disk = SimDisk::new(1);
+        let limits = EngineConfig { interval_ms: 60_000, ..config() };
+        let engine = Engine::with_storage(limits, Arc::new(disk.clone())).unwrap();
+        let p = open(&engine, "/p1", 1, Mode::Interval);
+        append(&p, &entries(1, 5, 1, 400)).unwrap();
+        append(&p, &entries(1, 5, 2, 400)).unwrap();
+        wait_for_quiet(&disk);
+        disk.crash_at(disk.ops() + n);
+        let _ = p.compact(1).and_then(|()| p.sync());
+        let next = disk.crash(how);
+        let engine = crate::support::engine(&next);
+        let p = reopen(&engine, "/p1", 1, Mode::Interval);
+        assert_eq!(state(&p), State::ReadWrite, "{how:?} {n}: {:?}", p.last_fault());
+        let (first, last) = p.bounds().unwrap();
+        if first == 2 {
+            compacted += 1;
+            assert!(read_all(&p).unwrap().iter().all(|e| e.term == 2), "{how:?} {n}: entries 2 to {last}");
+        }
+    }
+    assert!(compacted >= 4, "{compacted}");
 }

@@ -229,7 +229,7 @@ type EngineConfig struct {
 	// IdleCheck is how often a disk on which nothing is flushed is written to, one
 	// block into one idle partition's open segment (ModeSync and ModeInterval), so
 	// that its death is known before somebody needs it. Where that or anything else
-	// fails, others of the disk look at once. Up to 60 s or Never, default 250 ms.
+	// meets an I/O error, others of the disk look at once. Up to 60 s or Never, default 250 ms.
 	IdleCheck time.Duration
 }
 

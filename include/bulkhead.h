@@ -334,7 +334,7 @@ typedef struct bulkhead_engine_config {
   uint32_t slow_disk_ms;
   /// A disk on which nothing is flushed is written to this often, one block into one idle partition's open segment
   /// (modes sync and interval), so that its death is known before somebody needs it, in milliseconds. Where that or
-  /// anything else fails, others of the disk look at once. Default 250, up to 60000; BULKHEAD_NEVER: an idle disk is
+  /// anything else meets an I/O error, others of the disk look at once. Default 250, up to 60000; BULKHEAD_NEVER: an idle disk is
   /// left alone, and a dead one is found by the next write.
   uint32_t idle_check_ms;
   /// Must be 0.

@@ -166,7 +166,7 @@ impl Disk {
         let mut ticks = 0u64;
         let mut look_again: Option<Instant> = None;
         let mut idle_checks = IdleChecks::default();
-        while let Some(due) = self.timer.wait(&[Some(next_tick), look_again, idle_checks.due()]) {
+        while let Some(due) = self.timer.wait(&[Some(next_tick), look_again, idle_checks.wake()]) {
             for partition in due.elapsed {
                 run_chore(&partition, Op::Allocate, Partition::timer);
                 drop_elsewhere(partition);
@@ -208,8 +208,11 @@ impl Disk {
 
     /// Idle partitions look at their files: as many as were asked to, and one if the disk has been quiet.
     fn check_idle(&self, checks: &mut IdleChecks, asked: usize) {
-        let every = self.limits().time(Limit::IdleCheckMs);
-        let wanted = checks.wanted(asked, every, &self.metrics.counts);
+        let limits = self.limits();
+        let most = (limits.get_u32(Limit::FlushThreadsPerDisk) as usize / 2).max(1);
+        let wanted = checks.wanted(asked, limits.time(Limit::IdleCheckMs), most, &self.metrics.counts);
+        // Who waits for a thread does not wait for those who only look.
+        let wanted = if self.flushes.levels().waiting > 0 { 0 } else { wanted };
         checks.look(wanted, |from, most| self.partitions.lock().list.iter().skip(from).take(most).cloned().collect());
     }
 

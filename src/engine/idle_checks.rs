@@ -1,6 +1,7 @@
 //! Finds out that a disk has died while nobody writes to it: where nothing was flushed for a while, one idle partition after the other looks
-//! whether its log could still be written. A file of any partition that fails has two others look at theirs at once. So a disk that is gone
-//! is known to all its partitions within a few rounds of doubling, and one bad block costs two writes. Nothing is concluded from another's file.
+//! whether its log could still be written. An I/O error of any partition has two others look at theirs at once, until a flush or a look says
+//! that the disk lives. So a disk that is gone is known to all its partitions soon, and one bad block costs a few writes. Nothing is concluded
+//! from another's file. Few look at a time: one that hangs takes a thread.
 
 use super::watchdog::drop_elsewhere;
 use crate::error::Op;
@@ -10,12 +11,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// Who look at their files for each that has failed.
+/// Who look at their files for each error.
 pub const ASKED_BY_ERROR: usize = 2;
 /// Partitions taken from the disk's list at a time.
 const CHUNK: usize = 64;
-/// How often it is seen whether there are such looks by now, if there are to be none.
+/// How often it is seen whether the limit is another by now.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long nobody is looked for after nobody was found who could look.
+const NONE_LEFT: Duration = Duration::from_millis(250);
 
 /// Has a partition look. A panic latches it, nothing else.
 pub fn check_idle(partition: &Partition) -> bool {
@@ -25,53 +28,63 @@ pub fn check_idle(partition: &Partition) -> bool {
     })
 }
 
+/// Bytes that were flushed, and looks that found nothing: if they have changed, the disk lives.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Signs(u64, u64);
+
 /// The timer's thread has it.
 #[derive(Default)]
 pub struct IdleChecks {
-    due: Option<Instant>,
-    /// What had been flushed when it was last due.
-    flushed_bytes: u64,
+    wake: Option<Instant>,
+    /// When one was due by time last, and the signs at that time.
+    since: Option<Instant>,
+    signs_since: Signs,
+    /// The last that were seen.
+    signs: Signs,
+    /// Looks that are to come.
+    owed: usize,
+    under_way: Vec<Weak<Partition>>,
     /// Place in the disk's list of who is next.
     next: usize,
-    /// Whose turn it was last.
-    last: Weak<Partition>,
-    /// Nobody was left to ask: a disk that has died with thousands of partitions has as many errors.
-    none_left: bool,
+    /// A disk that has died with thousands of partitions has as many errors: they are not gone through for each.
+    none_until: Option<Instant>,
 }
 
 impl IdleChecks {
+    /// When to look around at the latest.
+    pub fn wake(&self) -> Option<Instant> {
+        self.wake
+    }
+
     /// Something may be to do.
     pub fn wakes(&self, asked: usize) -> bool {
-        asked > 0 || self.due.map_or(true, |due| Instant::now() >= due)
+        asked > 0 || self.wake.map_or(true, |wake| Instant::now() >= wake)
     }
 
-    /// When one is due by time.
-    pub fn due(&self) -> Option<Instant> {
-        self.due
-    }
-
-    /// How many partitions are to look, with those that `asked` for it. `every` is zero if nobody does by time.
-    pub fn wanted(&mut self, asked: usize, every: Duration, counts: &DiskCounts) -> usize {
+    /// How many partitions are to look now, of at most so many at a time. `every` is zero if nobody looks.
+    pub fn wanted(&mut self, asked: usize, every: Duration, most: usize, counts: &DiskCounts) -> usize {
         let now = Instant::now();
-        if self.due.is_some_and(|due| now < due) {
-            return if every.is_zero() || self.none_left { 0 } else { asked };
+        let since = *self.since.get_or_insert(now);
+        self.wake = Some(now + LOOK_AGAIN.min(every.saturating_sub(now - since)));
+        let signs =
+            Signs(counts.flush_bytes.load(Ordering::Relaxed), counts.idle_checks_passed.load(Ordering::Relaxed));
+        let lives = std::mem::replace(&mut self.signs, signs) != signs;
+        self.owed = if lives || every.is_zero() { 0 } else { self.owed.saturating_add(asked) };
+        self.under_way.retain(|partition| partition.upgrade().is_some_and(still_checks));
+        if every.is_zero() {
+            self.wake = Some(now + LOOK_AGAIN);
+        } else if now - since >= every {
+            (self.since, self.wake) = (Some(now), Some(now + every.min(LOOK_AGAIN)));
+            let flushed = std::mem::replace(&mut self.signs_since, signs).0 != signs.0;
+            // Not beside one that hangs, perhaps.
+            self.owed = self.owed.max(usize::from(!flushed && self.under_way.is_empty()));
         }
-        self.none_left = false;
-        self.due = Some(now + if every.is_zero() { LOOK_AGAIN } else { every });
-        let flushed = counts.flush_bytes.load(Ordering::Relaxed);
-        let quiet = std::mem::replace(&mut self.flushed_bytes, flushed) == flushed;
-        match (every.is_zero(), quiet && !self.waits()) {
-            (true, _) => 0,
-            (false, quiet) => asked + usize::from(quiet),
+        let room = most.saturating_sub(self.under_way.len());
+        if self.none_until.is_some_and(|until| now < until) {
+            0
+        } else {
+            self.owed.min(room)
         }
-    }
-
-    /// One that hangs is enough, until its partition counts as stalled.
-    fn waits(&self) -> bool {
-        let Some(last) = self.last.upgrade() else { return false };
-        let waits = last.is_checking();
-        drop_elsewhere(last);
-        waits
     }
 
     /// Has this many idle partitions look, or as many as there are. `list` gives what is from a place on, at most so many.
@@ -83,7 +96,7 @@ impl IdleChecks {
             let some = list(self.next, most);
             if some.is_empty() {
                 if wrapped {
-                    self.none_left = true;
+                    (self.none_until, self.owed) = (Some(Instant::now() + NONE_LEFT), 0);
                     return;
                 }
                 (wrapped, self.next) = (true, 0);
@@ -92,7 +105,8 @@ impl IdleChecks {
                 self.next += 1;
                 let Some(partition) = partition.upgrade() else { continue };
                 if check_idle(&partition) {
-                    self.last = Arc::downgrade(&partition);
+                    self.under_way.push(Arc::downgrade(&partition));
+                    self.owed = self.owed.saturating_sub(1);
                     wanted -= 1;
                 }
                 drop_elsewhere(partition);
@@ -104,15 +118,23 @@ impl IdleChecks {
     }
 }
 
+fn still_checks(partition: Arc<Partition>) -> bool {
+    let checks = partition.is_checking();
+    drop_elsewhere(partition);
+    checks
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::cell::Cell;
 
+    const EVERY: Duration = Duration::from_secs(60);
+
     /// Its partitions have thousands of errors, each of which asks two others, and soon there are none.
     #[test]
-    fn f05_where_nobody_is_left_to_ask_the_disk_is_gone_through_once_a_round() {
-        let (mut checks, counts, every) = (IdleChecks::default(), DiskCounts::default(), Duration::from_secs(60));
+    fn f05_where_nobody_is_left_to_ask_the_disk_is_gone_through_now_and_then() {
+        let (mut checks, counts) = (IdleChecks::default(), DiskCounts::default());
         let seen = Cell::new(0);
         let list = |from: usize, most: usize| {
             let some: Vec<_> = (from..1000).take(most).map(|_| Weak::new()).collect();
@@ -120,14 +142,36 @@ mod tests {
             some
         };
         for round in 1..3 {
-            assert_eq!(checks.wanted(2, every, &counts), 3, "one by time");
-            checks.look(3, list);
+            assert_eq!(checks.wanted(2, EVERY, 4, &counts), 2);
+            checks.look(2, list);
             assert_eq!(seen.get(), round * 1000);
-            assert_eq!(checks.wanted(2, every, &counts), 0);
-            checks.due = Some(Instant::now());
+            assert_eq!(checks.wanted(2, EVERY, 4, &counts), 0);
+            checks.none_until = Some(Instant::now());
+            checks.owed = 0;
         }
-        checks.wanted(0, every, &counts);
-        assert_eq!(checks.wanted(2, every, &counts), 2, "nobody has been asked yet");
-        assert_eq!(checks.wanted(2, Duration::ZERO, &counts), 0, "never");
+    }
+
+    /// Errors of one partition, thousands perhaps, are not to keep the disk busy.
+    #[test]
+    fn f05_who_is_asked_by_errors_looks_only_where_nothing_says_that_the_disk_lives() {
+        let (mut checks, counts) = (IdleChecks::default(), DiskCounts::default());
+        assert_eq!(checks.wanted(1000, EVERY, 4, &counts), 4, "few at a time");
+        counts.idle_checks_passed.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(checks.wanted(1000, EVERY, 4, &counts), 0, "one has looked");
+        counts.flush_bytes.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(checks.wanted(1000, EVERY, 4, &counts), 0, "somebody has flushed");
+        assert_eq!(checks.wanted(2, EVERY, 4, &counts), 2, "and not since");
+        assert_eq!(checks.wanted(2, Duration::ZERO, 4, &counts), 0, "never");
+    }
+
+    #[test]
+    fn a_limit_that_is_lowered_holds_within_a_second() {
+        let (mut checks, counts) = (IdleChecks::default(), DiskCounts::default());
+        assert_eq!(checks.wanted(0, EVERY, 4, &counts), 0);
+        let in_a_second = |checks: &IdleChecks| checks.wake().is_some_and(|wake| wake <= Instant::now() + LOOK_AGAIN);
+        assert!(in_a_second(&checks));
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(checks.wanted(0, Duration::from_millis(1), 4, &counts), 1, "by time");
+        assert!(in_a_second(&checks));
     }
 }

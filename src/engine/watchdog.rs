@@ -1,7 +1,7 @@
 //! The watchdog: looks at the system calls under way of all partitions and tells those that do not come back. It does no I/O and waits
 //! for nobody, so one is enough for all disks, however they hang.
 //!
-//! Only partitions that had a call lately are looked at; an idle engine's watchdog sleeps.
+//! Only partitions that had a call lately are looked at; one of an engine without any sleeps.
 
 use crate::io::{Calls, CALLS_MAX};
 use crate::partition::{Limit, Partition, PartitionLimits};

@@ -196,7 +196,7 @@ impl Partition {
 
     /// Waits until `lsn` is durable, or a fault after `faults` ends the wait.
     pub(super) fn wait_durable(&self, lsn: u64, faults: u64) -> Result<()> {
-        let deadline = self.stall_deadline();
+        let mut deadline = self.stall_deadline();
         let mut log = self.log.lock();
         loop {
             if let Some(outcome) = log.ended_wait(faults, |end| end.lsn >= lsn) {
@@ -208,7 +208,7 @@ impl Partition {
             if matches!(log.state, State::Unavailable | State::Closed) {
                 return Err(self.fault_error(&log, Op::Append));
             }
-            if self.wait(&mut log, deadline) && log.durable.lsn < lsn && log.fault_count == faults {
+            if self.wait_behind_check(&mut log, &mut deadline) && log.durable.lsn < lsn && log.fault_count == faults {
                 self.latch_stalled(&mut log, Op::Append);
             }
         }

@@ -57,7 +57,7 @@ impl Partition {
             release(&mut log);
             self.forget_cache(&mut log);
             self.show_closed(fault.as_ref());
-            (healthy, log.in_flight.is_some() || log.writing)
+            (healthy, log.is_being_written())
         };
         let wait = if healthy { patience } else { FAULTED_PATIENCE };
         // Held until the directory is let go: whoever comes later finds none.
@@ -112,7 +112,7 @@ impl Partition {
         let root = self.root.try_lock();
         let log = self.log.lock();
         let quiet = locks.iter().all(Option::is_some) && root.is_some() && self.calls.is_quiet();
-        let free = log.state == State::Closed && quiet && log.in_flight.is_none() && !log.writing;
+        let free = log.state == State::Closed && quiet && !log.is_being_written();
         drop(log);
         if free {
             self.free_dir();
@@ -124,7 +124,7 @@ impl Partition {
         {
             let mut log = self.log.lock();
             if log.state != State::ReadWrite {
-                let unflushed = self.mode == Mode::Interval && log.has_unflushed();
+                let unflushed = self.mode == Mode::Interval && log.has_pending_entries();
                 return if unflushed { Err(self.fault_error(&log, Op::Close)) } else { Ok(()) };
             }
             if on_this_thread {

@@ -204,7 +204,7 @@ fn first_needed(log: &Log, index: u64, mode: Mode) -> u64 {
     // What waits in memory after a fault goes to new segments, and the files that it was for are not used again.
     let groups = log.groups.iter().filter(|_| log.state == State::ReadWrite);
     let written = groups.chain(log.in_flight.iter().map(|g| &**g)).map(|g| g.segment.sequence());
-    written.chain([first_live(log, index, mode)]).min().unwrap_or(log.next_sequence)
+    written.chain(log.checked_segment()).chain([first_live(log, index, mode)]).min().unwrap_or(log.next_sequence)
 }
 
 /// The oldest segment that counts once entries up to `index` are gone: also what a rollback would bring back.

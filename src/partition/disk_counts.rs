@@ -92,6 +92,8 @@ pub struct DiskCounts {
     /// Groups that one flush of the disk made durable together.
     pub shared_flush_groups: Sizes,
     pub checks_failed: AtomicU64,
+    /// Looks at idle logs that found nothing wrong.
+    pub idle_checks_passed: AtomicU64,
     faults: [AtomicU64; Cause::ALL.len()],
     heals: [[AtomicU64; 2]; HEALERS],
     segments: [AtomicU64; SEGMENT_SOURCES],

@@ -10,7 +10,9 @@ use crate::format::RecordType;
 use crate::io::{write_durable_at, AlignedBuf, File};
 use crate::segment::Segment;
 use crate::sync::MutexGuard;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::time::Instant;
 
 impl Partition {
     /// Has a worker look. False if there is nothing to look at: entries are on their way, no segment is written to since it was opened, or
@@ -25,9 +27,24 @@ impl Partition {
         true
     }
 
-    /// True while a look that `check_idle` began has not ended, unless a fault has latched the partition since.
+    /// True while a look that `check_idle` began is to come, or has not come back.
     pub fn is_checking(&self) -> bool {
-        self.log.try_lock().map_or(true, |log| log.state == State::ReadWrite && log.check != Check::None)
+        self.log.try_lock().map_or(true, |log| match log.check {
+            Check::None => false,
+            Check::Wanted => log.state == State::ReadWrite,
+            Check::UnderWay(_) => true,
+        })
+    }
+
+    /// A wait for a worker; true if nothing has happened before the deadline, which begins anew when a look in front is over.
+    pub(super) fn wait_behind_check(&self, log: &mut MutexGuard<'_, Log>, deadline: &mut Instant) -> bool {
+        let checked = log.checked_segment().is_some();
+        let timed_out = self.wait(log, *deadline);
+        if checked && log.checked_segment().is_none() {
+            *deadline = self.stall_deadline();
+            return false;
+        }
+        timed_out
     }
 
     /// The worker's part. False if no look is wanted any more.
@@ -37,7 +54,7 @@ impl Partition {
         }
         log.check = Check::None;
         let Some((segment, file, offset)) = idle_place(log) else { return false };
-        log.check = Check::UnderWay;
+        log.check = Check::UnderWay(segment.sequence());
         let zeros = AlignedBuf::zeroed(log.block_bytes as usize);
         let result = MutexGuard::unlocked(log, || {
             write_durable_at(&*file, &zeros, offset)
@@ -51,7 +68,10 @@ impl Partition {
         log.check = Check::None;
         self.changed.notify_all();
         let tail = log.tail.as_ref().is_some_and(|t| Arc::ptr_eq(&t.segment, segment));
-        let Err(error) = result else { return };
+        let Err(error) = result else {
+            self.disk_counts.idle_checks_passed.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
         // Blocks that are written anew elsewhere (reflinks): there is no space for what nobody wants written.
         let idle = error.cause() == Cause::NoSpace || log.exclusive;
         if log.state != State::ReadWrite || !tail || idle {
@@ -77,7 +97,8 @@ impl Partition {
 pub(super) enum Check {
     None,
     Wanted,
-    UnderWay,
+    /// In the kernel, on the segment of this sequence.
+    UnderWay(u64),
 }
 
 /// Where an idle log's next flush goes, if a segment is open for it and has room.

@@ -316,7 +316,25 @@ impl Log {
 
     /// Somebody writes to the log, or is about to.
     pub fn busy(&self) -> bool {
-        self.has_unflushed() || self.check == Check::UnderWay
+        self.has_unflushed() || self.checked_segment().is_some()
+    }
+
+    /// The segment that a look under way writes to.
+    pub fn checked_segment(&self) -> Option<u64> {
+        match self.check {
+            Check::UnderWay(sequence) => Some(sequence),
+            _ => None,
+        }
+    }
+
+    /// A worker, or in mode none a caller, writes to a segment, or is between two calls of that.
+    pub fn is_being_written(&self) -> bool {
+        self.in_flight.is_some() || self.writing || self.checked_segment().is_some()
+    }
+
+    /// Entries wait, or are on their way, that the log has accepted.
+    pub fn has_pending_entries(&self) -> bool {
+        self.first_pending() != u64::MAX
     }
 
     /// Records are accepted and not durable yet.

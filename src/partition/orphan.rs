@@ -68,7 +68,7 @@ impl Orphan {
 impl Partition {
     /// Called when a partition is closed that is not ReadWrite.
     pub(super) fn leave_orphan(&self, log: &Log) {
-        let unflushed = self.mode == Mode::Interval && log.has_unflushed();
+        let unflushed = self.mode == Mode::Interval && log.has_pending_entries();
         let unsynced = self.mode == Mode::None && log.acked.lsn > log.durable.lsn;
         if !log.loaded || !log.sound || !(unflushed || unsynced) {
             return;

@@ -55,7 +55,7 @@ impl Partition {
     pub(super) fn rescue(&self) -> Rescue {
         let log = self.log.lock();
         let durable = log.durable.index.max(log.compaction.0);
-        if log.busy() || durable >= log.last.0 {
+        if log.has_unflushed() || durable >= log.last.0 {
             let entries = entries_of(&log);
             let first = entries.first().map_or(log.last.0 + 1, |e| e.index);
             return Rescue { first, end: log.durable.end, from: Origin::Memory(entries), groups: log.groups.len() };

@@ -130,7 +130,7 @@ impl Partition {
         }
         let mut log = self.log.lock();
         self.schedule(&mut log);
-        let deadline = self.stall_deadline();
+        let mut deadline = self.stall_deadline();
         loop {
             if let Some(outcome) = log.ended_wait(wish.faults, |end| end.root >= wish.version) {
                 return outcome;
@@ -139,7 +139,10 @@ impl Partition {
                 return Ok(());
             }
             self.check_root_writable(&log, op)?;
-            if self.wait(&mut log, deadline) && log.root.done < wish.version && log.fault_count == wish.faults {
+            if self.wait_behind_check(&mut log, &mut deadline)
+                && log.root.done < wish.version
+                && log.fault_count == wish.faults
+            {
                 self.latch_stalled(&mut log, op);
             }
         }

@@ -1,6 +1,7 @@
 //! A partition's part in a flush that many share: its oldest group is written beside those of others, and one flush of the disk makes
 //! all of them durable.
 
+use super::idle_check::Check;
 use super::log::Log;
 use super::parts::Group;
 use super::types::{Mode, State};
@@ -83,6 +84,8 @@ impl Partition {
         drop(noted);
         let mut log = self.log.lock();
         self.flushed(&mut log, group, result);
+        // A flush says more than a look.
+        log.check = Check::None;
         log.scheduled = false;
         let waits = log.state == State::ReadWrite && (log.trouble.is_some() || log.busy());
         if waits || log.root.wanted > log.root.done && self.check_root_writable(&log, Op::HardState).is_ok() {

@@ -93,3 +93,21 @@ fn a_file_from_before_this_opening_shares_no_flush() {
     assert!(alone > 20, "those from before: {alone}");
     assert!(shared > 100, "new ones, and those that are used again since: {shared}");
 }
+
+/// A turn may end before a look that is wanted, and what is left of it be lent: the flush has said more than the look would, and nobody waits
+/// for that one any more.
+#[test]
+fn a_look_that_is_wanted_ends_with_a_flush_that_others_share() {
+    let disk = SimDisk::new(1);
+    let host = Arc::new(TestHost::default());
+    let p = host.open(&disk, "/p", 1, Mode::Sync);
+    for index in 1..3 {
+        submit(&p, index, 100);
+        flush(&p);
+    }
+    assert!(p.check_idle() && p.is_checking());
+    submit(&p, 3, 100);
+    assert!(flush(&p), "lent");
+    assert!(!p.is_checking());
+    assert!(p.check_idle(), "idle again");
+}

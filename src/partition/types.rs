@@ -91,7 +91,7 @@ pub struct EngineConfig {
     /// Bytes of recent flushes that all partitions of the engine keep in memory for reading; default 64 MiB.
     pub read_cache_bytes: u64,
     /// A disk on which nothing is flushed is written to this often, one block into one idle partition's open segment, so that its death is
-    /// known before somebody needs it. Where that fails, or another operation does, other idle partitions of the disk look at theirs at once.
+    /// known before somebody needs it. Where that or anything else meets an I/O error, other idle partitions of the disk look at theirs at once.
     /// Modes sync and interval. 0 (never) to 60,000 ms; default 250.
     pub idle_check_ms: u32,
 }

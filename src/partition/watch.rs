@@ -137,7 +137,7 @@ impl Partition {
         if !waits(log) {
             return;
         }
-        let seen = |log: &Log| (log.fault_count, log.durable.lsn);
+        let seen = |log: &Log| (log.fault_count, log.durable.lsn, log.checked_segment());
         let (mut deadline, mut before) = (self.stall_deadline(), seen(log));
         while waits(log) {
             self.schedule(log);
@@ -153,7 +153,7 @@ impl Partition {
 
     /// Waits until no operation of this partition is in the kernel: there is never a second attempt beside the first.
     pub(super) fn wait_for_kernel(&self, log: &mut MutexGuard<'_, Log>, deadline: Instant) -> Result<()> {
-        while log.in_flight.is_some() || log.writing || !self.calls.is_quiet() {
+        while log.is_being_written() || !self.calls.is_quiet() {
             let now = self.host.now();
             if now >= deadline {
                 return Err(self.hanging());
@@ -166,7 +166,7 @@ impl Partition {
             [&self.allocation, &self.maintenance].iter().all(|lock| lock.try_lock_until(until).is_some())
                 && self.root.try_lock_until(until).is_some()
         });
-        if free && log.in_flight.is_none() && !log.writing && self.calls.is_quiet() {
+        if free && !log.is_being_written() && self.calls.is_quiet() {
             return Ok(());
         }
         Err(self.hanging())

@@ -204,18 +204,76 @@ fn f28_a_look_that_hangs_is_a_stall_of_its_partition_alone() {
     }
 }
 
+/// Files that hang, of many partitions, beside others that do not: the threads stay for those.
+#[test]
+fn f28_looks_that_hang_do_not_take_all_threads() {
+    let disk = SimDisk::new(1);
+    let limits = EngineConfig { stall_limit_ms: 300, flush_threads_per_disk: 2, ..config() };
+    let (engine, _hit) = idle(&disk, limits, &[Mode::Sync; 20]);
+    let healthy = open(&engine, "/q", 100, Mode::Sync);
+    append_each(&healthy, 1, 5, 1, 300);
+    wait_for_quiet(&disk);
+    disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path("/p"));
+    check_every(&engine, 50);
+    for index in 6..12 {
+        append(&healthy, &entries(index, index, 1, 300)).unwrap_or_else(|e| panic!("entry {index}: {e}"));
+        std::thread::sleep(Duration::from_millis(700));
+    }
+    disk.release();
+    disk.clear_faults();
+    disk.release();
+}
+
+/// A bad block that is read again and again asks hundreds of times, on a disk that takes its time.
+#[test]
+fn f05_errors_of_one_partition_do_not_keep_the_disk_busy() {
+    let disk = SimDisk::new(1);
+    let limits = EngineConfig { stall_limit_ms: 1000, read_cache_bytes: 0, flush_threads_per_disk: 2, ..config() };
+    let (engine, all) = idle(&disk, limits, &[Mode::Sync; 300]);
+    disk.inject(Rule::new(Fault::Delay(Duration::from_millis(20))).on(OpKind::Write));
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Read).path("/p1/seg"));
+    check_every(&engine, 250);
+    let writes = disk.count(OpKind::Write);
+    let began = Instant::now();
+    for _ in 0..400 {
+        all[0].read(1, 2, 1000).unwrap_err();
+    }
+    for p in &all[290..] {
+        append(p, &entries(6, 6, 1, 300)).unwrap();
+    }
+    let looks = disk.count(OpKind::Write) - writes - 10;
+    let most = 4 + 2 * began.elapsed().as_millis() as u64 / 20;
+    assert!(looks <= most.min(60), "{looks} looks in {:?}", began.elapsed());
+    assert!(all.iter().all(|p| state(p) == State::ReadWrite));
+}
+
+/// A look and a flush take longer than the stall limit only together.
+#[test]
+fn f28_who_waits_behind_a_look_has_the_whole_limit() {
+    for vote in [false, true] {
+        let disk = SimDisk::new(1);
+        let (engine, p) = one(&disk, EngineConfig { stall_limit_ms: 2000, ..config() }, Mode::Sync);
+        disk.inject(Rule::new(Fault::Delay(Duration::from_millis(1300))).on(OpKind::Write));
+        check_every(&engine, 50);
+        wait_for("a look", Duration::from_secs(5), || disk.faults_fired() > 0);
+        let done = if vote { p.set_hard_state(hard(3, 1, 0)) } else { append(&p, &entries(6, 6, 1, 300)) };
+        done.unwrap();
+        assert_eq!(state(&p), State::ReadWrite);
+    }
+}
+
 /// What is accepted while a look is under way that fails goes to the new segment with it, and nobody hears of it.
 #[test]
 fn f31_entries_that_come_beside_a_look_that_fails_are_healed() {
     for mode in CHECKED {
-        let disk = SimDisk::new(1);
+        let disk = disk_of(1, false);
         let (engine, p) = one(&disk, healing_config(), mode);
         disk.inject(Rule::new(Fault::Delay(Duration::from_millis(300))).on(OpKind::Write).path(TAIL).once());
-        disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).on(OpKind::Sync).path(TAIL).skip(1));
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync).path(TAIL));
         check_every(&engine, IDLE_CHECK_MS);
         wait_for("a look", Duration::from_secs(5), || disk.faults_fired() > 0);
         append_durably(&p, &entries(6, 8, 1, 300)).unwrap();
-        assert_eq!(state(&p), State::ReadWrite);
+        assert_eq!((state(&p), disk.faults_fired(), p.status().counters.heals), (State::ReadWrite, 2, 1), "{mode:?}");
         check_every(&engine, 0);
         for how in [Crash::Process, Crash::PowerNothing] {
             let next = disk.fork().crash(how);
@@ -223,6 +281,21 @@ fn f31_entries_that_come_beside_a_look_that_fails_are_healed() {
             assert_opens_with(&next, mode, &entries(1, 8, 1, 300), &format!("{mode:?} {how:?}"));
         }
     }
+}
+
+/// Mode interval: what a look that failed leaves in memory are no entries, and none go with a close.
+#[test]
+fn f01_a_close_after_a_look_that_failed_loses_no_entries() {
+    let disk = SimDisk::new(1);
+    let (engine, p) = one(&disk, config(), Mode::Interval);
+    disk.inject(Rule::errno(libc::EIO).on_changes().path(TAIL));
+    check_every(&engine, 20);
+    wait_for("the fault", Duration::from_secs(5), || state(&p) == State::Unavailable);
+    p.close().unwrap();
+    disk.clear_faults();
+    assert!(told(&engine).iter().all(|e| e.cause != Cause::LostEntries));
+    let p = reopen(&engine, "/p1", 1, Mode::Interval);
+    assert_same(&read_all(&p).unwrap(), &entries(1, 5, 1, 300), "all of them");
 }
 
 /// On a disk that is full nobody is blamed for what nobody asked for; an owner's close, reset or removal is not in its way.

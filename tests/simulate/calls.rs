@@ -270,6 +270,8 @@ impl World {
             // Closed while an operation of it hung, and open again by now perhaps.
             Err(_) if self.parts[n].borrow().handle.is_none() => Ok(()),
             Err(e) if e.status == Status::Closed && !Arc::ptr_eq(&own, &self.handle(n)) => Ok(()),
+            // A panic in it: what latched the partition first stays what it says.
+            Err(e) if e.status == Status::Fenced && disturbed => self.settle(n),
             Err(e) if !is_fault(&e) => Err(format!("verify says {e}")),
             _ => self.settle(n),
         }

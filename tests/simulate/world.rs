@@ -254,6 +254,7 @@ impl World {
         let config = EngineConfig {
             segment_min_bytes: self.history.segment_bytes,
             read_cache_bytes: self.history.cache_bytes,
+            idle_check_ms: [0, 250, 250][self.history.seed as usize % 3],
             ..if self.history.heals { healing_config() } else { config() }
         };
         let seed = mix(&[self.history.seed, self.engines.get(), 0xE4]);

@@ -161,6 +161,9 @@ func (m *member) stopped(o *opening, unanswered int) {
 	m.sup.mu.Lock()
 	defer m.sup.mu.Unlock()
 	o.down = true
+	if m.since.IsZero() { // its log has healed while it was being stopped
+		m.since = o.fault.Time
+	}
 	if m.patience == 0 || time.Since(m.returned) > m.sup.options.LongestDelay {
 		m.patience = m.sup.options.FirstDelay
 	} else {

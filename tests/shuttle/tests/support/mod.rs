@@ -65,6 +65,8 @@ fn config(heal: bool) -> EngineConfig {
         heal_limit_ms: if heal { 1_000 } else { 0 },
         space_wait_ms: 0,
         probe_ms: 0,
+        // Nor do threads wait for a time that does not come.
+        idle_check_ms: 0,
         segment_min_bytes: 64 << 10,
         segment_max_bytes: 64 << 10,
         flush_threads_per_disk: 2,

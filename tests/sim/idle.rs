@@ -262,6 +262,24 @@ fn f28_who_waits_behind_a_look_has_the_whole_limit() {
     }
 }
 
+#[test]
+fn f04_a_panic_in_a_look_stays_in_its_partition() {
+    for mode in CHECKED {
+        let disk = SimDisk::new(1);
+        let (engine, all) = idle(&disk, config(), &[mode; 2]);
+        disk.inject(Rule::new(Fault::Panic).on(OpKind::Write).path(TAIL).once());
+        check_every(&engine, 20);
+        wait_for("the panic", Duration::from_secs(5), || state(&all[0]) == State::Unavailable);
+        assert_eq!(all[0].last_fault().map(|e| e.status), Some(Status::Panic));
+        all[0].recover().unwrap();
+        for p in &all {
+            append_durably(p, &entries(6, 8, 1, 300)).unwrap();
+            p.close().unwrap();
+        }
+        assert_opens_with(&disk, mode, &entries(1, 8, 1, 300), &format!("{mode:?}"));
+    }
+}
+
 /// What is accepted while a look is under way that fails goes to the new segment with it, and nobody hears of it.
 #[test]
 fn f31_entries_that_come_beside_a_look_that_fails_are_healed() {

@@ -37,6 +37,16 @@ fn check_every(engine: &Engine, ms: u32) {
     engine.set_limits(&[LimitChange { limit: Limit::IdleCheckMs, value: Some(ms.into()) }]).unwrap();
 }
 
+/// Beside each other: most of their time they wait.
+fn in_checked_modes(test: impl Fn(Mode) + Sync) {
+    let test = &test;
+    std::thread::scope(|scope| {
+        for mode in CHECKED {
+            scope.spawn(move || test(mode));
+        }
+    });
+}
+
 /// What the engine has told, but for limits that were set.
 fn told(engine: &Engine) -> Vec<Event> {
     engine.events(1000).into_iter().filter(|e| e.op != Op::SetLimits).collect()
@@ -84,7 +94,7 @@ fn f07_a_disk_that_dies_while_nobody_writes_is_known_to_all_its_partitions() {
 /// The block that the next append would have met: the log is elsewhere before that, and nobody else is concerned.
 #[test]
 fn f31_a_block_that_goes_bad_under_an_idle_log_is_healed_before_anyone_writes() {
-    for mode in CHECKED {
+    in_checked_modes(|mode| {
         let disk = SimDisk::new(1);
         let (engine, p) = one(&disk, healing_config(), mode);
         let others: Vec<_> = (2..10).map(|id| open(&engine, &format!("/p{id}"), id, mode)).collect();
@@ -109,13 +119,13 @@ fn f31_a_block_that_goes_bad_under_an_idle_log_is_healed_before_anyone_writes() 
             next.clear_faults();
             assert_opens_with(&next, mode, &entries(1, 8, 1, 300), &format!("{mode:?} {how:?}"));
         }
-    }
+    });
 }
 
 /// Looked at a hundred times, a log takes no more room, says the same, and continues where it ended; a power cut beside a look costs nothing.
 #[test]
 fn f20_a_look_leaves_nothing_behind() {
-    for mode in CHECKED {
+    in_checked_modes(|mode| {
         let disk = SimDisk::new(1);
         let (engine, p) = one(&disk, config(), mode);
         let (files, before, bytes) = (disk.files("/p1"), p.status(), disk.durable_bytes(TAIL));
@@ -142,7 +152,7 @@ fn f20_a_look_leaves_nothing_behind() {
             let next = disk.fork().crash(how);
             assert_opens_with(&next, mode, &entries(1, 9, 1, 300), &format!("{mode:?} {how:?}"));
         }
-    }
+    });
 }
 
 /// Nobody looks where entries are flushed all the time, nor where nobody is to look, nor into a log in mode none.
@@ -172,7 +182,7 @@ fn f05_a_disk_that_is_written_to_is_left_alone() {
 /// what was the end.
 #[test]
 fn f28_a_look_that_hangs_is_a_stall_of_its_partition_alone() {
-    for mode in CHECKED {
+    in_checked_modes(|mode| {
         let disk = SimDisk::new(1);
         let limits = EngineConfig { stall_limit_ms: 1500, flush_threads_per_disk: 2, ..config() };
         let (engine, p) = one(&disk, limits, mode);
@@ -201,7 +211,7 @@ fn f28_a_look_that_hangs_is_a_stall_of_its_partition_alone() {
             let next = disk.fork().crash(how);
             assert_opens_with(&next, mode, &entries(1, last + 3, 1, 300), &format!("{mode:?} {how:?}"));
         }
-    }
+    });
 }
 
 /// Files that hang, of many partitions, beside others that do not: the threads stay for those.
@@ -264,7 +274,7 @@ fn f28_who_waits_behind_a_look_has_the_whole_limit() {
 
 #[test]
 fn f04_a_panic_in_a_look_stays_in_its_partition() {
-    for mode in CHECKED {
+    in_checked_modes(|mode| {
         let disk = SimDisk::new(1);
         let (engine, all) = idle(&disk, config(), &[mode; 2]);
         disk.inject(Rule::new(Fault::Panic).on(OpKind::Write).path(TAIL).once());
@@ -277,13 +287,13 @@ fn f04_a_panic_in_a_look_stays_in_its_partition() {
             p.close().unwrap();
         }
         assert_opens_with(&disk, mode, &entries(1, 8, 1, 300), &format!("{mode:?}"));
-    }
+    });
 }
 
 /// What is accepted while a look is under way that fails goes to the new segment with it, and nobody hears of it.
 #[test]
 fn f31_entries_that_come_beside_a_look_that_fails_are_healed() {
-    for mode in CHECKED {
+    in_checked_modes(|mode| {
         let disk = disk_of(1, false);
         let (engine, p) = one(&disk, healing_config(), mode);
         disk.inject(Rule::new(Fault::Delay(Duration::from_millis(300))).on(OpKind::Write).path(TAIL).once());
@@ -298,7 +308,7 @@ fn f31_entries_that_come_beside_a_look_that_fails_are_healed() {
             next.clear_faults();
             assert_opens_with(&next, mode, &entries(1, 8, 1, 300), &format!("{mode:?} {how:?}"));
         }
-    }
+    });
 }
 
 /// Mode interval: what a look that failed leaves in memory are no entries, and none go with a close.

@@ -36,9 +36,11 @@ struct Signs(u64, u64);
 #[derive(Default)]
 pub struct IdleChecks {
     wake: Option<Instant>,
-    /// When one was due by time last, and the signs at that time.
+    /// When it was last seen whether the disk is quiet, twice as often as one looks, and the signs at that time.
     since: Option<Instant>,
     signs_since: Signs,
+    /// When one looked by time last.
+    looked: Option<Instant>,
     /// The last that were seen.
     signs: Signs,
     /// Looks that are to come.
@@ -65,7 +67,8 @@ impl IdleChecks {
     pub fn wanted(&mut self, asked: usize, every: Duration, most: usize, counts: &DiskCounts) -> usize {
         let now = Instant::now();
         let since = *self.since.get_or_insert(now);
-        self.wake = Some(now + LOOK_AGAIN.min(every.saturating_sub(now - since)));
+        let half = every / 2;
+        self.wake = Some(now + LOOK_AGAIN.min(half.saturating_sub(now - since)));
         let signs =
             Signs(counts.flush_bytes.load(Ordering::Relaxed), counts.idle_checks_passed.load(Ordering::Relaxed));
         let lives = std::mem::replace(&mut self.signs, signs) != signs;
@@ -73,11 +76,15 @@ impl IdleChecks {
         self.under_way.retain(|partition| partition.upgrade().is_some_and(still_checks));
         if every.is_zero() {
             self.wake = Some(now + LOOK_AGAIN);
-        } else if now - since >= every {
-            (self.since, self.wake) = (Some(now), Some(now + every.min(LOOK_AGAIN)));
+        } else if now - since >= half {
+            (self.since, self.wake) = (Some(now), Some(now + half.min(LOOK_AGAIN)));
             let flushed = std::mem::replace(&mut self.signs_since, signs).0 != signs.0;
+            let lately = self.looked.is_some_and(|at| now - at + half / 2 < every);
             // Not beside one that hangs, perhaps.
-            self.owed = self.owed.max(usize::from(!flushed && self.under_way.is_empty()));
+            if !flushed && !lately && self.under_way.is_empty() {
+                self.looked = Some(now);
+                self.owed = self.owed.max(1);
+            }
         }
         let room = most.saturating_sub(self.under_way.len());
         if self.none_until.is_some_and(|until| now < until) {

@@ -167,9 +167,9 @@ fn f05_a_disk_that_is_written_to_is_left_alone() {
     check_every(&engine, 50);
     wait_for("twenty looks", Duration::from_secs(20), || since(&disk, quiet).len() >= 20);
     assert!(since(&disk, quiet).iter().all(|op| !op.path.starts_with("/p1/")), "mode none");
-    check_every(&engine, 250);
+    check_every(&engine, 500);
     let began = disk.ops();
-    for entry in entries(6, 305, 1, 300) {
+    for entry in entries(6, 605, 1, 300) {
         append(&all[1], &[entry]).unwrap();
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::io::sim::{Fault, OpKind, Rule};
+use crate::io::Calls;
 use crate::partition::test_host::{test_limits, TestHost};
 use crate::partition::{EntryRef, Mode, State};
 use crate::{Limit, LimitChange};
@@ -100,6 +101,31 @@ fn f04_a_panic_over_one_partition_does_not_end_the_watchdog() {
         seen.unwrap();
     });
     hosts[0].panics.store(false, Ordering::Relaxed);
+}
+
+/// What the watchdog has seen hanging comes back, and the partition recovers, before it gets to tell.
+#[test]
+fn f23_a_call_that_has_come_back_latches_nothing() {
+    let disk = SimDisk::new(1);
+    let p = Arc::new(TestHost::default()).open(&disk, "/p1", 1, Mode::None);
+    std::thread::scope(|scope| {
+        disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path("/seg-"));
+        let append = scope.spawn(|| p.append(&[DATA]));
+        assert!(disk.wait_hung(1, Duration::from_secs(5)));
+        let seen = p.calls().look();
+        let tell = || seen.iter().enumerate().filter(|(_, call)| Calls::code(**call).is_some());
+        assert_eq!(tell().count(), 1);
+        // In time, it is what latches.
+        assert!(tell().all(|(at, call)| p.call_hangs(at, *call)));
+        assert_eq!(p.status().state, State::Unavailable);
+        disk.clear_faults();
+        disk.release();
+        append.join().unwrap().unwrap_err();
+        p.recover().unwrap();
+        assert!(tell().all(|(at, call)| p.call_hangs(at, *call)));
+        assert_eq!(p.status().state, State::ReadWrite, "latched by a call that has long come back");
+        p.append(&[DATA]).unwrap();
+    });
 }
 
 /// A partition whose housekeeping panics, and the latching of that too: the ticks go on, and so do delayed flushes.

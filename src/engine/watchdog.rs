@@ -49,9 +49,10 @@ struct Seen {
 /// What a look has found out about a call.
 struct Finding {
     entry: usize,
-    place: usize,
+    at: usize,
     partition: Weak<Partition>,
-    code: u8,
+    /// What its place held.
+    call: u64,
     stalled: bool,
     first: bool,
 }
@@ -136,7 +137,7 @@ impl Watchdog {
     fn take_back(&self, finding: &Finding) {
         let mut watched = self.watched.lock();
         let entry = watched.partitions.get_mut(finding.entry).filter(|e| e.partition.ptr_eq(&finding.partition));
-        if let Some(seen) = entry.and_then(|e| e.seen.get_mut(finding.place)).and_then(Option::as_mut) {
+        if let Some(seen) = entry.and_then(|e| e.seen.get_mut(finding.at)).and_then(Option::as_mut) {
             if finding.stalled {
                 seen.stall_told = false;
             } else {
@@ -150,10 +151,10 @@ fn look_at(entry: &mut Entry, number: usize, now: Instant, next: &mut Instant, f
     // A call that takes longer is slow, zero for never; one that takes longer hangs.
     let (slow, stall) = (entry.limits.time(Limit::SlowDiskMs), entry.limits.time(Limit::StallLimitMs));
     for (i, (seen, place)) in entry.seen.iter_mut().zip(entry.last_look).enumerate() {
-        let Some(code) = Calls::code(place) else {
+        if Calls::code(place).is_none() {
             *seen = None;
             continue;
-        };
+        }
         let seen = match seen {
             Some(seen) if seen.place == place => seen,
             _ => seen.insert(Seen { place, since: now, slow_told: false, stall_told: false }),
@@ -161,7 +162,7 @@ fn look_at(entry: &mut Entry, number: usize, now: Instant, next: &mut Instant, f
         let age = now - seen.since;
         let mut tell = |stalled, first| {
             let partition = entry.partition.clone();
-            found.push(Finding { entry: number, place: i, partition, code, stalled, first });
+            found.push(Finding { entry: number, at: i, partition, call: place, stalled, first });
         };
         if !slow.is_zero() {
             if age >= slow {
@@ -207,8 +208,11 @@ impl Entry {
 impl Finding {
     fn tell(&self) -> bool {
         let Some(partition) = self.partition.upgrade() else { return true };
-        let told =
-            if self.stalled { partition.call_hangs(self.code) } else { partition.call_is_slow(self.code, self.first) };
+        let told = if self.stalled {
+            partition.call_hangs(self.at, self.call)
+        } else {
+            partition.call_is_slow(self.call, self.first)
+        };
         drop_elsewhere(partition);
         told
     }

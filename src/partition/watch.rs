@@ -29,7 +29,9 @@ pub(super) fn classify(call: Call, name: &str) -> u8 {
     op as u8
 }
 
-fn op_of(code: u8) -> Op {
+/// What the call is made for that a place of the table holds.
+fn op_of(call: u64) -> Op {
+    let code = Calls::code(call).unwrap_or(0);
     [Op::HardState, Op::Recover, Op::Allocate, Op::Compact, Op::Append, Op::Sync]
         .into_iter()
         .find(|op| *op as u8 == code)
@@ -44,26 +46,30 @@ impl Partition {
 
     /// What a call under way is made for, the first of them.
     pub fn under_way(&self) -> Option<Op> {
-        self.calls.look().into_iter().find_map(Calls::code).map(op_of)
+        self.calls.look().into_iter().find(|call| Calls::code(*call).is_some()).map(op_of)
     }
 
     /// A call has been in the kernel for longer than `slow_disk_ms`. The state stays; `first` of an episode is told as an event.
     /// False if the partition's lock was not to be had.
-    pub fn call_is_slow(&self, code: u8, first: bool) -> bool {
+    pub fn call_is_slow(&self, call: u64, first: bool) -> bool {
         let Some(log) = self.log.try_lock_for(WATCHDOG_PATIENCE) else { return false };
         self.counts.add(Count::SlowOperations, 1);
         if first && log.state != State::Closed {
-            self.tell(&log, Cause::Stalled, &Error::new(Status::Stalled, op_of(code), ""));
+            self.tell(&log, Cause::Stalled, &Error::new(Status::Stalled, op_of(call), ""));
         }
         true
     }
 
-    /// A call has been in the kernel for longer than `stall_limit_ms`: nobody waits for it any longer.
+    /// The call that was seen in a place of the table has been in the kernel for longer than `stall_limit_ms`: nobody waits for it any longer.
+    /// If it has come back since it was seen, whoever called goes on with it, or the partition has recovered: nothing hangs.
     /// False if the partition's lock was not to be had.
-    pub fn call_hangs(&self, code: u8) -> bool {
+    pub fn call_hangs(&self, at: usize, call: u64) -> bool {
         let Some(mut log) = self.log.try_lock_for(WATCHDOG_PATIENCE) else { return false };
+        if self.calls.look().get(at) != Some(&call) {
+            return true;
+        }
         let recovering = log.state == State::Recovering;
-        self.latch_stalled(&mut log, op_of(code));
+        self.latch_stalled(&mut log, op_of(call));
         if recovering {
             // The first fault stays what it was; the try is over, whatever becomes of it.
             self.set_state(&mut log, State::Unavailable, Cause::Stalled, Op::Recover, 0, (0, 0));

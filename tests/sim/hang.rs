@@ -7,24 +7,32 @@ use std::time::{Duration, Instant};
 use crate::support::field::*;
 use crate::support::*;
 use bulkhead::io::sim::{Fault, OpKind, Rule, SimDisk};
-use bulkhead::{Engine, Entry, Mode, Partition, State, Status};
+use bulkhead::{Engine, Entry, Limit, LimitChange, Mode, Partition, State, Status};
 
+/// While something hangs; else a machine that pauses would be taken for a disk that does.
 const STALL_MS: u32 = 150;
+const LONG_MS: u32 = 5_000;
 /// What a call may take beyond the limit: other threads of a busy machine, and a call that waits for two things.
 const MARGIN: Duration = Duration::from_millis(850);
 const WAITING: [Mode; 2] = [Mode::Sync, Mode::Interval];
 
+fn limit_stalls(p: &Partition, ms: u32) {
+    p.set_limits(&[LimitChange { limit: Limit::StallLimitMs, value: Some(ms.into()) }]).unwrap();
+}
+
 fn start_on(disk: &SimDisk, mode: Mode) -> (Engine, Arc<Partition>) {
-    let engine = engine_with_stall_limit(disk, STALL_MS);
+    let engine = engine_with_stall_limit(disk, LONG_MS);
     let p = open(&engine, "/p1", 1, mode);
     p.set_hard_state(hard(1, 1, 0)).unwrap();
     append_each(&p, 1, 5, 1, 300);
     p.sync().unwrap();
+    limit_stalls(&p, STALL_MS);
     (engine, p)
 }
 
 /// After the hung operation has come back: recovery, and entries and a vote in the place of what hung. They are what stays.
 fn replace_and_check(disk: &SimDisk, p: &Partition, mode: Mode, kept: &[Entry], what: &str) {
+    limit_stalls(p, LONG_MS);
     wait_for("recovery", Duration::from_secs(5), || p.recover().is_ok());
     let last = p.bounds().unwrap().1;
     assert_same(&read_all(p).unwrap(), &kept[..last as usize], what);
@@ -81,6 +89,7 @@ fn f23_a_late_vote_or_compaction_does_not_touch_what_replaced_it() {
             let late = if compacts { p.compact(3) } else { p.set_hard_state(hard(3, 3, 0)) };
             assert_eq!(late.map_err(|e| e.status), Err(Status::Stalled), "{what}");
             disk.release();
+            limit_stalls(&p, LONG_MS);
             wait_for("recovery", Duration::from_secs(5), || p.recover().is_ok());
             let first = p.bounds().unwrap().0;
             assert_eq!(first, 1, "{what}: a compaction that was refused");

@@ -67,14 +67,18 @@ impl Partition {
     fn checked(&self, log: &mut Log, segment: &Arc<Segment>, result: Result<()>) {
         log.check = Check::None;
         self.changed.notify_all();
-        let tail = log.tail.as_ref().is_some_and(|t| Arc::ptr_eq(&t.segment, segment));
         let Err(error) = result else {
             self.disk_counts.idle_checks_passed.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        // Blocks that are written anew elsewhere (reflinks): there is no space for what nobody wants written.
-        let idle = error.cause() == Cause::NoSpace || log.exclusive;
-        if log.state != State::ReadWrite || !tail || idle {
+        if error.cause() == Cause::NoSpace {
+            // Blocks that are written anew elsewhere (reflinks): there is no space for what nobody wants written.
+            return;
+        }
+        let next = log.groups.front().map(|g| &g.segment).or(log.tail.as_ref().map(|t| &t.segment));
+        if log.state != State::ReadWrite || log.exclusive || !next.is_some_and(|s| Arc::ptr_eq(s, segment)) {
+            // Nothing goes there next, or it is about to go as a whole.
+            segment.use_up();
             return;
         }
         // As the flush of what comes next would: a mark, where nothing waits.

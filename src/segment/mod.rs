@@ -79,8 +79,13 @@ impl Segment {
 
     /// A write to it failed or did not end: nothing is written to it again, and its file is never used again.
     pub fn abandon(&self) {
-        self.abandoned.store(true, Ordering::Relaxed);
+        self.use_up();
         self.seal();
+    }
+
+    /// Its file is never used again for another segment.
+    pub fn use_up(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
     }
 
     pub fn is_abandoned(&self) -> bool {

@@ -31,9 +31,16 @@ func declined(err error) bool {
 	return false
 }
 
+// shadowLag is how long an import waits for the shadow of a log that was just closed.
+const shadowLag = 2 * time.Second
+
 // imported makes a log of CubeFS's WAL Bulkhead's by running an import; false if it
 // stays as it is.
 func (l *log) imported(run func() (bulkhead.CubeFSReport, error)) (bool, error) {
+	if !shadow.Finished(l.shadowRoot(), l.source.ID, shadowLag) {
+		warn(fmt.Sprintf("bulkhead: the log of group %d is not imported, its shadow has not compared all yet; load it again later", l.source.ID))
+		return false, nil
+	}
 	if why := shadow.Blemish(l.shadowRoot(), l.source.ID); why != "" {
 		warn(fmt.Sprintf("bulkhead: the log of group %d is not imported, its shadow was not clean: %s", l.source.ID, why))
 		return false, nil

@@ -9,9 +9,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs/registry"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs/shadow"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/proto"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage/wal"
@@ -77,6 +80,32 @@ func TestOpenLogIsNotImported(t *testing.T) {
 	s.Close()
 	if len(sites.of) != 0 {
 		t.Errorf("%d directories are still watched", len(sites.of))
+	}
+}
+
+// TestOpenLogIsLocked: another process, bulkhead import perhaps, would take the files
+// from under CubeFS's WAL, which goes on writing to them; also those of a log that it
+// has just made.
+func TestOpenLogIsLocked(t *testing.T) {
+	reset(t)
+	other, err := bulkhead.Open(bulkhead.EngineConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	dir := filepath.Join(t.TempDir(), "wal_1")
+	config := bulkhead.CubeFSConfig{Path: dir, ID: 1}
+	for _, from := range []uint64{1, many} {
+		first, second := openGroup(t, dir, 1), openGroup(t, dir, 1)
+		grow(t, first, from, from+many-1)
+		second.Close()
+		if _, err := other.ImportCubeFS(config); !errors.Is(err, bulkhead.ErrLocked) {
+			t.Fatalf("an import beside CubeFS's WAL: %v", err)
+		}
+		first.Close()
+	}
+	if _, err := other.ImportCubeFS(config); err != nil {
+		t.Fatalf("an import of a log that is closed: %v", err)
 	}
 }
 
@@ -348,6 +377,35 @@ func TestExportWaitsForASnapshot(t *testing.T) {
 	if hard, _ := s.InitialState(); hard != (proto.HardState{Term: 3, Vote: 2, Commit: 50}) {
 		t.Errorf("the hard state is %+v", hard)
 	}
+}
+
+// TestUnfinishedShadowIsNotPromoted: it may find a difference yet.
+func TestUnfinishedShadowIsNotPromoted(t *testing.T) {
+	warned := reset(t)
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "wal_32")
+	s := openGroup(t, dir, 32)
+	grow(t, s, 1, many)
+	s.Close()
+	engine, err := cubefs.SharedEngine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := openGroup(t, filepath.Join(parent, "other"), 33)
+	behind := shadow.New(other, shadow.Config{Root: filepath.Join(parent, shadowDirectory), ID: 32, Log: cubefs.Config{Engine: engine}})
+	set(t, Policy{Enabled: true, Share: Share{Percent: 100}, Import: true})
+	s = openGroup(t, dir, 32)
+	if engineOf(s) != "cubefs" || !strings.Contains(warned.all(), "has not compared all yet") {
+		t.Errorf("kept by %s; warned: %s", engineOf(s), warned.all())
+	}
+	s.Close()
+	go func() { time.Sleep(100 * time.Millisecond); behind.Close() }()
+	s = openGroup(t, dir, 32)
+	defer s.Close()
+	if engineOf(s) != "bulkhead" {
+		t.Errorf("once it was through it is kept by %s: %s", engineOf(s), warned.all())
+	}
+	holdsAll(t, s, 1, many)
 }
 
 // TestUncleanShadowIsNotPromoted: what a shadow dropped, nobody has compared.

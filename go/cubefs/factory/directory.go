@@ -62,21 +62,22 @@ func unreadable(dir string, err error) error {
 	return e
 }
 
-// unlocked fails if somebody converts the directory, in this process or another,
-// or has begun to on a disk that has not come back: what hangs may be a move of its
-// files. CubeFS's WAL, which takes no lock, would not notice.
-func unlocked(dir string) error {
+// lock keeps conversions away from a directory, in this process or another, until
+// the file is closed: CubeFS's WAL takes no lock of its own. It fails if somebody
+// converts it, or has begun to on a disk that has not come back: what hangs may be a
+// move of its files. No file if there is no directory.
+func lock(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if os.IsNotExist(err) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return unreadable(dir, err)
+		return nil, unreadable(dir, err)
 	}
-	defer f.Close()
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err == syscall.EWOULDBLOCK {
-		return &bulkhead.Error{Op: bulkhead.OpOpen, Code: bulkhead.ErrLocked, Errno: syscall.EWOULDBLOCK, Path: dir,
+		f.Close()
+		return nil, &bulkhead.Error{Op: bulkhead.OpOpen, Code: bulkhead.ErrLocked, Errno: syscall.EWOULDBLOCK, Path: dir,
 			Message: "the log is being converted, or its conversion has not come back from the disk"}
 	}
-	return nil
+	return f, nil
 }

@@ -136,11 +136,12 @@ func open(dir string, group registry.Group, native registry.Native) (storage.Sto
 			return s, err
 		}
 	}
-	if err := unlocked(dir); err != nil {
+	locked, err := lock(dir)
+	if err != nil {
 		return nil, l.failed(err)
 	}
 	Supervisor.Forget(group.Server, group.ID)
-	return l.openNative(func() (storage.Storage, error) { return at.native(dir, native) }, policy.Shadows(group.ID))
+	return l.openNative(func() (storage.Storage, error) { return at.native(dir, locked, native) }, policy.Shadows(group.ID))
 }
 
 // choice is what is done with a log.

@@ -1,6 +1,7 @@
 package factory
 
 import (
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -9,7 +10,8 @@ import (
 )
 
 // site is a log's directory. CubeFS's WAL takes no lock, so who may convert a log is
-// decided here: nobody while this process has it open, or opens it.
+// decided here: nobody while this process has it open, or opens it. A lock tells
+// other processes.
 type site struct {
 	mu   sync.Mutex // held while its log is opened
 	open int        // CubeFS's WALs in it that are open; guarded by sites.mu
@@ -64,15 +66,25 @@ func (n *nativeLog) Close() {
 	n.once.Do(n.close)
 }
 
-// native opens a log of CubeFS's WAL that is not converted until it is closed.
-func (p *site) native(dir string, open registry.Native) (storage.Storage, error) {
+// native opens a log of CubeFS's WAL that is not converted until it is closed, by
+// this process or another. locked is the directory, nil if there is none yet.
+func (p *site) native(dir string, locked *os.File, open registry.Native) (storage.Storage, error) {
 	s, err := open()
+	if err == nil && locked == nil {
+		if locked, err = lock(dir); err != nil {
+			s.Close()
+		}
+	}
 	if err != nil {
+		locked.Close() // does nothing for nil
 		return nil, err
 	}
 	sites.mu.Lock()
 	p.open++
 	p.held++
 	sites.mu.Unlock()
-	return &nativeLog{Storage: s, close: func() { p.release(filepath.Clean(dir), 1) }}, nil
+	return &nativeLog{Storage: s, close: func() {
+		locked.Close()
+		p.release(filepath.Clean(dir), 1)
+	}}, nil
 }

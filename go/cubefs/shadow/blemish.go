@@ -44,17 +44,20 @@ func blemish(root string, id uint64, why string) {
 	}()
 }
 
+// noted is what Blemish says of what this process has found.
+func noted(root string, id uint64) string {
+	blemishes.mu.Lock()
+	defer blemishes.mu.Unlock()
+	return blemishes.of[markPath(root, id)]
+}
+
 // Blemish returns why the shadow of a log was found not to be clean, now or in an
 // earlier process; "" if it was not.
 func Blemish(root string, id uint64) string {
-	path := markPath(root, id)
-	blemishes.mu.Lock()
-	why := blemishes.of[path]
-	blemishes.mu.Unlock()
-	if why != "" {
+	if why := noted(root, id); why != "" {
 		return why
 	}
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(markPath(root, id))
 	switch {
 	case os.IsNotExist(err):
 		return ""
@@ -66,7 +69,8 @@ func Blemish(root string, id uint64) string {
 	return string(text)
 }
 
-// Clear forgets why the shadow of a log was not clean.
+// Clear forgets why the shadow of a log was not clean. What one that runs finds from
+// now on counts.
 func Clear(root string, id uint64) error {
 	path := markPath(root, id)
 	blemishes.mu.Lock()

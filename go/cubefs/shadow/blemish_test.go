@@ -23,6 +23,26 @@ func TestDifferingShadow(t *testing.T) {
 	}
 }
 
+// TestClearedShadowIsMarkedAgain: what a shadow has got wrong before says nothing of
+// what it gets wrong after its owner has cleared that.
+func TestClearedShadowIsMarkedAgain(t *testing.T) {
+	s, root, set := hinderedPair(t)
+	set(func(h *hindered) { h.lie = true })
+	must(t, s.StoreEntries(batch(1, 10, 1, 64)))
+	for i := 0; i < 2; i++ {
+		_, _, err := s.Entries(1, 10, 1<<30)
+		must(t, err)
+		if r := settled(t, s); !strings.Contains(Blemish(root, id), "difference") || r.Blemish != Blemish(root, id) {
+			t.Fatalf("read %d: %+v, %q", i, r, Blemish(root, id))
+		}
+		eventually(t, "the mark is written", func() bool { b, _ := os.ReadFile(markPath(root, id)); return len(b) > 0 })
+		must(t, Clear(root, id))
+		if r := s.Report(); r.Blemish != "" {
+			t.Fatalf("cleared, and %q", r.Blemish)
+		}
+	}
+}
+
 // TestMarkStays: a blemish must outlive the process, until somebody clears it.
 // The root may be missing yet: the shadow makes it when it begins.
 func TestMarkStays(t *testing.T) {

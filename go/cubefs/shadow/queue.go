@@ -71,7 +71,7 @@ func (w *worker) end() {
 func (w *worker) report(now time.Time) Report {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	r := Report{ID: w.config.ID, Counters: w.counters.load(), WaitingBytes: w.bytes, Blemish: w.blemish}
+	r := Report{ID: w.config.ID, Counters: w.counters.load(), WaitingBytes: w.bytes, Blemish: noted(w.config.Root, w.config.ID)}
 	if len(w.queue) > 0 {
 		r.LagSeconds = now.Sub(time.Unix(0, w.queue[0].since)).Seconds()
 	}
@@ -79,13 +79,5 @@ func (w *worker) report(now time.Time) Report {
 }
 
 func (w *worker) blame(why string) {
-	w.mu.Lock()
-	first := w.blemish == ""
-	if first {
-		w.blemish = why
-	}
-	w.mu.Unlock()
-	if first {
-		blemish(w.config.Root, w.config.ID, why)
-	}
+	blemish(w.config.Root, w.config.ID, why)
 }

@@ -46,7 +46,7 @@ type Report struct {
 	Counters
 	WaitingBytes int     `json:"waiting_bytes"`
 	LagSeconds   float64 `json:"lag_seconds"`       // age of the oldest change that waits
-	Blemish      string  `json:"blemish,omitempty"` // why it is not clean: the first difference, drop or fault
+	Blemish      string  `json:"blemish,omitempty"` // why it is not clean: the first difference, drop or fault of this process
 }
 
 // living are the shadows of this process, and what those counted that are gone.
@@ -70,6 +70,30 @@ func unregister(w *worker) {
 	delete(living.workers, w)
 	living.gone.sum(w.counters.load())
 	living.mu.Unlock()
+}
+
+// Finished waits until the shadow of a log that was closed has worked off what it had
+// to compare, for a while at most; false if it has not.
+func Finished(root string, id uint64, within time.Duration) bool {
+	for deadline := time.Now().Add(within); ; time.Sleep(5 * time.Millisecond) {
+		if !lives(root, id) {
+			return true
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+}
+
+func lives(root string, id uint64) bool {
+	living.mu.Lock()
+	defer living.mu.Unlock()
+	for w := range living.workers {
+		if w.config.Root == root && w.config.ID == id {
+			return true
+		}
+	}
+	return false
 }
 
 // Reports returns how all shadows do, ordered by id, and what this process has

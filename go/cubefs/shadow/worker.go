@@ -81,7 +81,6 @@ type worker struct {
 	queue   []change
 	bytes   int
 	ended   bool
-	blemish string
 	broken  bool      // the next entries must start it anew
 	resting time.Time // no change is taken before
 	rest    time.Duration

@@ -133,7 +133,8 @@ fn f4_a_panic_in_one_write_latches_that_partition_alone() {
     field.crowd(&[writes_of(Fault::Panic, SICK).once()]);
     field.sharers_succeed(HEALTHY);
     field.release();
-    assert_eq!((state(&field.all[SICK]), field.all[SICK].status().cause), (State::Unavailable, Cause::Panic));
+    wait_for("the panic to be known", Duration::from_secs(20), || state(&field.all[SICK]) == State::Unavailable);
+    assert_eq!(field.all[SICK].status().cause, Cause::Panic);
     let told: Vec<_> = field.events().iter().map(|e| (e.partition_id, e.cause)).collect();
     assert_eq!(told, [(SICK as u64 + 1, Cause::Panic)]);
     field.assert_survives("a panic in a write");
@@ -146,7 +147,8 @@ fn f4_a_panic_in_a_write_by_itself_latches_that_partition_alone() {
     field.crowd(&[writes_of(Fault::Short(0), SICK).once(), writes_of(Fault::Panic, SICK).once()]);
     field.sharers_succeed(HEALTHY);
     field.release();
-    assert_eq!((state(&field.all[SICK]), field.all[SICK].status().cause), (State::Unavailable, Cause::Panic));
+    wait_for("the panic to be known", Duration::from_secs(20), || state(&field.all[SICK]) == State::Unavailable);
+    assert_eq!(field.all[SICK].status().cause, Cause::Panic);
     shares_on(&mut field);
 }
 

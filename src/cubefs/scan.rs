@@ -268,7 +268,10 @@ impl<'a> Scan<'a> {
         if end >= reader.len {
             return Ok(None);
         }
-        self.bad(reader, end.max(at + 1))
+        if end == at {
+            return self.bad(reader, at); // somebody writes to it
+        }
+        Ok(Some(end))
     }
 
     /// Bytes that are no record. Returns where the next record is, if there is one.

@@ -13,6 +13,7 @@ pub const RECORD_HEADER_BYTES: usize = 9;
 pub const CRC_BYTES: usize = 4;
 /// Kind, term and index, in front of an entry's payload.
 pub const ENTRY_HEADER_BYTES: usize = 17;
+const INDEX_COUNT_BYTES: usize = 4;
 const INDEX_ITEM_BYTES: usize = 20;
 const FOOTER_BYTES: usize = 16;
 const FOOTER_MAGIC: [u8; 8] = [0xf9, 0xbf, 0x3e, 0x0a, 0xd3, 0xc5, 0xcc, 0x3f];
@@ -96,6 +97,25 @@ pub enum RecordType {
     Footer = 3,
 }
 
+impl RecordType {
+    /// Whether data of this type may have so many bytes.
+    fn may_have(self, bytes: usize) -> bool {
+        match self {
+            RecordType::Entry => bytes >= ENTRY_HEADER_BYTES,
+            RecordType::Index => bytes % INDEX_ITEM_BYTES == INDEX_COUNT_BYTES,
+            RecordType::Footer => bytes == FOOTER_BYTES,
+        }
+    }
+
+    fn is_of(self, data: &[u8]) -> bool {
+        match self {
+            RecordType::Entry => Entry::decode(data).is_some(),
+            RecordType::Index => index_items(data).is_some(),
+            RecordType::Footer => footer_target(data).is_some(),
+        }
+    }
+}
+
 /// What is at the start of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found<'a> {
@@ -103,11 +123,12 @@ pub enum Found<'a> {
     Record(RecordType, &'a [u8], usize),
     /// A record may be here that takes this many bytes; there are fewer.
     Needs(usize),
-    /// No record. If its length can be believed, where the next one would start.
+    /// No record. If the file has as much as it says of itself, where the next one would start.
     Bad(Option<usize>),
 }
 
-/// Looks for a record at the start of `bytes`, of which the file has `rest` in all.
+/// Looks for a record at the start of `bytes`, of which the file has `rest` in all. The type stands outside of the checksum: it is believed
+/// if the data are such a record's.
 pub fn record_at(bytes: &[u8], rest: u64) -> Found<'_> {
     let Some(header) = bytes.get(..RECORD_HEADER_BYTES) else { return Found::Needs(RECORD_HEADER_BYTES) };
     let record_type = match header.first() {
@@ -124,9 +145,12 @@ pub fn record_at(bytes: &[u8], rest: u64) -> Found<'_> {
     if total as u64 > rest {
         return Found::Needs(total);
     }
+    if !record_type.may_have(length as usize) {
+        return Found::Bad(Some(total));
+    }
     let Some(record) = bytes.get(..total) else { return Found::Needs(total) };
     let (data, crc) = record[RECORD_HEADER_BYTES..].split_at(length as usize);
-    if crc != masked_crc(crc32c::crc32c(data)).to_be_bytes() {
+    if crc != masked_crc(crc32c::crc32c(data)).to_be_bytes() || !record_type.is_of(data) {
         return Found::Bad(Some(total));
     }
     Found::Record(record_type, data, total)
@@ -191,8 +215,8 @@ pub struct IndexItem {
 
 /// The items of an index record; `None` if their number is not what the data holds.
 pub fn index_items(data: &[u8]) -> Option<impl Iterator<Item = IndexItem> + '_> {
-    let count = data.get(..4).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes)?;
-    let items = data.get(4..)?;
+    let count = data.get(..INDEX_COUNT_BYTES).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes)?;
+    let items = data.get(INDEX_COUNT_BYTES..)?;
     let whole = items.len() as u64 == u64::from(count) * INDEX_ITEM_BYTES as u64;
     let item = |b: &[u8]| IndexItem { index: be64(b, 0), term: be64(b, 8), offset: (be64(b, 12) & 0xFFFF_FFFF) as u32 };
     whole.then(|| items.chunks_exact(INDEX_ITEM_BYTES).map(item))
@@ -260,14 +284,8 @@ mod tests {
         for bit in 0..SAMPLE.len() * 8 {
             let mut bad = SAMPLE.to_vec();
             bad[bit / 8] ^= 1 << (bit % 8);
-            match record_at(&bad, bad.len() as u64) {
-                // The type stands outside of the checksum; what an index or a footer is, its own content says.
-                Found::Record(t, data, _) => assert!(
-                    t == RecordType::Index && index_items(data).is_none()
-                        || t == RecordType::Footer && footer_target(data).is_none()
-                ),
-                Found::Needs(_) | Found::Bad(_) => {}
-            }
+            let found = record_at(&bad, bad.len() as u64);
+            assert!(matches!(found, Found::Needs(_) | Found::Bad(_)), "bit {bit}: {found:?}");
         }
     }
 

@@ -12,6 +12,7 @@ mod bad_blocks;
 mod cut_short;
 mod damage;
 mod export;
+mod flips;
 mod hang;
 mod names;
 mod read_back;

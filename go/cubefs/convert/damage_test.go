@@ -46,13 +46,18 @@ func harmed(t testing.TB) string {
 
 func flip(t testing.TB, path string, offset int64) {
 	t.Helper()
+	flipBits(t, path, offset, 1)
+}
+
+func flipBits(t testing.TB, path string, offset int64, bits byte) {
+	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	must(t, err)
 	defer f.Close()
 	b := []byte{0}
 	_, err = f.ReadAt(b, offset)
 	must(t, err)
-	b[0] ^= 1
+	b[0] ^= bits
 	_, err = f.WriteAt(b, offset)
 	must(t, err)
 }
@@ -89,7 +94,7 @@ func opensWith(t testing.TB, dir string, want proto.HardState) {
 	}
 }
 
-// lastFileHolds is 48 to 60: 15 records fit into a file of 1 MiB.
+// The last file holds 46 to 60: 15 records fit into a file of 1 MiB.
 var harms = []harm{
 	{"a flipped bit in the middle of the last file",
 		func(t testing.TB, dir string, files []string) { flip(t, files[len(files)-1], 5*harmRecord+100) },
@@ -103,6 +108,14 @@ var harms = []harm{
 		func(t testing.TB, dir string, files []string) { flip(t, files[len(files)-1], 14*harmRecord+100) },
 		bulkhead.CubeFSTornTail, false, bulkhead.Range{First: 60, Last: 60},
 		func(t testing.TB, dir string) { lastIs(t, dir, 59) }},
+	{"a flipped bit that makes the last entry a footer",
+		func(t testing.TB, dir string, files []string) { flipBits(t, files[len(files)-1], 14*harmRecord, 2) },
+		bulkhead.CubeFSTornTail, false, bulkhead.Range{First: 60, Last: 60},
+		func(t testing.TB, dir string) { lastIs(t, dir, 59) }},
+	{"a flipped bit that makes the last entry but one a footer",
+		func(t testing.TB, dir string, files []string) { flipBits(t, files[len(files)-1], 13*harmRecord, 2) },
+		bulkhead.CubeFSBadRecord, true, bulkhead.Range{First: 59, Last: 59},
+		func(t testing.TB, dir string) { lastIs(t, dir, 58) }},
 	{"a flipped bit in a sealed file",
 		func(t testing.TB, dir string, files []string) { flip(t, files[1], 2*harmRecord+100) },
 		bulkhead.CubeFSBadRecord, true, bulkhead.Range{First: 18, Last: 18},

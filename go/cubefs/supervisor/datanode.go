@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
+	"sync/atomic"
 	"syscall"
-	"time"
+	"unsafe"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs"
@@ -93,16 +95,17 @@ func deviceOf(path string) (uint64, error) {
 	return uint64(st.Dev), err //nolint:unconvert // its type depends on the architecture
 }
 
-// Return loads the partition anew through the datanode's own calls. One that was
-// blamed is started in place first, because only that resets its error count;
-// but it must not stay so, since that can end the truncation of its log for good.
-func (d *datanode) Return(machine func() raft.StateMachine) error {
+// Return loads the partition anew through the datanode's own calls. Of one that was
+// blamed the error count is reset first, as CubeFS itself does when a disk is recovered.
+// It is not started in place, which resets it as well: if another hand does that at the
+// same time, its raft group is lost, and the next heartbeat ends the process.
+func (d *datanode) Return() error {
 	errorCount, _, err := d.errorCount()
 	if err != nil {
 		return err
 	}
 	if errorCount > 0 {
-		if err := d.clear(machine); err != nil {
+		if err := d.clear(); err != nil {
 			return err
 		}
 	}
@@ -122,40 +125,40 @@ func (d *datanode) errorCount() (count uint64, text []byte, err error) {
 	return meta.DiskErrCnt, text, nil
 }
 
-// clear starts a blamed partition in place, which resets its error count, and has
-// that kept.
-func (d *datanode) clear(machine func() raft.StateMachine) error {
-	// Before all disks are loaded it could be started, but not loaded anew.
+// clear resets the error count of a blamed partition, and has that kept.
+func (d *datanode) clear() error {
+	// Before all disks are loaded it could not be loaded anew.
 	if err := call("/reloadDataPartition", "id", "0"); !errors.Is(err, errNotLoaded) {
 		return fmt.Errorf("%w: %v", errNotReady, err)
+	}
+	keeper, ok := d.group.StateMachine.(interface{ PersistMetadata() error })
+	count := countOf(d.group.StateMachine)
+	if !ok || count == nil {
+		return errors.New("the error count of the state machine cannot be reset: it has no diskErrCnt, or no PersistMetadata")
+	}
+	atomic.StoreUint64(count, 0)
+	if err := keeper.PersistMetadata(); err != nil {
+		return fmt.Errorf("the error count could not be kept: %w", err)
 	}
 	if err := d.forgetBlame(); err != nil {
 		return fmt.Errorf("what the log has blamed cannot be forgotten: %w", err)
 	}
-	err := call("/markDataPartitionBroken", "id", d.id(), "status", "true")
-	if errors.Is(err, errNotLoaded) {
-		if err = d.load(); err != nil {
-			return err
-		}
-		err = call("/markDataPartitionBroken", "id", d.id(), "status", "true")
+	return nil
+}
+
+// countOf finds the error count of a data partition, which only CubeFS's own package can
+// reset; nil if it is made differently.
+func countOf(machine raft.StateMachine) *uint64 {
+	partition := reflect.ValueOf(machine)
+	if partition.Kind() != reflect.Ptr || partition.Elem().Kind() != reflect.Struct {
+		return nil
 	}
-	if err != nil {
-		return err
+	count := partition.Elem().FieldByName("diskErrCnt")
+	if count.Kind() != reflect.Uint64 {
+		return nil
 	}
-	if !registered(d.group.Server, d.group.ID) {
-		return errNotRegistered // the call does not say so
-	}
-	keeper, ok := machine().(interface{ PersistMetadata() error })
-	if !ok {
-		return errors.New("the state machine cannot keep its error count: it has no PersistMetadata")
-	}
-	for try := 0; try < 3; try++ {
-		if err = keeper.PersistMetadata(); err == nil {
-			return nil
-		}
-		time.Sleep(time.Second)
-	}
-	return fmt.Errorf("the partition runs, but its error count could not be kept: %w", err)
+	// Sound: the field was found by its name, and its type has this kind.
+	return (*uint64)(unsafe.Pointer(count.UnsafeAddr()))
 }
 
 func (d *datanode) reload() error {

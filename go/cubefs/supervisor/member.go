@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/bulkhead-wal/bulkhead/go/cubefs"
-	"github.com/cubefs/cubefs/depends/tiglabs/raft"
 )
 
 // member is one group on one server, over all its openings. The supervisor's
@@ -19,10 +18,9 @@ type member struct {
 	open    []*opening // whose logs are open, oldest first
 	latest  *opening   // the one that counts; nil: nothing to watch
 	unused  *opening   // the last whose log was closed as unused: the group may run on it
-	machine raft.StateMachine
-	tending bool // a goroutine of tend is at work
-	trying  bool // it tries to bring the group back
-	called  bool // BringBack was called
+	tending bool       // a goroutine of tend is at work
+	trying  bool       // it tries to bring the group back
+	called  bool       // BringBack was called
 	wake    chan struct{}
 
 	news    []func() // calls of OnEvent that wait
@@ -45,7 +43,6 @@ func (s *Supervisor) memberOf(group Group) *member {
 		m = &member{sup: s, key: k, wake: make(chan struct{}, 1), told: sync.NewCond(&s.mu)}
 		s.members[k] = m
 	}
-	m.machine = group.StateMachine
 	return m
 }
 

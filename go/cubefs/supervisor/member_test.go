@@ -7,16 +7,15 @@ import (
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs"
-	"github.com/cubefs/cubefs/depends/tiglabs/raft"
 )
 
 // blamedOwner says of its group that it is about to stop it for an earlier fault.
 type blamedOwner struct{}
 
-func (blamedOwner) Blamed() bool                          { return true }
-func (blamedOwner) Stop(cubefs.Fault, int)                {}
-func (blamedOwner) Gone() bool                            { return false }
-func (blamedOwner) Return(func() raft.StateMachine) error { return errors.New("not now") }
+func (blamedOwner) Blamed() bool           { return true }
+func (blamedOwner) Stop(cubefs.Fault, int) {}
+func (blamedOwner) Gone() bool             { return false }
+func (blamedOwner) Return() error          { return errors.New("not now") }
 
 // stoppedByOwner opens a group that stays unregistered, which is what its owner
 // leaves when it has stopped it, lets it run for a time, and closes its log.

@@ -8,7 +8,6 @@ import (
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs"
-	"github.com/cubefs/cubefs/depends/tiglabs/raft"
 )
 
 // bringBack makes one try, when it is time.
@@ -160,7 +159,7 @@ func (m *member) try(o *opening) error {
 	if err := probe(o); err != nil {
 		return err
 	}
-	err := guard(func() error { return o.group.Owner.Return(m.newestMachine) })
+	err := guard(func() error { return o.group.Owner.Return() })
 	if err == nil && !registered(m.key.server, m.key.id) {
 		err = errNotRegistered
 	}
@@ -168,12 +167,6 @@ func (m *member) try(o *opening) error {
 		return startError{err}
 	}
 	return nil
-}
-
-func (m *member) newestMachine() raft.StateMachine {
-	m.sup.mu.Lock()
-	defer m.sup.mu.Unlock()
-	return m.machine
 }
 
 // probe opens the log, has it healed if need be, and closes it: a group is not

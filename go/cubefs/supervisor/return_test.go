@@ -11,15 +11,14 @@ import (
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs"
-	"github.com/cubefs/cubefs/depends/tiglabs/raft"
 )
 
 // startingOwner starts groups with a function of the test's.
 type startingOwner struct{ start func() error }
 
-func (startingOwner) Stop(cubefs.Fault, int)                  {}
-func (startingOwner) Gone() bool                              { panic("an owner's panic is caught") }
-func (o startingOwner) Return(func() raft.StateMachine) error { return o.start() }
+func (startingOwner) Stop(cubefs.Fault, int) {}
+func (startingOwner) Gone() bool             { panic("an owner's panic is caught") }
+func (o startingOwner) Return() error        { return o.start() }
 
 // downOn makes a group whose log is good and could not be opened a moment ago.
 func downOn(t *testing.T, s *Supervisor, engine *bulkhead.Engine, disk string, id uint64, start func() error) {

@@ -21,9 +21,8 @@ type Owner interface {
 	// until the group is unregistered; attempt counts from 0.
 	Stop(fault cubefs.Fault, attempt int)
 	// Return starts the group again, on a log that was found to be good. It must
-	// open the log with Supervisor.Open. machine returns the state machine of the
-	// latest such call.
-	Return(machine func() raft.StateMachine) error
+	// open the log with Supervisor.Open.
+	Return() error
 	// Gone tells that the partition is no more: nobody waits for the group.
 	Gone() bool
 }

@@ -70,7 +70,7 @@ func (e *Env) noDamage(state driver.Reply, what string) {
 func runMiddleLost(e *Env, payload string) string {
 	d := e.disk(true, disk.Options{DirectIO: true, Data: dataOf[e.FS]}, 0)
 	l := d.Ledger(1)
-	o := e.StartWith(nil, "-payload", payload)
+	o := e.StartWith(nil, "-payload", payload, "-no-idle-check") // a look must not be the flush that hangs
 	o.Open(l)
 	o.MustAppend(l, 20, baseBytes)
 	o.Sync(l)

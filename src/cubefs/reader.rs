@@ -57,18 +57,26 @@ impl<'a> Reader<'a> {
 
     /// The record at `at`, with all of its bytes at hand.
     pub fn record(&mut self, at: u64) -> io::Result<Found<'_>> {
+        let needs = self.needs(at)?.unwrap_or(RECORD_HEADER_BYTES);
         let rest = self.len.saturating_sub(at);
-        let needs = match record_at(self.bytes(at, RECORD_HEADER_BYTES)?, rest) {
-            Found::Needs(needs) if needs as u64 <= rest => needs,
-            _ => RECORD_HEADER_BYTES,
-        };
         Ok(record_at(self.bytes(at, needs)?, rest))
+    }
+
+    /// The bytes of the record at `at`, by its header alone: no checksum is computed. `None` if there cannot be one.
+    fn needs(&mut self, at: u64) -> io::Result<Option<usize>> {
+        let rest = self.len.saturating_sub(at);
+        let header = self.bytes(at, RECORD_HEADER_BYTES)?;
+        Ok(match record_at(header.get(..RECORD_HEADER_BYTES).unwrap_or(header), rest) {
+            Found::Needs(needs) if needs as u64 <= rest => Some(needs),
+            _ => None,
+        })
     }
 
     /// The next valid record behind a bad one at `at`. `last` is the last entry before it: an entry that cannot follow that one is part of
     /// another entry's payload, which may well be a piece of somebody's log.
     pub fn behind(&mut self, at: u64, last: (u64, u64)) -> io::Result<Behind> {
         if let Found::Bad(Some(total)) = self.record(at)? {
+            self.tried += total as u64;
             let next = at + total as u64;
             if let Some(found) = self.candidate(next, at, last)? {
                 return Ok(found);
@@ -91,7 +99,7 @@ impl<'a> Reader<'a> {
     }
 
     fn candidate(&mut self, next: u64, from: u64, last: (u64, u64)) -> io::Result<Option<Behind>> {
-        let rest = self.len.saturating_sub(next);
+        let Some(needs) = self.needs(next)? else { return Ok(None) };
         let head = self.bytes(next, RECORD_HEADER_BYTES + ENTRY_HEADER_BYTES)?;
         let is_entry = head.first() == Some(&(RecordType::Entry as u8));
         if is_entry {
@@ -104,9 +112,7 @@ impl<'a> Reader<'a> {
                 return Ok(None);
             }
         }
-        if let Found::Needs(needs) = record_at(head, rest) {
-            self.tried += (needs as u64).min(rest);
-        }
+        self.tried += needs as u64;
         Ok(match self.record(next)? {
             Found::Record(RecordType::Entry, data, _) => {
                 Entry::decode(data).map(|e| Behind::Entry(next, e.index, e.term))

@@ -7,7 +7,9 @@ use super::report::{Finding, FindingKind, Progress, Report};
 use super::source::Source;
 use super::verdict;
 use crate::error::{Error, Op, Result};
-use crate::format::cubefs::{footer_target, index_items, record_at, Entry, Found, LogName, Meta, RecordType};
+use crate::format::cubefs::{
+    footer_target, index_items, record_at, Entry, Found, LogName, Meta, RecordType, RECORD_HEADER_BYTES,
+};
 use crate::format::MAX_COUNTER;
 use crate::io::{Access, Dir};
 use crate::partition::EntryRef;
@@ -172,7 +174,8 @@ impl<'a> Scan<'a> {
 
     /// Hands on the entries from `at` on, up to something else.
     fn entries(&mut self, reader: &mut Reader<'_>, mut at: u64) -> Result<(u64, Stop)> {
-        let mut least = PIECE_BYTES;
+        // What is held is read first: a file of nothing but bad bytes and short entries is not read anew at each of them.
+        let mut least = RECORD_HEADER_BYTES;
         loop {
             let rest = reader.len.saturating_sub(at);
             if rest == 0 {

@@ -14,6 +14,7 @@ mod damage;
 mod export;
 mod flips;
 mod hang;
+mod hostile;
 mod names;
 mod read_back;
 mod room;

@@ -4,7 +4,6 @@ package bulkhead
 import "C"
 
 import (
-	"errors"
 	"runtime/cgo"
 	"sync"
 	"sync/atomic"
@@ -87,8 +86,9 @@ func (l *engineLog) remove(engine C.bulkhead_engine, w *logWriter) {
 	defer l.setting.Unlock()
 	rest := l.without(w)
 	if len(rest) == 0 && l.hook != 0 {
-		// The lines that wait are written first. A closed engine has done that.
-		if err := takeError(C.bh_engine_set_log_hook(engine, 0)); err == nil || errors.Is(err, ErrClosed) {
+		// The lines that wait are written first. An engine that is being closed may be
+		// at that yet, and calls the hook: end comes after it.
+		if err := takeError(C.bh_engine_set_log_hook(engine, 0)); err == nil {
 			l.hook.Delete()
 			l.hook = 0
 		}

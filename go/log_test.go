@@ -143,6 +143,45 @@ func TestLogEndsWithTheEngine(t *testing.T) {
 	}
 }
 
+// An engine that is being closed still writes what waits, while somebody stops the log:
+// what the library calls must be there until the close is through.
+func TestLogIsStoppedBesideAClose(t *testing.T) {
+	e, err := Open(EngineConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, on := make(chan bool, 1), make(chan bool)
+	stop, err := e.LogTo(func(LogLevel, string) {
+		select {
+		case begun <- true:
+		default:
+		}
+		<-on
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value := uint64(7); value < 10; value++ { // lines of settings are not held back
+		if err := e.SetLimits(LimitChange{Limit: LimitProbeMs, Value: value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-begun
+	var both sync.WaitGroup
+	both.Add(2)
+	go func() { defer both.Done(); _ = e.Close() }()
+	for {
+		if _, err := e.MetricsText(); errors.Is(err, ErrClosed) {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	go func() { defer both.Done(); stop() }()
+	time.Sleep(50 * time.Millisecond)
+	close(on)
+	both.Wait()
+}
+
 // What write must not wait for is refused, and what it does wrong is its own.
 func TestLogIsCalledByItsOwnEngine(t *testing.T) {
 	e := openEngine(t, EngineConfig{})

@@ -915,8 +915,9 @@ bulkhead_status bulkhead_engine_completions(bulkhead_engine engine,
 /// freed. If there is no new one it has been called with the lines that waited; so it has when bulkhead_engine_close
 /// returns. Both wait for a hook that does not return.
 ///
-/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_BUSY (called by the hook; nothing is changed),
-/// BULKHEAD_RESOURCE_EXHAUSTED (no thread can be started: there is no hook then), BULKHEAD_PANIC.
+/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED (a hook that was set may run until bulkhead_engine_close has
+/// returned), BULKHEAD_BUSY (called by the hook; nothing is changed), BULKHEAD_RESOURCE_EXHAUSTED (no thread can be
+/// started: there is no hook then), BULKHEAD_PANIC.
 /// Thread safety: any thread.
 bulkhead_status bulkhead_engine_set_log_hook(bulkhead_engine engine,
                                              bulkhead_log_hook hook,

@@ -117,10 +117,24 @@ func (s *Storage) tell(f Fault) {
 	if s.config.OnFault == nil {
 		return
 	}
-	key := faultKey{f.State, f.Cause, f.Errno}
-	f.Partition, f.Dir = s.config.PartitionID, s.dir
 	s.toldMu.Lock()
 	defer s.toldMu.Unlock()
+	s.tellLocked(f)
+}
+
+// tellLatched tells of a fault that is there at this moment: one that heals after it is
+// taken back.
+func (s *Storage) tellLatched() {
+	s.toldMu.Lock()
+	defer s.toldMu.Unlock()
+	if f, ok := latchedFault(s.partition); ok && s.config.OnFault != nil {
+		s.tellLocked(f)
+	}
+}
+
+func (s *Storage) tellLocked(f Fault) {
+	key := faultKey{f.State, f.Cause, f.Errno}
+	f.Partition, f.Dir = s.config.PartitionID, s.dir
 	if s.told && s.lastTold == key {
 		return
 	}
@@ -175,9 +189,7 @@ func (s *Storage) heard(event bulkhead.Event) {
 	case refuses(event.To) && s.config.Mode == bulkhead.ModeNone:
 		go s.tellUnlessHealed()
 	case refuses(event.To):
-		if f, ok := latchedFault(s.partition); ok {
-			s.tell(f)
-		}
+		s.tellLatched()
 	case event.To == bulkhead.StateReadWrite && event.From != bulkhead.StateReadWrite:
 		s.recovered()
 	}
@@ -193,24 +205,19 @@ const healingTime = time.Second
 // heals on its own thread, and the partition is latched meanwhile; the fault is
 // one only if it is still there when the call is over.
 func (s *Storage) tellUnlessHealed() {
-	tellLatched := func() {
-		if f, ok := latchedFault(s.partition); ok {
-			s.tell(f)
-		}
-	}
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
 		s.writeMu.Lock() // also while it is looked: the next write may meet a fault, and heal it
 		defer s.writeMu.Unlock()
-		tellLatched()
+		s.tellLatched()
 	}()
 	timer := time.NewTimer(healingTime)
 	defer timer.Stop()
 	select {
 	case <-over:
 	case <-timer.C:
-		tellLatched()
+		s.tellLatched()
 	}
 }
 

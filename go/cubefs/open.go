@@ -114,7 +114,16 @@ func (s *Storage) load() (err error) {
 	if err != nil {
 		return err
 	}
+	status, err := s.partition.Status()
+	if err != nil {
+		return err
+	}
 	s.hard = proto.HardState{Term: state.Term, Vote: state.Vote &^ pendingVote, Commit: state.Commit}
+	if s.hard.Term < status.LastTerm {
+		// Raft stores entries before their term, and a process may end in between. It has
+		// told nobody of a vote in it then; an older term it could not store any more.
+		s.hard.Term, s.hard.Vote = status.LastTerm, 0
+	}
 	s.setPending(state.Vote&pendingVote != 0)
 	return nil
 }

@@ -95,10 +95,9 @@ func (s *Storage) tellHidden(err error) {
 	s.tell(f)
 }
 
-// awaitSnapshot hides the log. One without entries and compaction point looks the
-// same hidden.
+// awaitSnapshot hides the log; an empty one, too, which takes no entries from then on.
 func (s *Storage) awaitSnapshot() error {
-	if s.config.SnapshotChangesNothing || s.SnapshotPending() || s.lastIndex() == 0 {
+	if s.config.SnapshotChangesNothing || s.SnapshotPending() {
 		return nil
 	}
 	status, err := s.partition.Status()

@@ -149,14 +149,55 @@ func TestRefusedSnapshotIsTold(t *testing.T) {
 	store(t, s, 31, 33, 1)
 }
 
-// An empty log has nothing to hide: entries may come instead of the snapshot.
-func TestEmptyLogIsNotHidden(t *testing.T) {
-	s := open(t, walDir(t), nil)
+// The state machine of a replica that has just been added may have taken the snapshot
+// as well when the process ends: entries from the first on must not come instead of it.
+func TestEmptyLogWaitsForTheSnapshot(t *testing.T) {
+	dir := walDir(t)
+	s := open(t, dir, nil)
 	if err := s.ApplySnapshot(proto.SnapshotMeta{}); err != nil {
 		t.Fatal(err)
 	}
-	store(t, s, 1, 4, 1)
-	holds(t, s, 3)
+	s.Close()
+	s = open(t, dir, nil)
+	if !s.SnapshotPending() {
+		t.Error("it waits for no snapshot")
+	}
+	if err := s.StoreEntries(entry(1, 1, "x")); !errors.Is(err, bulkhead.ErrCompacted) {
+		t.Errorf("StoreEntries: %v", err)
+	}
+	s.Close()
+	s = open(t, dir, nil)
+	if err := s.ApplySnapshot(proto.SnapshotMeta{Index: 30, Term: 2}); err != nil {
+		t.Fatal(err)
+	}
+	store(t, s, 31, 33, 2)
+	if last, err := s.LastIndex(); err != nil || last != 32 {
+		t.Errorf("the log ends at %d, %v", last, err)
+	}
+}
+
+// TestTermOfEntriesThatWereStoredFirst: raft gets no term that it could not store.
+func TestTermOfEntriesThatWereStoredFirst(t *testing.T) {
+	dir := walDir(t)
+	s := open(t, dir, nil)
+	if err := s.StoreHardState(proto.HardState{Term: 3, Vote: 2}); err != nil {
+		t.Fatal(err)
+	}
+	store(t, s, 1, 5, 6)
+	s.Close() // as at a crash before the next hard state
+	s = open(t, dir, nil)
+	hard, err := s.InitialState()
+	if err != nil || hard != (proto.HardState{Term: 6}) {
+		t.Errorf("%+v, %v", hard, err)
+	}
+	hard.Commit = 1
+	if err := s.StoreHardState(hard); err != nil {
+		t.Error(err)
+	}
+	s.Close()
+	if again, _ := open(t, dir, nil).InitialState(); again != hard {
+		t.Errorf("%+v, want %+v", again, hard)
+	}
 }
 
 // Raft ignores the error of this call: a state machine that went on would be ahead

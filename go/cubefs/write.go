@@ -21,11 +21,14 @@ func (s *Storage) StoreEntries(entries []*proto.Entry) error {
 	}
 	s.writeMu.Lock()
 	err := s.tooEarly(entries)
-	if err == nil {
-		err = s.partition.Append(batch)
+	for rest := batch; err == nil && len(rest) > 0; {
+		n := piece(rest)
+		if err = s.partition.Append(rest[:n]); err == nil {
+			atomic.StoreUint64(&s.last, rest[n-1].Index)
+			rest = rest[n:]
+		}
 	}
 	if err == nil {
-		atomic.StoreUint64(&s.last, batch[len(batch)-1].Index)
 		s.recent.put(entries)
 	} else {
 		s.recent.clear()
@@ -36,6 +39,25 @@ func (s *Storage) StoreEntries(entries []*proto.Entry) error {
 		return s.failed(err)
 	}
 	return nil
+}
+
+// What goes into one append at most. The library takes no more than 65 MiB; raft,
+// which knows no limit, stores in one call what many proposals have brought together.
+const (
+	pieceBytes   = 32 << 20
+	pieceEntries = 64 << 10
+)
+
+// piece returns how many of the entries go into the next append, one at least. A crash
+// between two leaves the entries up to there, as it does within one.
+func piece(entries []bulkhead.Entry) int {
+	bytes := 0
+	for i, e := range entries {
+		if bytes += len(e.Data); i > 0 && (bytes > pieceBytes || i == pieceEntries) {
+			return i
+		}
+	}
+	return len(entries)
 }
 
 // StoreHardState keeps term, vote and commit. A new term or vote is durable

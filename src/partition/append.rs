@@ -94,10 +94,11 @@ impl Partition {
         self.make_ready(&mut log, first_index(entries))?;
         self.check_entries(&log, entries)?;
         self.accept(&mut log, entries, &sums)?;
+        self.schedule(&mut log);
+        // Last: after a panic before it none follows.
         if let Some(group) = log.groups.back_mut() {
             group.tokens.push(Submitted { token, at });
         }
-        self.schedule(&mut log);
         Ok(())
     }
 
@@ -218,3 +219,7 @@ impl Partition {
 pub(super) fn first_index(entries: &[EntryRef<'_>]) -> u64 {
     entries.first().map_or(0, |e| e.index)
 }
+
+#[cfg(test)]
+#[path = "append_test.rs"]
+mod tests;

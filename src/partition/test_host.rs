@@ -18,6 +18,8 @@ pub struct TestHost {
     pub closed: AtomicUsize,
     /// Events that were told, those that ended in a panic included.
     pub told: AtomicUsize,
+    /// Completions that were told.
+    pub completed: AtomicUsize,
     /// From now on whoever tells an event, or asks for housekeeping or a flush, panics.
     pub panics: AtomicBool,
     counts: Arc<DiskCounts>,
@@ -84,7 +86,9 @@ impl Host for TestHost {
         self.asked();
     }
 
-    fn complete(&self, _: &[Completion]) {}
+    fn complete(&self, done: &[Completion]) {
+        self.completed.fetch_add(done.len(), Ordering::Relaxed);
+    }
 
     fn cache_taken(&self, _: usize) -> bool {
         false

@@ -309,7 +309,8 @@ impl<'a> Scan<'a> {
         };
         let mut finding = self.finding(FindingKind::BadRecord, at, String::new(), cubefs);
         finding.range = if end >= first { (first, end) } else { (0, 0) };
-        finding.damage = end > self.meta.compaction_index;
+        // Where nobody knows what is behind, it may be anything.
+        finding.damage = behind == Behind::Unknown || end > self.meta.compaction_index;
         finding.message = match (finding.damage, end >= first) {
             (false, _) => "bytes that are no record, in the part that is compacted".into(),
             (true, true) => format!("bytes that are no record where {} should be, and {what}", span(first, end)),

@@ -59,3 +59,18 @@ fn f15_a_file_that_asks_for_much_is_judged_soon() {
         }
     }
 }
+
+/// Found by reading: where the search had given up in the part that is compacted, the rest of the file went without a word.
+#[test]
+fn what_takes_too_long_to_find_out_is_damage_also_in_the_part_that_is_compacted() {
+    let mut bytes: Vec<u8> = (1..=5).flat_map(entry).collect();
+    while bytes.len() < 4 << 20 {
+        bytes.extend(claim(1 << 20));
+    }
+    bytes.extend((7..=110).flat_map(entry));
+    let disk = file_of(bytes, |_| vec![]);
+    let meta = Log { hard_state: HardState { term: 1, vote: 0, commit: 100 }, compaction: (100, 1), entries: vec![] };
+    disk.put_file(&format!("{PATH}/META"), &meta.meta().encode());
+    let report = convert(&disk, |c| c.inspect()).expect("an inspection").report;
+    assert_eq!(report.damage().map(|f| (f.kind, f.range)), Some((FindingKind::BadRecord, (6, 6))), "{report:?}");
+}

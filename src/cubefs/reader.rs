@@ -1,7 +1,10 @@
 //! Reads one log file from front to back in large pieces, a longer record whole, and finds the records in it, and behind a bad one the next good one.
 
 use super::content::PIECE_BYTES;
-use crate::format::cubefs::{record_at, Entry, Found, RecordType, ENTRY_HEADER_BYTES, RECORD_HEADER_BYTES};
+use crate::format::cubefs::{
+    footer_target, index_items, may_be_index, record_at, Entry, Found, RecordType, ENTRY_HEADER_BYTES,
+    RECORD_HEADER_BYTES,
+};
 use crate::io::{read_full_at, File};
 use std::io;
 
@@ -24,10 +27,10 @@ pub struct Reader<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behind {
     Nothing,
-    /// The next entry: where it is, its index and term.
-    Entry(u64, u64, u64),
-    /// The next record is an index or a footer.
-    Seal(u64),
+    /// The next record: where it is, and the last entry that should have been before it.
+    Record(u64, u64),
+    /// They were the file's index: its footer ends here.
+    Footer(u64),
     /// It would take too long to find out.
     Unknown,
 }
@@ -72,8 +75,9 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The next valid record behind a bad one at `at`. `last` is the last entry before it: an entry that cannot follow that one is part of
-    /// another entry's payload, which may well be a piece of somebody's log.
+    /// The next valid record behind a bad one at `at`. `last` is the last entry before it. An entry that cannot follow that one is part of another
+    /// entry's payload, which may well be a piece of somebody's log, and so is an index that names no entry in between, or a footer whose index
+    /// is not there.
     pub fn behind(&mut self, at: u64, last: (u64, u64)) -> io::Result<Behind> {
         if let Found::Bad(Some(total)) = self.record(at)? {
             self.tried += total as u64;
@@ -100,24 +104,35 @@ impl<'a> Reader<'a> {
 
     fn candidate(&mut self, next: u64, from: u64, last: (u64, u64)) -> io::Result<Option<Behind>> {
         let Some(needs) = self.needs(next)? else { return Ok(None) };
+        let lost = (next - from) / ENTRY_RECORD_MIN + 1;
+        let follows =
+            |index: u64, term: u64| index > last.0 && (last.0 == 0 || index - last.0 <= lost + 1) && term >= last.1;
         let head = self.bytes(next, RECORD_HEADER_BYTES + ENTRY_HEADER_BYTES)?;
-        let is_entry = head.first() == Some(&(RecordType::Entry as u8));
-        if is_entry {
+        if head.first() == Some(&(RecordType::Entry as u8)) {
             let header = head.get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + ENTRY_HEADER_BYTES);
-            let follows = header.and_then(Entry::decode).is_some_and(|e| {
-                let lost = (next - from) / ENTRY_RECORD_MIN + 1;
-                e.index > last.0 && (last.0 == 0 || e.index - last.0 <= lost + 1) && e.term >= last.1
-            });
-            if !follows {
+            if !header.and_then(Entry::decode).is_some_and(|e| follows(e.index, e.term)) {
                 return Ok(None);
             }
         }
         self.tried += needs as u64;
+        let between = from..next;
         Ok(match self.record(next)? {
             Found::Record(RecordType::Entry, data, _) => {
-                Entry::decode(data).map(|e| Behind::Entry(next, e.index, e.term))
+                Entry::decode(data).map(|e| Behind::Record(next, e.index.saturating_sub(1)))
             }
-            Found::Record(_, _, _) => Some(Behind::Seal(next)),
+            Found::Record(RecordType::Index, data, _) => index_items(data)
+                .and_then(Iterator::last)
+                .filter(|item| between.contains(&u64::from(item.offset)) && follows(item.index, item.term))
+                .map(|item| Behind::Record(next, item.index)),
+            Found::Record(RecordType::Footer, data, total) => footer_target(data)
+                .filter(|target| between.contains(target) && may_be_index(next - target))
+                .map(|target| {
+                    if target == from {
+                        Behind::Footer(next + total as u64)
+                    } else {
+                        Behind::Record(next, last.0 + 1)
+                    }
+                }),
             _ => None,
         })
     }

@@ -286,19 +286,11 @@ impl<'a> Scan<'a> {
                 self.junk = Some((self.name.clone(), at, reader.len - at));
                 return Ok(None);
             }
-            Behind::Entry(next, index, _) => (Some(next), index.saturating_sub(1)),
-            Behind::Seal(next) => match reader.record(next)? {
-                // The footer is there and points here: this was the index.
-                Found::Record(RecordType::Footer, data, _) if footer_target(data) == Some(at) => {
-                    self.bad_index(at, "the index is damaged".into());
-                    return Ok(None);
-                }
-                Found::Record(RecordType::Index, data, _) => {
-                    let last = index_items(data).and_then(Iterator::last).map_or(0, |item| item.index);
-                    (Some(next), last.max(self.last.0 + 1))
-                }
-                _ => (Some(next), self.last.0 + 1),
-            },
+            Behind::Record(next, end) => (Some(next), end),
+            Behind::Footer(end) => {
+                self.bad_index(at, "the index is damaged".into());
+                return Ok((end < reader.len).then_some(end));
+            }
             Behind::Unknown => (None, self.last.0 + 1),
         };
         let first = self.last.0 + 1;

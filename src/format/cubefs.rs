@@ -222,6 +222,12 @@ pub fn index_items(data: &[u8]) -> Option<impl Iterator<Item = IndexItem> + '_> 
     whole.then(|| items.chunks_exact(INDEX_ITEM_BYTES).map(item))
 }
 
+/// Whether an index record may take so many bytes.
+pub fn may_be_index(bytes: u64) -> bool {
+    let data = bytes.checked_sub((RECORD_HEADER_BYTES + CRC_BYTES) as u64);
+    data.is_some_and(|data| RecordType::Index.may_have(data as usize))
+}
+
 /// Appends an index record and the footer that points to it; the index record starts at `offset`.
 pub fn encode_seal(items: &[IndexItem], offset: u64, out: &mut Vec<u8>) {
     let mut data = Vec::with_capacity(4 + items.len() * INDEX_ITEM_BYTES);

@@ -15,13 +15,9 @@ pub(super) fn check_order(scan: &mut Scan<'_>, entry: &Entry<'_>, offset: u64) {
     let next = if scan.seen { scan.last.0 + 1 } else { entry.index.min(compaction.0.saturating_add(1)) };
     let missing = next.max(compaction.0.saturating_add(1));
     let (index, term) = (entry.index, entry.term);
-    let before = if scan.seen {
-        scan.last.1
-    } else if index > compaction.0 {
-        compaction.1
-    } else {
-        0
-    };
+    // The first one above the compaction point follows that, too. Where the log has another entry there, that is said once, of all of them.
+    let continues = index > compaction.0 && scan.last.0 <= compaction.0 && !scan.conflict;
+    let before = if continues { scan.last.1.max(compaction.1) } else { scan.last.1 };
     let (kind, range, message) = if index >= MAX_COUNTER {
         let message = format!("entry {index} is beyond the highest index there is room for");
         (FindingKind::TooLarge, (0, 0), message)

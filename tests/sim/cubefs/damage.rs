@@ -34,3 +34,24 @@ fn entries_that_were_all_in_a_first_file_of_junk_are_missing() {
     disk.put_file(&format!("{PATH}/{:016x}-{:016x}.log", 2, 101), &[]);
     assert_eq!(refused(&disk), (Some(FindingKind::MissingEntries), false));
 }
+
+/// Found by reading: with the entry at the compaction point rotten, the terms behind it were compared with those before it alone. What goes back
+/// behind the compaction point was called whole, and the import refused it.
+#[test]
+fn a_term_below_the_compaction_points_is_damage_also_behind_bad_bytes() {
+    for (term, rotten, damage) in [
+        (3, true, Some(FindingKind::OutOfOrder)),
+        (5, true, None),
+        (3, false, Some(FindingKind::SnapshotConflict)),
+        (6, false, Some(FindingKind::SnapshotConflict)),
+    ] {
+        let entries: Vec<_> = (490..=505).map(|i| (i, if i < 500 { 3 } else { term }, 0, vec![7; 9])).collect();
+        let hard_state = HardState { term: 6, vote: 1, commit: 500 };
+        let disk = SimDisk::new(1);
+        let paths = put(&disk, PATH, &Log { hard_state, compaction: (500, 5), entries: vec![] }, 1);
+        let (mut bytes, offsets) = file_bytes(&entries, false);
+        bytes[offsets[10] + 28] ^= u8::from(rotten);
+        disk.put_file(&paths[0], &bytes);
+        assert_eq!(refused(&disk), (damage, damage.is_none()), "term {term}, rotten: {rotten}");
+    }
+}

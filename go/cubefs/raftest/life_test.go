@@ -28,6 +28,8 @@ type loader struct {
 	mu     sync.Mutex
 	events []supervisor.Event
 	ending int32 // set: raft gives up at the next write, and the log knows nothing of it
+	// restart is what the owner does: load, if no test says otherwise
+	restart func() error
 }
 
 // endable is a log in front of which an error can arise.
@@ -47,20 +49,27 @@ func (e endable) StoreEntries(entries []*proto.Entry) error {
 func unload(t *testing.T, c *Cluster, engine *bulkhead.Engine) *loader {
 	t.Helper()
 	l := &loader{n: c.Node(1), engine: engine}
-	l.sup = supervisor.New(supervisor.Options{FirstDelay: 50 * time.Millisecond, OnEvent: func(e supervisor.Event) {
-		l.mu.Lock()
-		l.events = append(l.events, e)
-		l.mu.Unlock()
-	}})
+	l.restart = l.load
+	l.sup = supervisor.New(supervisor.Options{FirstDelay: 50 * time.Millisecond, OnEvent: l.add})
 	if err := l.n.StopGroup(1); err != nil {
 		t.Fatal(err)
 	}
 	return l
 }
 
+func (l *loader) add(e supervisor.Event) {
+	l.mu.Lock()
+	l.events = append(l.events, e)
+	l.mu.Unlock()
+}
+
+func (l *loader) group() supervisor.Group {
+	return supervisor.Group{ID: 1, Server: l.n.Server(), StateMachine: l.n.Machine(1),
+		Owner: &supervisor.Direct{Server: l.n.Server(), ID: 1, Dir: l.n.Dir(1), Restart: func() error { return l.restart() }}}
+}
+
 func (l *loader) open() (storage.Storage, error) {
-	return l.sup.Open(l.n.Dir(1), cubefs.Config{Engine: l.engine, PartitionID: 1}, supervisor.Group{ID: 1, Server: l.n.Server(), StateMachine: l.n.Machine(1),
-		Owner: &supervisor.Direct{Server: l.n.Server(), ID: 1, Dir: l.n.Dir(1), Restart: l.load}})
+	return l.sup.Open(l.n.Dir(1), cubefs.Config{Engine: l.engine, PartitionID: 1}, l.group())
 }
 
 func (l *loader) create(s storage.Storage) error {
@@ -120,9 +129,7 @@ func TestFaultToldLate(t *testing.T) {
 		if e.Kind == supervisor.Faulted && atomic.CompareAndSwapInt32(&once, 1, 0) {
 			<-release
 		}
-		l.mu.Lock()
-		l.events = append(l.events, e)
-		l.mu.Unlock()
+		l.add(e)
 	}})
 	if err := l.load(); err != nil {
 		t.Fatal(err)

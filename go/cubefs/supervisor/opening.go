@@ -73,7 +73,12 @@ func (o *opening) failed(err error) {
 	if o.group.Owner != nil && passes(err) {
 		o.fault = cubefs.FaultOf(err)
 		o.fault.Partition, o.fault.Dir = o.group.ID, o.dir
-		o.isFault, o.down = true, true
+		o.isFault = true
+		if m.trying || m.latest != nil && m.latest.down {
+			o.down = true // still
+		} else {
+			m.goesDown(o)
+		}
 		if !m.trying { // a try to bring it back tells its outcome itself
 			m.tell(Event{Kind: Faulted, Fault: o.fault}, o, nil)
 		}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func (o startingOwner) Return() error        { return o.start() }
 // downOn makes a group whose log is good and could not be opened a moment ago.
 func downOn(t *testing.T, s *Supervisor, engine *bulkhead.Engine, disk string, id uint64, start func() error) {
 	t.Helper()
-	dir := filepath.Join(disk, "datapartition_"+strconv.FormatUint(id, 10), "wal_"+strconv.FormatUint(id, 10))
+	dir := dirOf(disk, id)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -34,8 +35,19 @@ func downOn(t *testing.T, s *Supervisor, engine *bulkhead.Engine, disk string, i
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s.Failed(dir, cubefs.Config{Engine: engine, PartitionID: id}, Group{ID: id, Owner: startingOwner{start}}, &bulkhead.Error{Code: bulkhead.ErrIO})
+	failTo(s, engine, dir, id, start)
 	t.Cleanup(func() { s.Forget(nil, id) })
+}
+
+// failTo has a group's log fail to open.
+func failTo(s *Supervisor, engine *bulkhead.Engine, dir string, id uint64, start func() error) {
+	s.Failed(dir, cubefs.Config{Engine: engine, PartitionID: id}, Group{ID: id, Owner: startingOwner{start}}, &bulkhead.Error{Code: bulkhead.ErrIO})
+}
+
+// dirOf is where downOn puts a log.
+func dirOf(disk string, id uint64) string {
+	number := strconv.FormatUint(id, 10)
+	return filepath.Join(disk, "datapartition_"+number, "wal_"+number)
 }
 
 func openEngine(t *testing.T) *bulkhead.Engine {
@@ -102,5 +114,23 @@ func TestStartsThatFail(t *testing.T) {
 	}
 	if totals := s.Totals(); totals.FailedReturns < uint64(tries)-1 {
 		t.Errorf("%d tries, %d counted", tries, totals.FailedReturns)
+	}
+}
+
+// TestTriesBeginAnew: starts that fail become rare. When somebody else has loaded the group
+// that is over: the next time it is down it is tried as if it had never been.
+func TestTriesBeginAnew(t *testing.T) {
+	engine, s, disk := openEngine(t), New(Options{FirstDelay: 10 * time.Millisecond, LongestDelay: 10 * time.Millisecond}), t.TempDir()
+	var tries int32
+	start := func() error { atomic.AddInt32(&tries, 1); return errors.New("not now") }
+	downOn(t, s, engine, disk, 1, start)
+	for atomic.LoadInt32(&tries) < 8 { // the next one comes after 2.5 s
+		time.Sleep(time.Millisecond)
+	}
+	s.begin(dirOf(disk, 1), cubefs.Config{}, Group{ID: 1, Owner: startingOwner{start}}).succeeded(nil)
+	failTo(s, engine, dirOf(disk, 1), 1, start)
+	time.Sleep(500 * time.Millisecond)
+	if atomic.LoadInt32(&tries) == 8 {
+		t.Error("it was not tried in half a second")
 	}
 }

@@ -96,8 +96,15 @@ func (m *member) stoppedByOwner(o *opening) {
 		o.isFault = true
 		m.since = o.fault.Time
 	}
-	o.down = true
+	m.goesDown(o)
 	m.tell(Event{Kind: Stopped, Fault: o.fault}, o, nil)
+}
+
+// goesDown begins a round of tries. Nothing of the last one counts: no call that came too
+// late for it, nor how long its tries have waited for each other. It needs the
+// supervisor's lock.
+func (m *member) goesDown(o *opening) {
+	o.down, m.called, m.delay = true, false, 0
 }
 
 // unregister has the owner stop a dead group, until it is.
@@ -160,7 +167,7 @@ func (m *member) unmade(o *opening) {
 func (m *member) stopped(o *opening, unanswered int) {
 	m.sup.mu.Lock()
 	defer m.sup.mu.Unlock()
-	o.down = true
+	m.goesDown(o)
 	if m.since.IsZero() { // its log has healed while it was being stopped
 		m.since = o.fault.Time
 	}

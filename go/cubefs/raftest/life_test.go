@@ -213,11 +213,10 @@ func openTwice(t *testing.T, l *loader) (logs []storage.Storage, owners []*loade
 	return logs, owners
 }
 
-// TestTwoLoadsOfAnIdleGroup: as above, but nothing is written for a while. Only the owner
-// of the first load can stop the group, which must come back without a call.
-func TestTwoLoadsOfAnIdleGroup(t *testing.T) {
-	engine := deafEngine(t)
-	c := startPlain(t, engine)
+// idleOnNode1 has another node lead, and waits until group 1 has nothing to write on this one:
+// loaded again, it would not write at once. 31 commands are applied then.
+func idleOnNode1(t *testing.T, c *Cluster) {
+	t.Helper()
 	eventually(t, "another leads", func() bool { // or the end of this one has the others vote, and this one with them
 		leader := c.Leader(1)
 		if leader == c.Node(1) {
@@ -235,6 +234,14 @@ func TestTwoLoadsOfAnIdleGroup(t *testing.T) {
 	agree(t, c, numbers(1), 31)
 	time.Sleep(5 * tick) // for the last commit
 	c.Node(1).Machine(1).Persist()
+}
+
+// TestTwoLoadsOfAnIdleGroup: as above, but nothing is written for a while. Only the owner
+// of the first load can stop the group, which must come back without a call.
+func TestTwoLoadsOfAnIdleGroup(t *testing.T) {
+	engine := deafEngine(t)
+	c := startPlain(t, engine)
+	idleOnNode1(t, c)
 	l := unload(t, c, engine)
 	logs, owners := openTwice(t, l)
 	if err := l.create(logs[0]); err != nil {

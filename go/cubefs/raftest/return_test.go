@@ -1,10 +1,12 @@
 package raftest
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs/supervisor"
 )
 
@@ -64,4 +66,57 @@ func TestCallThatComesTooLate(t *testing.T) {
 	go func() { <-entered }()
 	call()
 	eventually(t, "the group is back again", func() bool { return l.count(supervisor.Returned) == 2 })
+}
+
+// TestIdleGroupThatIsMadeLate: a log has failed and was closed, and a group is made of it
+// after all, which writes nothing. It acknowledges heartbeats: it must be stopped when it is
+// time for a try, and not be taken for one that is back.
+func TestIdleGroupThatIsMadeLate(t *testing.T) {
+	engine := deafEngine(t)
+	c := startPlain(t, engine)
+	idleOnNode1(t, c)
+	l := unload(t, c, engine)
+	l.sup.SetOptions(supervisor.Options{FirstDelay: 2 * time.Second, OnEvent: l.add})
+	s, err := l.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mend := flip(t, l.n.Dir(1), []byte("command 10 of group 1"))
+	first, _ := s.FirstIndex() // neither ever fails
+	last, _ := s.LastIndex()
+	if _, _, err := s.Entries(first, last+1, 1<<20); err == nil {
+		t.Fatal("a flipped bit was not found")
+	}
+	mend()
+	eventually(t, "the log is closed", func() bool { return l.count(supervisor.Stopped) == 1 })
+	if err := l.create(s); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the group is back", func() bool { return l.count(supervisor.Returned) == 1 })
+	if n := l.count(supervisor.Stopped); n != 2 {
+		t.Errorf("it was stopped %d times", n)
+	}
+	proposeAll(t, c, numbers(1), 5)
+	agree(t, c, numbers(1), 36)
+}
+
+// TestStartThatSaysItFailed: an owner starts a group and returns an error all the same. The
+// group runs, which is a return.
+func TestStartThatSaysItFailed(t *testing.T) {
+	engine := deafEngine(t)
+	c := startPlain(t, engine)
+	l := unload(t, c, engine)
+	l.restart = func() error {
+		if err := l.load(); err != nil {
+			return err
+		}
+		return errors.New("too late")
+	}
+	l.sup.Failed(l.n.Dir(1), cubefs.Config{Engine: engine, PartitionID: 1}, l.group(), &bulkhead.Error{Code: bulkhead.ErrIO})
+	eventually(t, "the group is back", func() bool { return l.count(supervisor.Returned) == 1 })
+	if e := l.find(supervisor.ReturnFailed); e == nil || e.Err.Error() != "too late" {
+		t.Errorf("told: %v", e)
+	}
+	proposeAll(t, c, numbers(1), 5)
+	agree(t, c, numbers(1), 35)
 }

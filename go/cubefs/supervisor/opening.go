@@ -173,10 +173,12 @@ func (o *opening) closed() {
 
 // noteUnused needs the supervisor's lock.
 func (m *member) noteUnused(o *opening) {
-	if o.storage != nil && o.storage.ClosedUnused() {
+	if o.closedUnused() {
 		m.unused = o
 	}
 }
+
+func (o *opening) closedUnused() bool { return o.storage != nil && o.storage.ClosedUnused() }
 
 func (o *opening) isBlamed() (blamed bool) {
 	owner, ok := o.group.Owner.(interface{ Blamed() bool })

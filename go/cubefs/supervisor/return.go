@@ -12,17 +12,20 @@ import (
 
 // bringBack makes one try, when it is time.
 func (m *member) bringBack(o *opening) {
-	if !m.wait(o) {
+	if !m.wait(o) || !m.takeTurn(o) {
 		m.returnedByOther(o)
-		return
 	}
+}
+
+// takeTurn makes one try when it is its turn, and returns false if the group may be back
+// without it.
+func (m *member) takeTurn(o *opening) bool {
 	slots := m.sup.slotsOf(o.dir)
 	slots <- struct{}{}
 	defer func() { <-slots }()
 	gone := false
 	_ = guard(func() error { gone = o.group.Owner.Gone(); return nil }) // it is asked again
 	m.sup.mu.Lock()
-	m.trying = !gone
 	fault, began := o.fault, m.since
 	if gone {
 		m.tell(Event{Kind: Gone, Fault: fault}, o, nil)
@@ -30,23 +33,25 @@ func (m *member) bringBack(o *opening) {
 	}
 	m.sup.mu.Unlock()
 	if gone {
-		return
+		return true
 	}
 	err := m.try(o)
-	left := m.leftOpen(o, err)
-	if left != nil {
+	if err == errOther {
+		return false
+	}
+	if left := m.leftOpen(o, err); left != nil {
 		left.CloseUnused() // a group may still be made of it
 	}
 	m.sup.mu.Lock()
 	defer m.sup.mu.Unlock()
 	m.trying = false
 	if m.latest == o && !o.down {
-		return // the group was made on its log meanwhile, and is dead
+		return true // the group was made on its log meanwhile, and is dead
 	}
 	m.delay = m.nextDelay(err)
 	if err != nil {
 		m.returnFailed(o, fault, err)
-		return
+		return false // the owner may have started it all the same
 	}
 	m.drop(o)
 	m.returned, m.since, m.lastErr = time.Now(), time.Time{}, nil
@@ -54,6 +59,7 @@ func (m *member) bringBack(o *opening) {
 		m.since = m.latest.fault.Time
 	}
 	m.tell(Event{Kind: Returned, Fault: fault, Down: time.Since(began)}, o, nil)
+	return true
 }
 
 // returnedByOther tells of the return of a group whose log another hand has opened, once
@@ -64,8 +70,13 @@ func (m *member) returnedByOther(o *opening) {
 		m.sup.mu.Lock()
 		now := m.latest
 		sound := now != nil && now != o && !now.isFault && !now.isClosed
+		if made && now == o && o.down {
+			o.down = !o.closedUnused() // else it was made of that log, and is dead
+			sound = o.down             // it was made of a log that the supervisor did not open
+		}
 		if sound && made {
 			m.tell(Event{Kind: Returned, Fault: o.fault, Down: time.Since(m.since)}, o, nil)
+			m.drop(o)
 			m.returned, m.since, m.lastErr = time.Now(), time.Time{}, nil
 		}
 		m.sup.mu.Unlock()
@@ -151,12 +162,31 @@ func (m *member) wait(o *opening) bool {
 	}
 }
 
+// errOther ends a try because another hand has opened the log, or is about to, or has made
+// the group.
+var errOther = errors.New("another hand is at the group")
+
+// alone returns errOther if a try must end, and notes whether it starts the group next.
+func (m *member) alone(o *opening, starts bool) error {
+	made := registered(m.key.server, m.key.id)
+	m.sup.mu.Lock()
+	defer m.sup.mu.Unlock()
+	if m.latest != o || m.begun > 0 || made {
+		return errOther
+	}
+	m.trying = starts
+	return nil
+}
+
 // try brings the group back if its log is good.
 func (m *member) try(o *opening) error {
-	if !m.counts(o) || registered(m.key.server, m.key.id) {
-		return nil // somebody else was faster
+	if err := m.alone(o, false); err != nil {
+		return err
 	}
 	if err := probe(o); err != nil {
+		return err
+	}
+	if err := m.alone(o, true); err != nil { // the probe may have hung with the disk
 		return err
 	}
 	err := guard(func() error { return o.group.Owner.Return() })

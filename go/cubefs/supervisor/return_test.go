@@ -134,3 +134,49 @@ func TestTriesBeginAnew(t *testing.T) {
 		t.Error("it was not tried in half a second")
 	}
 }
+
+// TestAnotherHandFailsMeanwhile: a group waits for its turn, and another hand fails to load
+// it. That is no return.
+func TestAnotherHandFailsMeanwhile(t *testing.T) {
+	engine, disk := openEngine(t), t.TempDir()
+	var returned int32
+	s := New(Options{FirstDelay: 10 * time.Millisecond, OnEvent: func(e Event) {
+		if e.Kind == Returned {
+			atomic.AddInt32(&returned, 1)
+		}
+	}})
+	var hung sync.WaitGroup
+	release, tried := make(chan struct{}), make(chan struct{}, 100)
+	hung.Add(returnsAtATime)
+	for id := uint64(1); id <= returnsAtATime; id++ {
+		var once sync.Once
+		downOn(t, s, engine, disk, id, func() error { once.Do(hung.Done); <-release; return errors.New("too late") })
+	}
+	hung.Wait()
+	start := func() error { tried <- struct{}{}; return errors.New("not now") }
+	downOn(t, s, engine, disk, 99, start)
+	time.Sleep(200 * time.Millisecond) // it is its time, and not its turn
+	failTo(s, engine, dirOf(disk, 99), 99, start)
+	close(release)
+	<-tried
+	if atomic.LoadInt32(&returned) != 0 {
+		t.Error("a return is told of a group that nobody has started")
+	}
+}
+
+// TestNotStartedBesideAnotherHand: while another hand opens the log of a group that is down,
+// the supervisor leaves it alone.
+func TestNotStartedBesideAnotherHand(t *testing.T) {
+	engine, s, disk := openEngine(t), New(Options{FirstDelay: 10 * time.Millisecond}), t.TempDir()
+	tried := make(chan struct{}, 100)
+	start := func() error { tried <- struct{}{}; return errors.New("not now") }
+	o := s.begin(dirOf(disk, 1), cubefs.Config{Engine: engine, PartitionID: 1}, Group{ID: 1, Owner: startingOwner{start}})
+	downOn(t, s, engine, disk, 1, start)
+	select {
+	case <-tried:
+		t.Error("it was started, and another hand is about to")
+	case <-time.After(200 * time.Millisecond):
+	}
+	o.failed(&bulkhead.Error{Code: bulkhead.ErrIO})
+	<-tried
+}

@@ -11,7 +11,7 @@ import (
 )
 
 // errNotLoaded is the datanode's answer for a partition that it does not have.
-var errNotLoaded = errors.New("the datanode does not have the partition loaded")
+var errNotLoaded = errors.New("the datanode does not have the partition: it is detached, or being removed; it is attached again by call only")
 
 // errNotReady is for a datanode that has not loaded its disks.
 var errNotReady = errors.New("the datanode is not ready")

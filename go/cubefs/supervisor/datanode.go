@@ -34,8 +34,9 @@ func Datanode(group registry.Group) Owner {
 }
 
 type datanode struct {
-	group  registry.Group
-	device uint64 // of the disk's directory
+	group    registry.Group
+	device   uint64 // of the disk's directory
+	detached bool   // by a reload of its own that failed
 }
 
 // diskTexts are what the datanode recognises a failed disk by.
@@ -99,17 +100,25 @@ func deviceOf(path string) (uint64, error) {
 // blamed the error count is reset first, as CubeFS itself does when a disk is recovered.
 // It is not started in place, which resets it as well: if another hand does that at the
 // same time, its raft group is lost, and the next heartbeat ends the process.
-func (d *datanode) Return() error {
+func (d *datanode) Return(attach bool) error {
+	// Before all disks are loaded it could not be loaded anew.
+	if err := call("/reloadDataPartition", "id", "0"); !errors.Is(err, errNotLoaded) {
+		return fmt.Errorf("%w: %v", errNotReady, err)
+	}
 	errorCount, _, err := d.errorCount()
 	if err != nil {
 		return err
+	}
+	attach = attach || d.detached
+	if !attach && errors.Is(call("/extent", "partitionID", d.id(), "extentID", "0"), errNotLoaded) {
+		return errNotLoaded
 	}
 	if errorCount > 0 {
 		if err := d.clear(); err != nil {
 			return err
 		}
 	}
-	return d.reload()
+	return d.reload(attach)
 }
 
 // errorCount reads how often the partition has blamed its disk, as it is kept
@@ -127,10 +136,6 @@ func (d *datanode) errorCount() (count uint64, text []byte, err error) {
 
 // clear resets the error count of a blamed partition, and has that kept.
 func (d *datanode) clear() error {
-	// Before all disks are loaded it could not be loaded anew.
-	if err := call("/reloadDataPartition", "id", "0"); !errors.Is(err, errNotLoaded) {
-		return fmt.Errorf("%w: %v", errNotReady, err)
-	}
 	keeper, ok := d.group.StateMachine.(interface{ PersistMetadata() error })
 	count := countOf(d.group.StateMachine)
 	if !ok || count == nil {
@@ -161,17 +166,17 @@ func countOf(machine raft.StateMachine) *uint64 {
 	return (*uint64)(unsafe.Pointer(count.UnsafeAddr()))
 }
 
-func (d *datanode) reload() error {
+// reload loads the partition anew, and may attach it if the datanode does not have it: who
+// removes a partition detaches it first, and takes his time with its files.
+func (d *datanode) reload(attach bool) error {
 	err := call("/reloadDataPartition", "id", d.id())
-	if errors.Is(err, errNotLoaded) {
-		return d.load()
+	switch {
+	case !errors.Is(err, errNotLoaded):
+		d.detached = err != nil
+	case attach:
+		return call("/loadDataPartition", "id", d.id(), "disk", filepath.Dir(d.group.WalPath))
 	}
 	return err
-}
-
-// load attaches a partition that a failed reload has detached.
-func (d *datanode) load() error {
-	return call("/loadDataPartition", "id", d.id(), "disk", filepath.Dir(d.group.WalPath))
 }
 
 func (d *datanode) id() string { return fmt.Sprint(d.group.ID) }

@@ -21,7 +21,7 @@ type Direct struct {
 func (d *Direct) Stop(cubefs.Fault, int) { _ = d.Server.RemoveRaft(d.ID) } // it returns no error
 
 // Return restarts the group.
-func (d *Direct) Return() error { return d.Restart() }
+func (d *Direct) Return(bool) error { return d.Restart() }
 
 // Gone tells that the directory above the log is not there.
 func (d *Direct) Gone() bool {

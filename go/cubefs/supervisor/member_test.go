@@ -15,7 +15,7 @@ type blamedOwner struct{}
 func (blamedOwner) Blamed() bool           { return true }
 func (blamedOwner) Stop(cubefs.Fault, int) {}
 func (blamedOwner) Gone() bool             { return false }
-func (blamedOwner) Return() error          { return errors.New("not now") }
+func (blamedOwner) Return(bool) error      { return errors.New("not now") }
 
 // stoppedByOwner opens a group that stays unregistered, which is what its owner
 // leaves when it has stopped it, lets it run for a time, and closes its log.

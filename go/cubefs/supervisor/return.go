@@ -27,6 +27,8 @@ func (m *member) takeTurn(o *opening) bool {
 	_ = guard(func() error { gone = o.group.Owner.Gone(); return nil }) // it is asked again
 	m.sup.mu.Lock()
 	fault, began := o.fault, m.since
+	attach := m.called || o.storage == nil || o.closedUnused()
+	m.called = false
 	if gone {
 		m.tell(Event{Kind: Gone, Fault: fault}, o, nil)
 		m.drop(o)
@@ -35,7 +37,7 @@ func (m *member) takeTurn(o *opening) bool {
 	if gone {
 		return true
 	}
-	err := m.try(o)
+	err := m.try(o, attach)
 	if err == errOther {
 		return false
 	}
@@ -123,7 +125,7 @@ func (e startError) Unwrap() error { return e.error }
 
 // nextDelay needs the supervisor's lock.
 func (m *member) nextDelay(err error) time.Duration {
-	if errors.As(err, new(startError)) && !errors.Is(err, errNotReady) {
+	if errors.As(err, new(startError)) && !errors.Is(err, errNotReady) && !errors.Is(err, errNotLoaded) {
 		return shorter(2*m.delay, longestAfterStart)
 	}
 	most := longestLook
@@ -146,7 +148,6 @@ func (m *member) wait(o *opening) bool {
 	for {
 		m.sup.mu.Lock()
 		called, counts, due := m.called, m.latest == o && o.down, timer.C
-		m.called = false
 		if m.sup.options.ByCall || o.byCall {
 			due = nil
 		}
@@ -179,7 +180,7 @@ func (m *member) alone(o *opening, starts bool) error {
 }
 
 // try brings the group back if its log is good.
-func (m *member) try(o *opening) error {
+func (m *member) try(o *opening, attach bool) error {
 	if err := m.alone(o, false); err != nil {
 		return err
 	}
@@ -189,7 +190,7 @@ func (m *member) try(o *opening) error {
 	if err := m.alone(o, true); err != nil { // the probe may have hung with the disk
 		return err
 	}
-	err := guard(func() error { return o.group.Owner.Return() })
+	err := guard(func() error { return o.group.Owner.Return(attach) })
 	if err == nil && !registered(m.key.server, m.key.id) {
 		err = errNotRegistered
 	}

@@ -19,7 +19,7 @@ type startingOwner struct{ start func() error }
 
 func (startingOwner) Stop(cubefs.Fault, int) {}
 func (startingOwner) Gone() bool             { panic("an owner's panic is caught") }
-func (o startingOwner) Return() error        { return o.start() }
+func (o startingOwner) Return(bool) error    { return o.start() }
 
 // downOn makes a group whose log is good and could not be opened a moment ago.
 func downOn(t *testing.T, s *Supervisor, engine *bulkhead.Engine, disk string, id uint64, start func() error) {

@@ -21,8 +21,10 @@ type Owner interface {
 	// until the group is unregistered; attempt counts from 0.
 	Stop(fault cubefs.Fault, attempt int)
 	// Return starts the group again, on a log that was found to be good. It must
-	// open the log with Supervisor.Open.
-	Return() error
+	// open the log with Supervisor.Open. A partition that the owner does not have at the
+	// moment may be loaded if attach is true: its load has failed, or BringBack was called.
+	// Otherwise it was taken away on purpose, and may be about to be removed.
+	Return(attach bool) error
 	// Gone tells that the partition is no more: nobody waits for the group.
 	Gone() bool
 }

@@ -8,6 +8,7 @@ import (
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs/supervisor"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft"
 )
 
 func (l *loader) count(kind supervisor.Kind) (count int) {
@@ -119,4 +120,43 @@ func TestStartThatSaysItFailed(t *testing.T) {
 	}
 	proposeAll(t, c, numbers(1), 5)
 	agree(t, c, numbers(1), 35)
+}
+
+// TestDeadGroupIsNotOpenedAgain: raft has ended a group for its disk, and before it is stopped
+// its program tries to start it. It must be told that the group exists, and it must come back
+// as if nobody had tried.
+func TestDeadGroupIsNotOpenedAgain(t *testing.T) {
+	engine := deafEngine(t)
+	c := startPlain(t, engine)
+	l := unload(t, c, engine)
+	faulted, release := make(chan struct{}, 100), make(chan struct{})
+	l.sup.SetOptions(supervisor.Options{FirstDelay: 50 * time.Millisecond, OnEvent: func(e supervisor.Event) {
+		if e.Kind == supervisor.Faulted {
+			faulted <- struct{}{}
+			<-release
+		}
+		l.add(e)
+	}})
+	if err := l.load(); err != nil {
+		t.Fatal(err)
+	}
+	proposeAll(t, c, numbers(1), 5)
+	breakLog(t, l.n, 1)
+	proposeAll(t, c, numbers(1), 5)
+	<-faulted
+	eventually(t, "raft has closed the log", func() bool {
+		for _, p := range engine.Partitions() {
+			if p.Path() == l.n.Dir(1) {
+				return false
+			}
+		}
+		return true
+	})
+	if err := l.load(); !errors.Is(err, raft.ErrRaftExists) {
+		t.Errorf("started again: %v", err)
+	}
+	close(release)
+	eventually(t, "the group is back", func() bool { return l.count(supervisor.Returned) == 1 })
+	proposeAll(t, c, numbers(1), 5)
+	agree(t, c, numbers(1), 45)
 }

@@ -112,8 +112,12 @@ func (s *Supervisor) SetOptions(options Options) {
 // into the group's raft.RaftConfig; a fault of it is the supervisor's from then
 // on. OnFault of config is called as well, after OnEvent; OnHealed and OnClosed are
 // the supervisor's. An error is returned; if it was the disk's or the log's, and the
-// group has an owner, it is brought back like one that failed later.
+// group has an owner, it is brought back like one that failed later. For a group that is
+// registered it is raft.ErrRaftExists: dead or alive, it has a log.
 func (s *Supervisor) Open(dir string, config cubefs.Config, group Group) (storage.Storage, error) {
+	if registered(group.Server, group.ID) {
+		return nil, raft.ErrRaftExists
+	}
 	o := s.begin(dir, config, group)
 	also := config.OnFault
 	config.OnFault = func(f cubefs.Fault) { o.faulted(f, also) }

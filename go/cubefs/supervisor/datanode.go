@@ -79,11 +79,11 @@ func fatalText(fault cubefs.Fault, blame bool) string {
 	}
 }
 
-// Gone tells that the data partition's directory was removed, or renamed for its
-// removal. If the directory of the disk is on another filesystem than it was, the
+// Gone tells that the data partition's directory was removed, or renamed for its removal,
+// or has no META: its creation has failed, and CubeFS will never load it. If the directory of the disk is on another filesystem than it was, the
 // disk is not mounted, and the partition may come back with it.
 func (d *datanode) Gone() bool {
-	if _, err := os.Stat(d.group.WalPath); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Join(d.group.WalPath, "META")); !os.IsNotExist(err) {
 		return false
 	}
 	device, err := deviceOf(filepath.Dir(d.group.WalPath))

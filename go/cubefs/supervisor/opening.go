@@ -2,6 +2,8 @@ package supervisor
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"time"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
@@ -26,6 +28,7 @@ type opening struct {
 	made     bool     // its group was seen
 	settled  bool     // nothing more can be done about it
 	down     bool     // the group is stopped, or was never made, and is to be brought back
+	isNew    bool     // there was no log when it failed: the first is to be made
 	byCall   bool     // but not before BringBack is called
 	twin     *opening // the group may run on this one instead: its owner is called, too
 }
@@ -67,6 +70,7 @@ func (m *member) replace(o *opening) {
 // failed is called when the log could not be opened.
 func (o *opening) failed(err error) {
 	m := o.member
+	o.isNew = !errors.Is(err, bulkhead.ErrStalled) && holdsNone(o.dir) // a disk that has answered does it again
 	m.sup.mu.Lock()
 	defer m.sup.mu.Unlock()
 	m.begun--
@@ -85,6 +89,14 @@ func (o *opening) failed(err error) {
 		m.replace(o)
 	}
 	m.look()
+}
+
+// holdsNone tells that there is no log in a directory, of Bulkhead or of CubeFS's WAL, whose
+// META is a file.
+func holdsNone(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, "root"))
+	meta, metaErr := os.Lstat(filepath.Join(dir, "META"))
+	return os.IsNotExist(err) && (os.IsNotExist(metaErr) || metaErr == nil && meta.IsDir())
 }
 
 func (o *opening) needsCare() bool {

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -204,7 +205,7 @@ func (m *member) try(o *opening, attach bool) error {
 // started on a log that fails again.
 func probe(o *opening) error {
 	// First: a log that is opened without room is found good, and says nothing of its group.
-	if err := room(o.dir); err != nil {
+	if err := room(o.dir, o.isNew); err != nil {
 		return err
 	}
 	engine := o.config.Engine
@@ -216,9 +217,9 @@ func probe(o *opening) error {
 	}
 	p, err := engine.OpenPartition(bulkhead.PartitionConfig{Path: o.dir, ID: o.group.ID, Mode: o.config.Mode,
 		Disposition: bulkhead.OpenExisting, KnownIndex: o.config.AppliedIndex})
-	// A log of CubeFS's WAL whose import failed, or one that a try left open because
-	// no group could be made: only the next open tells.
-	if errors.Is(err, bulkhead.ErrNeedsImport) || errors.Is(err, bulkhead.ErrAlreadyOpen) {
+	// A log of CubeFS's WAL whose import failed, one that a try left open because no group
+	// could be made, or one that is still to be made: only the next open tells.
+	if errors.Is(err, bulkhead.ErrNeedsImport) || errors.Is(err, bulkhead.ErrAlreadyOpen) || o.isNew && errors.Is(err, bulkhead.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
@@ -241,8 +242,12 @@ const roomBytes = 4 << 20
 const oTmpfile = 0x400000 | syscall.O_DIRECTORY // O_TMPFILE, which package syscall does not have
 
 // room tells whether the filesystem has space for a write, by allocating some in
-// a file without a name. A filesystem that cannot do that is not asked.
-func room(dir string) error {
+// a file without a name. A filesystem that cannot do that is not asked. If the directory
+// is still to be made, the one that it will be in is asked.
+func room(dir string, isNew bool) error {
+	if _, err := os.Lstat(dir); isNew && os.IsNotExist(err) {
+		dir = filepath.Dir(dir)
+	}
 	fd, err := syscall.Open(dir, oTmpfile|syscall.O_RDWR|syscall.O_CLOEXEC, 0o600)
 	if err == nil {
 		err = syscall.Fallocate(fd, 0, 0, roomBytes)

@@ -12,6 +12,7 @@ import (
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs"
+	"github.com/bulkhead-wal/bulkhead/go/cubefs/registry"
 )
 
 // startingOwner starts groups with a function of the test's.
@@ -179,4 +180,67 @@ func TestNotStartedBesideAnotherHand(t *testing.T) {
 	}
 	o.failed(&bulkhead.Error{Code: bulkhead.ErrIO})
 	<-tried
+}
+
+// TestFirstLogThatIsNotMade: the very first opening of a log fails, and there is none. That
+// is no obstacle to a start, which makes it; but if there was one when it failed it is.
+func TestFirstLogThatIsNotMade(t *testing.T) {
+	for name, had := range map[string][]string{"no directory": nil, "no log": {"META/", "root.new"}, "a log": {"META/", "root"}, "CubeFS's log": {"META"}} {
+		t.Run(name, func(t *testing.T) {
+			engine, s, disk := openEngine(t), New(Options{FirstDelay: 10 * time.Millisecond}), t.TempDir()
+			dir, tried := dirOf(disk, 1), make(chan struct{}, 100)
+			err := os.MkdirAll(filepath.Dir(dir), 0o755)
+			for _, file := range had {
+				if path := filepath.Join(dir, file); err == nil && file == "META/" {
+					err = os.MkdirAll(path, 0o755)
+				} else if err = os.MkdirAll(dir, 0o755); err == nil {
+					err = os.WriteFile(path, nil, 0o600)
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			failTo(s, engine, dir, 1, func() error { tried <- struct{}{}; return errors.New("not now") })
+			t.Cleanup(func() { s.Forget(nil, 1) })
+			starts := name[:2] == "no"
+			if !starts {
+				if err := os.RemoveAll(dir); err != nil {
+					t.Fatal(err)
+				}
+			}
+			select {
+			case <-tried:
+				if !starts {
+					t.Error("started with no log, and there was one")
+				}
+			case <-time.After(500 * time.Millisecond):
+				if starts {
+					t.Error("not started")
+				}
+			}
+		})
+	}
+}
+
+// TestPartitionWithoutMeta: CubeFS loads no partition without its META. One whose creation
+// has failed has none.
+func TestPartitionWithoutMeta(t *testing.T) {
+	disk := t.TempDir()
+	d := &datanode{group: registry.Group{WalPath: filepath.Join(disk, "datapartition_1_1")}}
+	var err error
+	if d.device, err = deviceOf(disk); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(d.group.WalPath, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if !d.Gone() {
+		t.Error("it waits for a partition that was never made")
+	}
+	if err := os.WriteFile(filepath.Join(d.group.WalPath, "META"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d.Gone() {
+		t.Error("it does not wait for a partition that is there")
+	}
 }

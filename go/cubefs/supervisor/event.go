@@ -21,7 +21,7 @@ const (
 	ReturnFailed
 	// Returned: the group runs again.
 	Returned
-	// Gone: the partition was removed while the group was down.
+	// Gone: the partition was removed while the group was down, or its creation has failed.
 	Gone
 )
 

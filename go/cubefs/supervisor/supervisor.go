@@ -25,7 +25,7 @@ type Owner interface {
 	// moment may be loaded if attach is true: its load has failed, or BringBack was called.
 	// Otherwise it was taken away on purpose, and may be about to be removed.
 	Return(attach bool) error
-	// Gone tells that the partition is no more: nobody waits for the group.
+	// Gone tells that the partition is no more, or was never made: nobody waits for the group.
 	Gone() bool
 }
 

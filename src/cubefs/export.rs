@@ -11,9 +11,9 @@ use super::writer::LogWriter;
 use super::Conversion;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::{Entry, Meta, META_NAME};
-use crate::format::SNAPSHOT_PENDING;
+use crate::format::{Root, SNAPSHOT_PENDING};
 use crate::io::{write_all_at, Access, Dir};
-use crate::partition::{make_dir, Partition, PartitionStatus, State, BULKHEAD_ORIGINAL, ROOT_NAME};
+use crate::partition::{make_dir, same_opening, Partition, PartitionStatus, State, BULKHEAD_ORIGINAL, ROOT_NAME};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -75,7 +75,8 @@ impl Conversion<'_> {
                 return Err(Error::new(Status::AlreadyExists, Op::Export, message));
             }
             let export = names::make_dir(&*dir, switch::EXPORT)?;
-            drop(dir);
+            let before = read_root_named(&*dir, ROOT_NAME).ok().map(|(_, root)| root);
+            drop(dir); // and with it the lock, which the log takes
             let partition = c.open_existing()?;
             let exported = c.write_out(&partition, &export, META_NAME);
             let status = partition.status();
@@ -83,7 +84,7 @@ impl Conversion<'_> {
             let exported = exported?;
             closed?;
             let dir = c.lock()?;
-            c.check_still(&*dir, &status)?;
+            check_still(&*dir, before, &status)?;
             switch::to_cubefs(&*dir, switch::EXPORT, BULKHEAD_ORIGINAL)?;
             names::remove_tree(&*dir, switch::EXPORT)?;
             Ok(exported)
@@ -101,21 +102,6 @@ impl Conversion<'_> {
             )),
             _ => Err(Error::new(Status::NotFound, Op::Export, "the directory holds no log")),
         }
-    }
-
-    /// Nobody has opened the log since it was read.
-    fn check_still(&self, dir: &dyn Dir, status: &PartitionStatus) -> Result<()> {
-        let (_, root) = read_root_named(dir, ROOT_NAME)?;
-        let hard_state = (status.hard_state.term, status.hard_state.vote, status.hard_state.commit);
-        let same = root.clean
-            && root.incarnation == status.incarnation
-            && (root.term, root.vote, root.commit) == hard_state
-            && (root.compaction_index, root.end.index.max(root.compaction_index))
-                == (status.compaction_index, status.last_index);
-        if same {
-            return Ok(());
-        }
-        Err(Error::new(Status::Busy, Op::Export, "somebody opened the log while it was exported; try again"))
     }
 
     fn write_out(&self, partition: &Partition, dir: &Arc<dyn Dir>, meta_name: &str) -> Result<Exported> {
@@ -204,9 +190,82 @@ impl Conversion<'_> {
     }
 }
 
+/// Nobody has changed the log since it was read, in the opening of `status`: the root is still the one from before, or that opening's own.
+fn check_still(dir: &dyn Dir, before: Option<Root>, status: &PartitionStatus) -> Result<()> {
+    let (_, root) = read_root_named(dir, ROOT_NAME)?;
+    let hard_state = (status.hard_state.term, status.hard_state.vote, status.hard_state.commit);
+    let same = root.clean
+        && (Some(root) == before || same_opening(&root.epoch, &status.epoch))
+        && root.incarnation == status.incarnation
+        && (root.term, root.vote, root.commit) == hard_state
+        && (root.compaction_index, root.end.index.max(root.compaction_index))
+            == (status.compaction_index, status.last_index);
+    if same {
+        return Ok(());
+    }
+    Err(Error::new(Status::Busy, Op::Export, "somebody opened the log while it was exported; try again"))
+}
+
 /// META until the target is whole.
 const NEW_META: &str = "META.new";
 
 fn fail(what: &str) -> impl Fn(std::io::Error) -> Error + '_ {
     move |e| Error::io(Op::Export, &e, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::sim::SimDisk;
+    use crate::io::Storage;
+    use crate::{Engine, EngineConfig, EntryRef, HardState, PartitionConfig};
+    use std::ops::RangeInclusive;
+
+    const PATH: &str = "/log";
+
+    fn engine(disk: &SimDisk) -> Engine {
+        Engine::stepped(EngineConfig::default(), disk, disk.ops() + 1).expect("an engine")
+    }
+
+    /// `work` on the open log, which is closed then.
+    fn opened<T>(disk: &SimDisk, work: impl FnOnce(&Partition) -> T) -> T {
+        let engine = engine(disk);
+        let partition = engine.open_partition(PartitionConfig::new(PATH, 7)).expect("it opens");
+        let done = work(&partition);
+        partition.close().expect("it closes");
+        engine.close().expect("nothing is open");
+        done
+    }
+
+    fn append(partition: &Partition, indexes: RangeInclusive<u64>, term: u64) {
+        for index in indexes {
+            let entry = EntryRef { index, term, kind: 0, data: &[term as u8; 100] };
+            partition.append(&[entry]).expect("it is appended");
+        }
+    }
+
+    /// Between the close of the log that was read and the lock somebody else may have it: the last entries replaced by as many, of another term
+    /// or of the same, with the hard state as it was.
+    #[test]
+    fn a_log_that_was_changed_while_it_was_exported_is_not_switched() {
+        // Whether it was closed before the export; if not, the export's own opening writes the root.
+        for (closed, replaced) in [true, false].into_iter().flat_map(|c| [None, Some(5), Some(7)].map(|r| (c, r))) {
+            let disk = SimDisk::new(1);
+            let killed = opened(&disk, |p| {
+                p.set_hard_state(HardState { term: 7, vote: 2, commit: 0 }).expect("it is set");
+                append(p, 1..=40, 5);
+                disk.fork()
+            });
+            let disk = if closed { disk } else { killed };
+            let dir = disk.open_dir(PATH.as_ref()).expect("it is there");
+            let before = read_root_named(&*dir, ROOT_NAME).ok().map(|(_, root)| root);
+            let status = opened(&disk, |p| p.status());
+            if let Some(term) = replaced {
+                opened(&disk, |p| append(p, 39..=40, term));
+            }
+            let checked = check_still(&*dir, before, &status).map_err(|e| e.status);
+            let expected = if replaced.is_some() { Err(Status::Busy) } else { Ok(()) };
+            assert_eq!(checked, expected, "closed: {closed}, replaced: {replaced:?}");
+        }
+    }
 }

@@ -62,7 +62,7 @@ pub use open::{lock_dir, make_dir, open_dir, path_error};
 pub use orphan::Orphan;
 pub use repair::{Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay};
 pub use root::ROOT_NAME;
-pub(crate) use root::{first_root, NEW_ROOT_NAME};
+pub(crate) use root::{first_root, same_opening, NEW_ROOT_NAME};
 pub use shared::Lent;
 pub use survey::{Survey, SurveyedSegment};
 pub use types::{

@@ -295,7 +295,7 @@ pub(super) fn has_no_segments(epoch: &Id) -> bool {
 }
 
 /// The second half tells the opening.
-pub(super) fn same_opening(a: &Id, b: &Id) -> bool {
+pub(crate) fn same_opening(a: &Id, b: &Id) -> bool {
     a[8..] == b[8..]
 }
 

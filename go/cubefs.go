@@ -178,6 +178,8 @@ func (e *Engine) ImportCubeFS(config CubeFSConfig) (CubeFSReport, error) {
 // UndoCubeFSImport makes an imported directory CubeFS's again, with its original
 // files. Only as long as nothing has changed since: no append, no vote, no
 // commit, no compaction. Otherwise the error is ErrOutOfOrder: use ExportCubeFS.
+// So it is with ErrDamaged: the original files, which are read first, are not the
+// log that was imported.
 func (e *Engine) UndoCubeFSImport(config CubeFSConfig) error {
 	path, err := cubefsPath(&config, OpImport)
 	if err != nil {

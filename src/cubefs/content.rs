@@ -39,13 +39,16 @@ pub fn read_back(op: Op, dir: &dyn Dir, name: &str, check: impl Fn(&dyn File) ->
     Err(lost(op, &format!("{name} is not what was written")))
 }
 
-/// What is read next of a CubeFS log comes from the disk.
-pub fn drop_caches(dir: &dyn Dir) -> Result<()> {
+/// Makes a CubeFS log durable, which syncs little of it itself. If they are to be `dropped` from the cache, what is read next is the disk's.
+pub fn sync_files(dir: &dyn Dir, dropped: bool) -> Result<()> {
     let mut names: Vec<String> = Source::list(dir)?.files.iter().map(|name| name.to_string()).collect();
     names.push(META_NAME.into());
     names.iter().try_for_each(|name| match dir.open(name, Access::Read) {
         Ok(file) => {
-            file.drop_cache();
+            file.sync().map_err(|e| Error::io(Op::Import, &e, &format!("syncing {name}")))?;
+            if dropped {
+                file.drop_cache();
+            }
             Ok(())
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -1,7 +1,7 @@
 //! Import in place: Bulkhead's files are made in a subdirectory, checked, and exchanged for CubeFS's, which are kept.
 
 use super::bad_file::{write_around_bad_blocks, write_one, BadFile};
-use super::content::{holds, lost, read_back};
+use super::content::{holds, lost, read_back, sync_files};
 use super::names;
 use super::report::Report;
 use super::scan::{Limits, Meter, Scan, Take};
@@ -84,6 +84,8 @@ impl Conversion<'_> {
             }
             other => drop(other.map_err(names::fail("opening META"))?),
         }
+        // What an undo goes back to, vote included, must not be older than what was read.
+        sync_files(dir, false)?;
         for dir in [&*import, &*original, dir] {
             dir.sync().map_err(names::fail("syncing a directory"))?;
         }

@@ -1,6 +1,7 @@
 //! After an import: back to what was, as long as nothing has changed since, or the original is let go.
 
-use super::import::read_root_named;
+use super::content::sync_files;
+use super::import::{read_root_named, refuse_damage};
 use super::names;
 use super::settle::settle;
 use super::switch::{self, Shape};
@@ -9,14 +10,15 @@ use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
 use crate::format::Root;
 use crate::io::Dir;
-use crate::partition::{BULKHEAD_ORIGINAL, ROOT_NAME};
+use crate::partition::{HardState, BULKHEAD_ORIGINAL, ROOT_NAME};
 use std::io;
 
 impl Conversion<'_> {
     /// Makes an imported directory CubeFS's again, with its original files. Only as long as nothing has changed: no append, no vote, no
-    /// commit, no compaction; after that, export.
+    /// commit, no compaction; after that, export. The original is read first: it must be the log that was imported.
     ///
-    /// Errors: `NotFound` (no import that can be undone), `OutOfOrder` (the log has changed since: export it), and those of `import`.
+    /// Errors: `NotFound` (no import that can be undone), `OutOfOrder` (the log has changed since: export it), `Damaged` (the original is not
+    /// what was imported: export the log), and those of `import`.
     pub fn undo_import(&self) -> Result<()> {
         self.apart(Op::Import, |c| {
             let dir = c.lock()?;
@@ -43,8 +45,11 @@ impl Conversion<'_> {
                     let message = "the log has changed since it was imported; export it instead";
                     Err(Error::new(Status::OutOfOrder, Op::Import, message))
                 }
-                Some(true) => switch::to_cubefs(&*dir, switch::CUBEFS_ORIGINAL, switch::IMPORT)
-                    .and_then(|()| names::remove_trees(&*dir, &[switch::CUBEFS_ORIGINAL, switch::IMPORT])),
+                Some(true) => {
+                    c.check_original(&*original, &root)?;
+                    switch::to_cubefs(&*dir, switch::CUBEFS_ORIGINAL, switch::IMPORT)?;
+                    names::remove_trees(&*dir, &[switch::CUBEFS_ORIGINAL, switch::IMPORT])
+                }
             }
         })
     }
@@ -62,8 +67,8 @@ impl Conversion<'_> {
                 return Err(Error::new(Status::NotFound, Op::Import, "nothing is kept here that could be discarded"));
             }
             let dir = if shape == Shape::Cubefs {
-                super::content::drop_caches(&*dir)?;
-                super::import::refuse_damage(&c.check(&*dir)?)?;
+                sync_files(&*dir, true)?;
+                refuse_damage(&c.check(&*dir)?)?;
                 dir
             } else {
                 drop(dir); // and with it the lock, which the log takes
@@ -74,6 +79,25 @@ impl Conversion<'_> {
                 let first = if name == switch::CUBEFS_ORIGINAL { switch::IMPORTED_ROOT } else { META_NAME };
                 names::remove_tree_first(&*dir, name, first)
             })
+        })
+    }
+
+    /// CubeFS's files are, on the disk, the log that was imported: when they take its place the other copy goes.
+    fn check_original(&self, original: &dyn Dir, root: &Root) -> Result<()> {
+        let found = sync_files(original, true).and_then(|()| self.check(original)).and_then(|report| {
+            refuse_damage(&report)?;
+            let last = (report.last_index, report.last_term);
+            let compaction = (report.compaction_index, report.compaction_term);
+            let HardState { term, vote, commit } = report.hard_state;
+            let same = last == (root.end.index, root.end.term)
+                && compaction == (root.compaction_index, root.compaction_term)
+                && (term, vote, commit) == (root.term, root.vote, root.commit);
+            let message = "its end, compaction point or hard state is not what was imported; nothing was changed";
+            same.then_some(()).ok_or_else(|| Error::new(Status::Damaged, Op::Import, message))
+        });
+        found.map_err(|e| {
+            let message = format!("cubefs-original: {}; export the log instead", e.message);
+            Error { message, ..e }
         })
     }
 

@@ -167,10 +167,12 @@ pub unsafe extern "C" fn bulkhead_cubefs_import(
 }
 
 /// Makes an imported directory CubeFS's again, with its original files: only as long as nothing has changed since, no
-/// append, no vote, no commit, no compaction. As safe against being cut short as the import.
+/// append, no vote, no commit, no compaction. Those files are read first: they must be the log that was imported. As
+/// safe against being cut short as the import.
 ///
-/// Errors: BULKHEAD_OUT_OF_ORDER (the log has changed: export it), BULKHEAD_NOT_FOUND (no import to undo),
-/// BULKHEAD_WRONG_PARTITION, and those of bulkhead_cubefs_import.
+/// Errors: BULKHEAD_OUT_OF_ORDER (the log has changed: export it), BULKHEAD_DAMAGED (the original files are not what
+/// was imported: export the log), BULKHEAD_NOT_FOUND (no import to undo), BULKHEAD_WRONG_PARTITION, and those of
+/// bulkhead_cubefs_import.
 /// Thread safety: any thread.
 #[no_mangle]
 pub unsafe extern "C" fn bulkhead_cubefs_undo_import(

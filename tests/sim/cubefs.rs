@@ -20,6 +20,7 @@ mod read_back;
 mod room;
 mod syncs;
 mod twice;
+mod undo;
 
 const PATH: &str = "/wal_7";
 

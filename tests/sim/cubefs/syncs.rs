@@ -74,7 +74,10 @@ fn every_sync_of_a_conversion_is_missed() {
             // Of the partition that an import writes to: the partition's tests have those.
             // What an export would lose, its reading back finds.
             let found = what.starts_with("sync /wal_7/cubefs-export/") || what.starts_with("sync /out/");
-            let known = found || what == "sync_dir /wal_7/cubefs-import" || NOT_MISSED.contains(&(name, what, nth));
+            // CubeFS's own files are synced here already: `undo` has those that are not.
+            let source = what.starts_with("sync /wal_7/") && (what.ends_with(".log") || what.ends_with("META"));
+            let known =
+                found || source || what == "sync_dir /wal_7/cubefs-import" || NOT_MISSED.contains(&(name, what, nth));
             println!("{name}: {what}{}", if known { ": not looked at" } else { "" });
             if !known && !cut.is_missed(*first, *last) {
                 not_missed.push((name, what.clone(), nth));

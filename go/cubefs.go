@@ -159,7 +159,8 @@ func (e *Engine) InspectCubeFS(config CubeFSConfig) (CubeFSReport, error) {
 // a directory:
 // nothing came back from the disk for the stall limit. Nothing more of the call
 // begins, and until the kernel lets go the directory is locked, ErrBusy for others,
-// and must not be given to CubeFS. Then call again.
+// and must not be given to CubeFS. Then call again. So it is with ErrBusy where
+// moving the files failed, and whether that was taken back durably is not known.
 func (e *Engine) ImportCubeFS(config CubeFSConfig) (CubeFSReport, error) {
 	path, err := cubefsPath(&config, OpImport)
 	if err != nil {

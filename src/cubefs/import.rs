@@ -29,7 +29,8 @@ impl Conversion<'_> {
     ///
     /// Errors: `NotFound` (no log in it), `Damaged` (with the range of entries; `inspect` tells all. Also: what was written does not read back
     /// from the disk. Nothing was changed), `WrongPartition`, `EntryTooLarge`, `Foreign`, `AlreadyOpen`, `Locked`, `NoSpace`, `IoError` and the
-    /// like, `UnsupportedFilesystem`. `Stalled`: nothing came back from the disk for the stall limit; nothing more of this call begins, and until
+    /// like, `UnsupportedFilesystem`. `Busy`: the log changed meanwhile; or CubeFS has its META back, and that is perhaps not durable: call this
+    /// again before anybody opens the directory. `Stalled`: nothing came back from the disk for the stall limit; nothing more of this call begins, and until
     /// the kernel lets go the directory is locked, and `Busy` for others.
     pub fn import(&self) -> Result<Inspection> {
         self.apart(Op::Import, |c| {

@@ -54,10 +54,8 @@ fn keep_cubefs(dir: &dyn Dir) -> Result<()> {
     if left.is_empty() {
         return Ok(());
     }
-    for sub in [EXPORT, CUBEFS_ORIGINAL] {
-        move_missing(dir, sub, is_log)?;
-    }
-    sync(dir)?;
+    let come_back = || [EXPORT, CUBEFS_ORIGINAL].into_iter().try_for_each(|sub| move_missing(dir, sub, is_log));
+    come_back().and_then(|()| sync(dir)).map_err(switch::undecided)?;
     remove_trees(dir, &left)
 }
 

@@ -5,7 +5,7 @@
 //! partition layer refuses the directory, and `settle` says what becomes of it.
 
 use super::names::{fail, is_file, kind, make_dir, move_all, remove_tree, remove_trees, sync, Kind};
-use crate::error::Result;
+use crate::error::{Error, Result, Status};
 use crate::format::cubefs::{LogName, META_NAME};
 use crate::io::Dir;
 use crate::partition::{root_arrives, BAD_FILE_PREFIX, BULKHEAD_ORIGINAL, CUBEFS_IMPORT, ROOT_NAME};
@@ -60,16 +60,30 @@ pub fn shape(dir: &dyn Dir) -> Result<Shape> {
 /// The switch to Bulkhead, whose files lie ready in `IMPORT`. If it is cut short behind the exchange, `finish_import` goes on.
 pub fn to_bulkhead(dir: &dyn Dir) -> Result<()> {
     let original = dir.subdir(CUBEFS_ORIGINAL).map_err(fail("opening cubefs-original"))?;
-    exchange_meta(dir, CUBEFS_ORIGINAL, &*original).inspect_err(|_| void_import(dir))?;
+    exchange_meta(dir, CUBEFS_ORIGINAL, &*original).map_err(|e| match void_import(dir) {
+        Ok(()) => e,
+        Err(_) => undecided(e),
+    })?;
     import_arrives(dir)
 }
 
 /// CubeFS has its log back and may go on in it. If a power cut brings the exchange again after all, the import must not be finished with what
 /// the log was before.
-fn void_import(dir: &dyn Dir) {
-    if let (Ok(Shape::Cubefs), Ok(import)) = (shape(dir), dir.subdir(IMPORT)) {
-        let _ = remove_if_there(&*import, ROOT_NAME).and_then(|()| import.sync());
+fn void_import(dir: &dyn Dir) -> Result<()> {
+    if shape(dir)? == Shape::Cubefs {
+        let import = dir.subdir(IMPORT).map_err(fail("opening cubefs-import"))?;
+        remove_if_there(&*import, ROOT_NAME).map_err(fail("removing the root"))?;
+        sync(&*import)?;
     }
+    Ok(())
+}
+
+/// An error that leaves it open whose the directory is after a power cut: whoever goes on in it before an import has settled that may lose
+/// what he writes.
+pub fn undecided(e: Error) -> Error {
+    let message =
+        format!("{}; whose the directory is may not be durable: import it before anybody opens it", e.message);
+    Error { status: Status::Busy, message, ..e }
 }
 
 /// If that cannot be made durable it is taken back: whoever opens the directory would go on in a log that a power cut takes, and another sync
@@ -77,7 +91,10 @@ fn void_import(dir: &dyn Dir) {
 pub fn exchange_meta(dir: &dyn Dir, sub: &str, other: &dyn Dir) -> Result<()> {
     let exchange = || dir.exchange(META_NAME, &format!("{sub}/{META_NAME}"));
     exchange().map_err(fail("exchanging META"))?;
-    sync(dir).and_then(|()| sync(other)).inspect_err(|_| drop(exchange().and_then(|()| dir.sync())))
+    sync(dir).and_then(|()| sync(other)).map_err(|e| match exchange().and_then(|()| dir.sync()) {
+        Ok(()) => e,
+        Err(_) => undecided(e),
+    })
 }
 
 /// The same where the file lies beside the directory META, under the name `new`: that is CubeFS's from here on, and the directory goes.

@@ -137,7 +137,8 @@ pub unsafe extern "C" fn bulkhead_cubefs_inspect(
 /// Errors, with the directory as it was, or, if moving the files failed, as one that both refuse until this is called
 /// again: BULKHEAD_DAMAGED with the range of entries (bulkhead_cubefs_inspect tells all), or without one if what was
 /// written does not read back, BULKHEAD_NOT_FOUND (no log in it), BULKHEAD_ENTRY_TOO_LARGE, BULKHEAD_FOREIGN, BULKHEAD_ALREADY_OPEN,
-/// BULKHEAD_LOCKED, BULKHEAD_BUSY (it changed meanwhile), BULKHEAD_UNSUPPORTED_FILESYSTEM, those of
+/// BULKHEAD_LOCKED, BULKHEAD_BUSY (it changed meanwhile; or META is CubeFS's again, and that is perhaps not durable: it
+/// must not be given to CubeFS before this has been called again), BULKHEAD_UNSUPPORTED_FILESYSTEM, those of
 /// bulkhead_cubefs_inspect, and BULKHEAD_NO_SPACE, BULKHEAD_READ_ONLY_FILESYSTEM. Of faults only bad blocks under what is
 /// written are healed here. BULKHEAD_STALLED: nothing came back from the disk for stall_limit_ms; the message says what
 /// hangs. Nothing more of this call begins, but the directory stays locked until the kernel lets go: until then it is

@@ -70,6 +70,35 @@ func (l *log) runImport() (bulkhead.CubeFSReport, error) {
 	return engine.ImportCubeFS(l.conversion("import"))
 }
 
+// settled makes durable that a log is CubeFS's beside which a conversion has left
+// something: it may have given META back to CubeFS, or failed to, and not have seen
+// that reach the disk. What is written to the log before would go with a power cut
+// that brings the exchange of META back.
+func (l *log) settled() error {
+	if !left(l.dir, "cubefs-import", "cubefs-export") {
+		return nil
+	}
+	engine, err := cubefs.SharedEngine()
+	if err == nil {
+		// Of CubeFS's log there is nothing to undo: it ends with what all conversions begin with.
+		err = engine.UndoCubeFSImport(l.conversion("check"))
+	}
+	if errors.Is(err, bulkhead.ErrNotFound) || errors.Is(err, bulkhead.ErrForeign) { // names that no conversion leaves
+		return nil
+	}
+	return err
+}
+
+// left tells whether one of these is in a directory.
+func left(dir string, names ...string) bool {
+	for _, name := range names {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // exported makes a log CubeFS's again; false if it stays Bulkhead's.
 func (l *log) exported() bool {
 	engine, err := cubefs.SharedEngine()
@@ -93,12 +122,7 @@ func (l *log) exported() bool {
 // discard removes what an earlier conversion has kept. What cannot be removed stays:
 // the log is opened in any case.
 func (l *log) discard() {
-	kept := false
-	for _, name := range []string{"cubefs-original", "bulkhead-original"} {
-		_, err := os.Stat(filepath.Join(l.dir, name))
-		kept = kept || err == nil
-	}
-	if !kept {
+	if !left(l.dir, "cubefs-original", "bulkhead-original") {
 		return
 	}
 	engine, err := cubefs.SharedEngine()

@@ -320,6 +320,50 @@ func TestImportThatHangs(t *testing.T) {
 	}
 }
 
+// TestImportThatIsUndecided: META is CubeFS's again, and a power cut may take that, with
+// what CubeFS's WAL has written since.
+func TestImportThatIsUndecided(t *testing.T) {
+	reset(t)
+	dir := filepath.Join(t.TempDir(), "wal_1")
+	s := openGroup(t, dir, 1)
+	grow(t, s, 1, many)
+	s.Close()
+	l := logOf(dir, registry.Group{ID: 1}, &Policy{})
+	done, err := l.imported(func() (report bulkhead.CubeFSReport, err error) {
+		return report, &bulkhead.Error{Op: bulkhead.OpImport, Code: bulkhead.ErrBusy, Errno: syscall.EIO}
+	})
+	if done || !errors.Is(err, bulkhead.ErrBusy) {
+		t.Errorf("the log stays with CubeFS's WAL: done %v, %v", done, err)
+	}
+	// What such an import has left; and a file where it looks for a directory, so that it cannot be settled.
+	for _, name := range []string{"cubefs-import", "cubefs-import/META"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inTheWay := filepath.Join(dir, "cubefs-original")
+	if err := os.WriteFile(inTheWay, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, policy := range []Policy{{}, {Enabled: true, Share: Share{Percent: 100}, Import: true}} {
+		set(t, policy)
+		if s, err := registry.NewStorage(dir, &wal.Config{}, registry.Group{ID: 1}); err == nil {
+			s.Close()
+			t.Errorf("it is not settled, and is opened: import %v", policy.Import)
+		}
+	}
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	set(t, Policy{})
+	s = openGroup(t, dir, 1)
+	defer s.Close()
+	holdsAll(t, s, 1, many)
+	if engineOf(s) != "cubefs" || left(dir, "cubefs-import") {
+		t.Errorf("kept by %s, cubefs-import left: %v", engineOf(s), left(dir, "cubefs-import"))
+	}
+}
+
 // TestImportThatFailsLate: once META is exchanged the directory is not CubeFS's any
 // more, whatever the error; its WAL must not be let at it.
 func TestImportThatFailsLate(t *testing.T) {

@@ -136,6 +136,11 @@ func open(dir string, group registry.Group, native registry.Native) (storage.Sto
 			return s, err
 		}
 	}
+	if !at.isOpen() {
+		if err := l.settled(); err != nil {
+			return nil, l.failed(err)
+		}
+	}
 	locked, err := lock(dir)
 	if err != nil {
 		return nil, l.failed(err)

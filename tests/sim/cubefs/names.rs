@@ -115,6 +115,37 @@ fn an_import_that_was_taken_back_leaves_no_root_to_finish_with() {
     assert!(taken_back > 2);
 }
 
+/// The exchange is taken back, and whether it was made durable before nobody knows: who went on in CubeFS's log would lose that to a power cut
+/// which brings the exchange. So it is not said like an error of an import that has changed nothing.
+#[test]
+fn an_import_that_is_not_taken_back_for_good_says_busy() {
+    let disk = cubefs_disk(1, SimConfig::default(), &sample());
+    let whole = disk.fork();
+    whole.keep_log(1 << 20);
+    convert(&whole, |c| c.import()).expect("an import");
+    let exchange = |r: &&OpRecord| r.kind == OpKind::Rename && r.path == format!("{PATH}/META");
+    let exchanged = whole.log().iter().find(exchange).expect("META changes hands").number;
+    let status = |disk: &SimDisk| convert(disk, |c| c.import()).map(drop).map_err(|e| (e.status, e.errno));
+    for (syncs, said) in [(1, Status::IoError), (2, Status::Busy), (u64::MAX, Status::Busy)] {
+        let failing = disk.fork();
+        // Of the exchange, of its taking back, and of whatever follows.
+        failing.inject(Rule::errno(libc::EIO).on(OpKind::SyncDir).from_op(exchanged).times(syncs));
+        assert_eq!(status(&failing), Err((said, libc::EIO)), "{syncs}");
+        assert_eq!(convert(&failing, |c| c.shape()), Ok(Shape::Cubefs), "{syncs}");
+        if syncs == u64::MAX {
+            assert_eq!(status(&failing), Err((Status::Busy, libc::EIO)), "the next call does no better");
+        }
+        failing.clear_faults();
+        assert_eq!(status(&failing), Ok(()), "{syncs}");
+        assert_eq!(view(&failing.crash(Crash::PowerNothing)), sample(), "{syncs}");
+    }
+    // And if the root that is to go stays.
+    let failing = disk.fork();
+    failing.inject(Rule::errno(libc::EIO).on(OpKind::SyncDir).from_op(exchanged).once());
+    failing.inject(Rule::errno(libc::EIO).on(OpKind::Unlink).from_op(exchanged).once());
+    assert_eq!(status(&failing), Err((Status::Busy, libc::EIO)));
+}
+
 /// Found by a random history: whoever is told `Foreign` looks for somebody else's files.
 #[test]
 fn a_meta_that_cannot_be_looked_at_is_a_fault_of_the_disk() {

@@ -72,8 +72,11 @@ fn keep_bulkhead(dir: &dyn Dir) -> Result<()> {
     for sub in &left {
         if lacks_what_is_in(dir, sub)? {
             // A power cut has brought the root back and not the rest, or the other way round: from where the root leaves first.
+            if *sub == BULKHEAD_ORIGINAL {
+                return switch::again_back_from_export(dir);
+            }
             dir.rename(ROOT_NAME, &format!("{sub}/{ROOT_NAME}")).map_err(fail("moving the root"))?;
-            return if *sub == IMPORT { switch::finish_import(dir) } else { switch::back_from_export(dir) };
+            return switch::finish_import(dir);
         }
     }
     if left.iter().any(|name| dir.subdir(name).is_ok()) {

@@ -7,8 +7,8 @@
 use super::names::{fail, is_file, kind, make_dir, move_all, remove_tree, remove_trees, sync, Kind};
 use crate::error::{Error, Result, Status};
 use crate::format::cubefs::{LogName, META_NAME};
-use crate::io::Dir;
-use crate::partition::{root_arrives, BAD_FILE_PREFIX, BULKHEAD_ORIGINAL, CUBEFS_IMPORT, ROOT_NAME};
+use crate::io::{Access, Dir};
+use crate::partition::{root_arrives, BAD_FILE_PREFIX, BULKHEAD_ORIGINAL, CUBEFS_EXPORT, CUBEFS_IMPORT, ROOT_NAME};
 use crate::segment::{remove_if_there, Segment};
 
 /// Where Bulkhead's files are made during an import, and where they go during an undo.
@@ -16,7 +16,7 @@ pub const IMPORT: &str = CUBEFS_IMPORT;
 /// CubeFS's files after an import.
 pub const CUBEFS_ORIGINAL: &str = "cubefs-original";
 /// Where CubeFS's files are made during an export.
-pub const EXPORT: &str = "cubefs-export";
+pub const EXPORT: &str = CUBEFS_EXPORT;
 /// In `CUBEFS_ORIGINAL`: a copy of the root as the import made it. Without it the import cannot be undone.
 pub const IMPORTED_ROOT: &str = "imported-root";
 
@@ -45,7 +45,7 @@ pub fn shape(dir: &dyn Dir) -> Result<Shape> {
         (Kind::Dir, Kind::File) => Shape::Bulkhead,
         (Kind::Missing, Kind::File) if !logs => Shape::Bulkhead,
         (Kind::Dir, Kind::Missing) if is_file(dir, IMPORT, ROOT_NAME)? => Shape::Importing,
-        (Kind::Dir, Kind::Missing) if is_file(dir, BULKHEAD_ORIGINAL, ROOT_NAME)? => Shape::Exporting,
+        (Kind::Dir, Kind::Missing) if is_export(dir)? => Shape::Exporting,
         // META was given back to CubeFS, and a power cut has taken that.
         (Kind::Dir, Kind::Missing) if logs && !segments && is_file(dir, CUBEFS_ORIGINAL, META_NAME)? => {
             Shape::Importing
@@ -55,6 +55,12 @@ pub fn shape(dir: &dyn Dir) -> Result<Shape> {
         (_, Kind::Missing) if !logs && !segments => Shape::Empty,
         _ => Shape::Unknown,
     })
+}
+
+/// An export is on its way: CubeFS's META lies ready from before the root leaves until it is back. Without that, what is in `BULKHEAD_ORIGINAL`
+/// is kept from an earlier export, and another log has been here since.
+fn is_export(dir: &dyn Dir) -> Result<bool> {
+    Ok(is_file(dir, EXPORT, META_NAME)? && is_file(dir, BULKHEAD_ORIGINAL, ROOT_NAME)?)
 }
 
 /// The switch to Bulkhead, whose files lie ready in `IMPORT`. If it is cut short behind the exchange, `finish_import` goes on.
@@ -174,9 +180,20 @@ pub fn to_cubefs(dir: &dyn Dir, from: &str, to: &str) -> Result<()> {
     exchange_meta(dir, from, &*source)
 }
 
+/// The root alone is in its place, of a log that an export had moved away: it leaves again, and all come back. What says that an export is on
+/// its way went when the root came.
+pub fn again_back_from_export(dir: &dyn Dir) -> Result<()> {
+    remove_tree(dir, EXPORT)?;
+    let export = make_dir(dir, EXPORT)?;
+    export.create(META_NAME, Access::Buffered).map_err(fail("creating META"))?;
+    sync(&*export)?;
+    sync(dir)?;
+    dir.rename(ROOT_NAME, &format!("{BULKHEAD_ORIGINAL}/{ROOT_NAME}")).map_err(fail("moving the root"))?;
+    back_from_export(dir)
+}
+
 /// An export that was cut short before META was exchanged: Bulkhead's files come back, `root` last.
 pub fn back_from_export(dir: &dyn Dir) -> Result<()> {
-    make_dir(dir, EXPORT)?;
     decide_for_bulkhead(dir, BULKHEAD_ORIGINAL)?;
     move_all(dir, &format!("{EXPORT}/"), "", is_log)?; // again, as in an import
     move_all(dir, "", &format!("{EXPORT}/"), is_log)?;

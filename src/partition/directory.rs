@@ -85,8 +85,10 @@ fn no_root(dir: &dyn Dir) -> Result<Option<StoredRoot>> {
 
 /// Where an import makes the new log (`src/cubefs`).
 pub const CUBEFS_IMPORT: &str = "cubefs-import";
-/// Where an export in place puts the log's files.
+/// Where an export in place puts the log's files, and they stay.
 pub const BULKHEAD_ORIGINAL: &str = "bulkhead-original";
+/// Where an export makes CubeFS's files, until they are in their place.
+pub const CUBEFS_EXPORT: &str = "cubefs-export";
 const CUT_SHORT: &str = "an import or export was cut short here; import the directory to finish it";
 
 /// CubeFS's META is a file. A disk that does not answer does not make it one.
@@ -106,7 +108,7 @@ fn needs_import(names: &[String], meta_is_file: bool) -> Result<()> {
     let has = |name: &str| names.iter().any(|n| n == name);
     let message = if meta_is_file || (!has(META_NAME) && names.iter().any(|n| LogName::parse(n).is_some())) {
         "the directory holds a CubeFS log; import it first"
-    } else if has(CUBEFS_IMPORT) || has(BULKHEAD_ORIGINAL) {
+    } else if has(CUBEFS_IMPORT) || (has(BULKHEAD_ORIGINAL) && has(CUBEFS_EXPORT)) {
         CUT_SHORT
     } else {
         return Ok(());

@@ -52,7 +52,7 @@ mod watch;
 pub(crate) use arrival::{finish_arrival, root_arrives};
 pub use counts::{Count, Health, Level, PartitionCounts, COUNTS, LEVELS};
 pub(crate) use create::BAD_FILE_PREFIX;
-pub use directory::{BULKHEAD_ORIGINAL, CUBEFS_IMPORT};
+pub use directory::{BULKHEAD_ORIGINAL, CUBEFS_EXPORT, CUBEFS_IMPORT};
 pub use disk_counts::{DiskCounts, HealedBy, SegmentFrom};
 pub use limit_changes::LimitChanged;
 pub(crate) use limit_changes::{changed, in_words, joined};

@@ -16,6 +16,7 @@ mod flips;
 mod hang;
 mod hostile;
 mod names;
+mod older;
 mod read_back;
 mod room;
 mod syncs;

@@ -17,6 +17,13 @@ fn cut_export(seed: u64, config: SimConfig) -> SimDisk {
     unreachable!()
 }
 
+/// CubeFS's, with what an export has kept.
+fn exported(seed: u64, config: SimConfig) -> SimDisk {
+    let disk = bulkhead_disk(seed, config);
+    convert(&disk, |c| c.export_in_place()).expect("an export");
+    disk.crash(Crash::PowerNothing)
+}
+
 /// CubeFS opens it.
 fn is_stock(disk: &SimDisk) -> bool {
     disk.files(PATH).contains(&format!("{PATH}/META"))
@@ -61,7 +68,10 @@ fn f20_names_whose_sync_has_failed_are_not_relied_on() {
     type Call = fn(&Conversion<'_>) -> Result<()>;
     let calls = CASES.iter().map(|case| (case.name, case.disk, case.call));
     let back: Call = |c| c.import().map(drop);
-    let calls = calls.chain([("export taken back", cut_export as fn(u64, SimConfig) -> SimDisk, back)]);
+    let calls = calls.chain([
+        ("export taken back", cut_export as fn(u64, SimConfig) -> SimDisk, back),
+        ("import behind an export", exported, back),
+    ]);
     for (name, begin, call) in calls {
         let disk = begin(1, SimConfig { failed_dir_syncs_forget: true, ..SimConfig::default() });
         let whole = disk.fork();

@@ -81,8 +81,8 @@ fn f20_a_conversion_cut_short_twice_leaves_a_whole_log() {
 }
 
 /// What a call leaves that a power cut stops at any operation, where everything happened to be written back before.
-fn left_by(case: &Case) -> Vec<SimDisk> {
-    let disk = (case.disk)(1, SimConfig::default());
+fn left_by(case: &Case, journalled: bool) -> Vec<SimDisk> {
+    let disk = (case.disk)(1, SimConfig { journalled, ..SimConfig::default() });
     let left = changes(&disk, case.call).into_iter().map(|op| {
         let cut = disk.fork();
         cut.crash_at(op);
@@ -103,7 +103,7 @@ fn f20_a_root_that_comes_back_alone_does_not_cost_its_segments() {
     let mut lacked = 0;
     for (case, away) in [("undo", "cubefs-import"), ("export", "bulkhead-original")] {
         let case = CASES.iter().find(|c| c.name == case).expect("it is one");
-        let left = left_by(case).into_iter().filter(|d| matches!(shape(d), Shape::Importing | Shape::Exporting));
+        let left = left_by(case, true).into_iter().filter(|d| matches!(shape(d), Shape::Importing | Shape::Exporting));
         for (n, disk) in left.enumerate() {
             let dir = disk.open_dir(PATH.as_ref()).expect("it is there");
             dir.rename(&format!("{away}/root"), "root").expect("it lies there");
@@ -116,6 +116,31 @@ fn f20_a_root_that_comes_back_alone_does_not_cost_its_segments() {
         }
     }
     assert!(lacked > 4, "{lacked}");
+}
+
+/// What says that an export is on its way had gone when the root came back: it must be there before the root leaves again.
+#[test]
+fn a_root_that_leaves_again_may_be_cut_short() {
+    let back: fn(&Conversion<'_>) -> Result<()> = |c| c.import().map(drop);
+    let case = CASES.iter().find(|c| c.name == "export").expect("it is one");
+    let mut looked_at = 0;
+    for disk in left_by(case, false).into_iter().filter(|d| shape(d) == Shape::Exporting) {
+        let dir = disk.open_dir(PATH.as_ref()).expect("it is there");
+        dir.rename("bulkhead-original/root", "root").expect("it lies there");
+        dir.sync().expect("nothing fails");
+        drop(dir);
+        disk.remove("/wal_7/cubefs-export");
+        for op in changes(&disk, back) {
+            let cut = disk.fork();
+            cut.crash_at(op);
+            let _ = convert(&cut, back);
+            for (n, left) in cuts(&cut).enumerate() {
+                check_left(&left, case, &format!("cut at {}, {n}", op - disk.ops()));
+                looked_at += 1;
+            }
+        }
+    }
+    assert!(looked_at > 50, "{looked_at}");
 }
 
 /// What a discard that was cut short has left of another log is nobody's.
@@ -145,7 +170,7 @@ fn f20_a_meta_that_comes_back_alone_does_not_cost_cubefs_its_log() {
     let mut lacked = 0;
     for (case, away) in [("import", "cubefs-original"), ("undo", "cubefs-original"), ("export", "cubefs-export")] {
         let case = CASES.iter().find(|c| c.name == case).expect("it is one");
-        let left = left_by(case).into_iter().filter(|d| matches!(shape(d), Shape::Importing | Shape::Exporting));
+        let left = left_by(case, true).into_iter().filter(|d| matches!(shape(d), Shape::Importing | Shape::Exporting));
         // Two originals side by side are refused: an export takes the older one away first.
         let left = left.filter(|d| case.name != "export" || !d.exists("/wal_7/cubefs-original"));
         for (n, disk) in left.enumerate() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bulkhead::format::{BeginData, RecordHeader, RecordType, Root, SegmentHeader, SegmentSalt};
 use bulkhead::io::sim::{mix, SimDisk};
-use bulkhead::Mode;
+use bulkhead::{Engine, Mode, State};
 use support::*;
 
 #[global_allocator]
@@ -42,17 +42,50 @@ fn visit(disk: &SimDisk) {
     });
     let _ = (p.hard_state(), p.verify(), p.status());
     let _ = (append(&p, &entries(1, 1, 1, 1)), p.recover(), p.close());
+    drop(p);
+    go_on(&engine);
+}
+
+/// A log that takes a vote and an entry has both at the next opening.
+fn go_on(engine: &Engine) {
+    let Ok(p) = try_open(engine, "/p1", 1, Mode::Sync) else { return };
+    let (Ok((_, last)), Ok(before)) = (p.bounds(), p.hard_state()) else { return };
+    let term = p.term(last).unwrap_or(0).max(before.term).saturating_add(1);
+    let voted = p.set_hard_state(hard(term, 2, before.commit)).is_ok();
+    let added = append(&p, &entries(last.saturating_add(1), last.saturating_add(1), term, 10)).is_ok();
+    let _ = p.close();
+    drop(p);
+    if voted || added {
+        let p = try_open(engine, "/p1", 1, Mode::Sync).expect("it was open");
+        let (state, bounds, hard) = (p.status().state, p.bounds(), p.hard_state());
+        assert_eq!(state, State::ReadWrite, "{:?}", p.last_fault());
+        assert!(!voted || hard.is_ok_and(|h| (h.term, h.vote) == (term, 2)), "the vote is gone");
+        assert!(!added || bounds.is_ok_and(|b| b.1 == last + 1), "the entry is gone");
+    }
 }
 
 const TYPES: [RecordType; 3] = [RecordType::Entry, RecordType::Begin, RecordType::Mark];
-const HOSTILE: [u64; 9] = [0, 1, 2, 17, 4096, u32::MAX as u64, 1 << 40, u64::MAX - 1, u64::MAX];
+const HOSTILE: [u64; 12] = [
+    0,
+    1,
+    2,
+    17,
+    4096,
+    u32::MAX as u64,
+    1 << 40,
+    1 << 61,
+    (1 << 62) - (1 << 32),
+    (1 << 62) - 1,
+    u64::MAX - 1,
+    u64::MAX,
+];
 
 #[test]
 fn f15_hostile_roots_with_right_checksums() {
     let (disk, _, _) = small_log(Mode::Sync, false);
     let good = Root::decode_file(&disk.durable_bytes("/p1/root")).unwrap();
     type Change = fn(&mut Root, u64);
-    let changes: [(&str, Change); 10] = [
+    let changes: [(&str, Change); 12] = [
         ("generation", |r, v| r.generation = v),
         ("term", |r, v| r.term = v),
         ("commit", |r, v| r.commit = v),
@@ -61,6 +94,12 @@ fn f15_hostile_roots_with_right_checksums() {
         ("last segment", |r, v| r.last_segment = v),
         ("all segments", |r, v| (r.first_segment, r.last_segment) = (0, v)),
         ("lsn limit", |r, v| r.lsn_limit = v),
+        ("mark", |r, v| r.mark = v),
+        ("last lsn of an empty log", |r, v| {
+            (r.compaction_index, r.compaction_term, r.commit) = (r.end.index.max(9), 9, r.end.index.max(9));
+            (r.first_segment, r.clean) = (r.last_segment + 1, true);
+            r.end = bulkhead::format::LogEnd { index: r.compaction_index, term: 9, lsn: v, ..Default::default() };
+        }),
         ("mode", |r, v| r.mode = v as u32),
         ("clean end", |r, v| {
             r.end = bulkhead::format::LogEnd { segment: v % 5, offset: v, lsn: v, index: v, term: v };

@@ -159,7 +159,7 @@ impl Partition {
         let mut term = if first.index - 1 == log.last.0 { log.last.1 } else { self.term_locked(log, first.index - 1)? };
         let mut index = first.index - 1;
         for e in entries {
-            if e.index >= MAX_COUNTER || e.index != index + 1 {
+            if e.index >= MAX_COUNTER - 1 || e.index != index + 1 {
                 let message =
                     format!("entry {} follows entry {index} in the batch; indexes must go up by one", e.index);
                 return Err(self.refuse(Status::OutOfOrder, message).range(e.index, e.index));

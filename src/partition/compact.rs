@@ -131,7 +131,7 @@ impl Partition {
         self.check_root_changeable(log, Op::Reset)?;
         let refuse =
             |status, message: String| Err(Error::new(status, Op::Reset, message).partition(self.id).at(&self.path));
-        if index < log.compaction.0 || index >= MAX_COUNTER {
+        if index < log.compaction.0 || index >= MAX_COUNTER - 1 {
             return refuse(
                 Status::Compacted,
                 format!("index {index} is below the compaction point {}", log.compaction.0),
@@ -222,5 +222,6 @@ fn first_live(log: &Log, index: u64, mode: Mode) -> u64 {
 fn flushes_replaced(log: &Log, index: u64, mode: Mode) -> bool {
     let first = first_live(log, index, mode);
     let groups = log.groups.iter().chain(log.in_flight.iter().map(|g| &**g));
-    log.state == State::ReadWrite && groups.map(|g| g.segment.sequence()).any(|sequence| sequence < first)
+    let written = groups.map(|g| g.segment.sequence()).chain(log.checked_segment());
+    log.state == State::ReadWrite && written.min().is_some_and(|sequence| sequence < first)
 }

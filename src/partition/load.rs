@@ -65,7 +65,15 @@ impl Partition {
             return self.take_orphan_in(&root);
         }
         let recovery = |access| self.recovery(dir, &root, access);
-        let unsynced = if direct { self.cached_only(&root, &found, recovery) } else { unsure(&mut found) };
+        let unsynced = if direct { self.cached_only(&root, &found, recovery) } else { Ok(unsure(&mut found)) };
+        let unsynced = match unsynced {
+            Ok(unsynced) => unsynced,
+            Err(fault) => {
+                self.adopt(dir, root, found, false)?;
+                self.log.lock().root_durable = true;
+                return Err(fault);
+            }
+        };
         let Some((cached, durable, end)) = unsynced else {
             self.sync_found(dir, &found)?;
             self.adopt(dir, root, found, true)?;
@@ -115,19 +123,24 @@ impl Partition {
     }
 
     /// What an unclean open sees and the medium lacks: after a sync that failed the kernel calls pages clean and never writes them. Only
-    /// mode none leaves such. Returns what was found, and what of it is durable: the last index and the position behind it.
-    fn cached_only(&self, root: &Root, medium: &Found, recovery: impl Fn(Access) -> Found) -> Option<Unsynced> {
+    /// mode none leaves such. Returns what was found, and what of it is durable: the last index and the position behind it. An error if it could not
+    /// be seen this time: what is there would be dropped without a word.
+    fn cached_only(&self, root: &Root, medium: &Found, recovery: impl Fn(Access) -> Found) -> Result<Option<Unsynced>> {
         if root.mode != Mode::None as u32 {
-            return None;
+            return Ok(None);
         }
-        let cached = recovery(Access::Read);
-        if cached.fault.is_some() || cached.end.segment == 0 || cached.end.last_lsn <= medium.end.last_lsn {
-            return None;
+        let mut cached = recovery(Access::Read);
+        let fault = cached.fault.take();
+        if let Some(fault) = fault.as_ref().filter(|f| f.cause() != Cause::Damage) {
+            return Err(fault.clone());
+        }
+        if fault.is_some() || cached.end.segment == 0 || cached.end.last_lsn <= medium.end.last_lsn {
+            return Ok(None);
         }
         // Entries that a newer segment replaces are not those that the medium has.
         let newer = cached.chain.iter().filter(|l| l.segment.sequence() > medium.end.segment);
         let newer = newer.map(|l| l.first).min().unwrap_or(u64::MAX);
-        Some((cached, medium.last.0.min(newer.saturating_sub(1)), medium.end))
+        Ok(Some((cached, medium.last.0.min(newer.saturating_sub(1)), medium.end)))
     }
 
     /// The entries that may not be durable are checked like all others, so they are good; they are written anew, into a new segment.

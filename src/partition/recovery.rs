@@ -91,7 +91,12 @@ impl Recovery<'_> {
         }
         let mut links = Vec::new();
         let mut sequence = self.root.last_segment;
-        while sequence >= self.root.first_segment && sequence != 0 && !self.is_of_earlier_opening(sequence) {
+        while sequence >= self.root.first_segment && sequence != 0 {
+            match self.is_of_earlier_opening(sequence, found) {
+                None => return links,
+                Some(true) => break,
+                Some(false) => {}
+            }
             let verdict = self
                 .scan_segment(sequence, u64::MAX, found)
                 .and_then(|(segment, scanned)| Ok((self.judge(&segment, &scanned, found.mark)?, segment, scanned)));
@@ -113,9 +118,16 @@ impl Recovery<'_> {
         self.stored_end(found)
     }
 
-    /// True for a segment that an earlier opening made: what of it counts was settled, and synced, when the log was opened.
-    fn is_of_earlier_opening(&self, sequence: u64) -> bool {
-        self.open_segment(sequence, Access::Read).is_ok_and(|(s, _, _)| s.header.epoch != self.root.epoch)
+    /// True for a segment that an earlier opening made: what of it counts was settled, and synced, when the log was opened. One that cannot
+    /// be asked now is neither: judged by the marks of this opening it would be damaged.
+    fn is_of_earlier_opening(&self, sequence: u64, found: &mut Found) -> Option<bool> {
+        match self.open_segment(sequence, Access::Read) {
+            Ok((segment, _, _)) => Some(segment.header.epoch != self.root.epoch),
+            Err(error) => {
+                found.fault = Some(error);
+                None
+            }
+        }
     }
 
     fn scan_segment(&self, sequence: u64, limit: u64, found: &mut Found) -> Result<(Arc<Segment>, Scan)> {
@@ -130,11 +142,10 @@ impl Recovery<'_> {
     /// there. Returns the number of a segment that lost its begin record that way.
     fn below(&self, begin: BeginData, links: &mut Vec<Link>, found: &mut Found) -> Option<u64> {
         let mut next = begin;
-        while self.in_chain(&next)
-            && self.mode() != Mode::Sync
-            && next.last_lsn > found.mark
-            && !self.is_of_earlier_opening(next.segment)
-        {
+        while self.in_chain(&next) && self.mode() != Mode::Sync && next.last_lsn > found.mark {
+            if self.is_of_earlier_opening(next.segment, found)? {
+                break;
+            }
             let judged = self
                 .scan_segment(next.segment, next.end_offset, found)
                 .and_then(|(segment, scanned)| Ok((self.judge(&segment, &scanned, found.mark)?, segment, scanned)));

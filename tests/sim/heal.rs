@@ -178,6 +178,35 @@ fn f03_what_only_the_page_cache_holds_survives_a_kill_and_then_a_power_cut() {
     );
 }
 
+/// The same, and at the open one file cannot be opened at the first try: what the page cache holds is not dropped for that.
+#[test]
+fn f03_a_file_that_cannot_be_opened_for_a_moment_hides_nothing_that_only_the_page_cache_holds() {
+    let disk = SimDisk::new(1);
+    let first = engine(&disk);
+    let p = open(&first, "/p1", 1, Mode::None);
+    append_each(&p, 1, 10, 1, 400);
+    p.sync().unwrap();
+    append_each(&p, 11, 15, 1, 400);
+    wait_for_quiet(&disk);
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync).path("/seg-").once());
+    p.sync().unwrap_err();
+    let disk = disk.crash(Crash::Process);
+    for n in 0.. {
+        let disk = disk.fork();
+        disk.inject(Rule::errno(libc::EMFILE).on(OpKind::Open).path("/seg-").skip(n).once());
+        let second = engine(&disk);
+        let p = reopen(&second, "/p1", 1, Mode::None);
+        let fired = disk.faults_fired() > 0;
+        disk.clear_faults();
+        p.recover().unwrap_or_else(|e| panic!("open {n}: {e}"));
+        assert_same(&read_all(&p).unwrap(), &entries(1, 15, 1, 400), &format!("open {n}"));
+        if !fired {
+            assert!(n >= 4, "{n} opens");
+            return;
+        }
+    }
+}
+
 #[test]
 fn f07_the_owner_hears_within_10_ms() {
     for mode in MODES {

@@ -1,6 +1,7 @@
 //! F1, F5, F7, F23, F28, F31: a disk that fails while nobody writes to it is known to its owners all the same, each by its own file; where
 //! nothing is wrong nobody notices that it was looked.
 
+mod compact;
 mod file;
 
 use std::sync::Arc;

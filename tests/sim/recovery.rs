@@ -279,6 +279,37 @@ fn f20_a_new_partition_survives_a_power_cut_with_its_directory_entry() {
     }
 }
 
+/// An opening that wrote a vote and nothing else ends: its marks say nothing of the segments of the one before, also where a file cannot be
+/// opened at the first try.
+#[test]
+fn f06_a_file_that_cannot_be_opened_for_a_moment_is_no_damage() {
+    for mode in [Mode::None, Mode::Sync, Mode::Interval] {
+        let disk = SimDisk::new(1);
+        let first = engine(&disk);
+        let p = open(&first, "/p1", 1, mode);
+        append_each(&p, 1, 10, 1, 400);
+        p.close().unwrap();
+        let p = reopen(&first, "/p1", 1, mode);
+        p.set_hard_state(hard(3, 1, 0)).unwrap();
+        let disk = disk.crash(Crash::Process);
+        for n in 0.. {
+            let disk = disk.fork();
+            disk.inject(Rule::errno(libc::EMFILE).on(OpKind::Open).path("/seg-").skip(n).once());
+            let second = engine(&disk);
+            let p = reopen(&second, "/p1", 1, mode);
+            assert_ne!(p.status().cause, Cause::Damage, "{mode:?}, open {n}: {:?}", p.last_fault());
+            let fired = disk.faults_fired() > 0;
+            disk.clear_faults();
+            p.recover().unwrap_or_else(|e| panic!("{mode:?}, open {n}: {e}"));
+            assert_same(&read_all(&p).unwrap(), &entries(1, 10, 1, 400), &format!("{mode:?}, open {n}"));
+            if !fired {
+                assert!(n >= 2, "{n} opens");
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn f20_interval_keeps_its_window() {
     let disk = SimDisk::new(1);

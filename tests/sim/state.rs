@@ -379,3 +379,21 @@ fn f19_entries_that_were_replaced_do_not_follow_a_compaction_point() {
     }
     assert!(compacted >= 4, "{compacted}");
 }
+
+/// What continues behind the last index that is accepted can be read again: a record's index is below 2^62.
+#[test]
+fn a_log_that_has_come_to_the_last_index_can_be_healed() {
+    const MAX: u64 = 1 << 62;
+    let disk = SimDisk::new(1);
+    let engine = Engine::with_storage(healing_config(), Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    p.reset(MAX - 1, 1).unwrap_err();
+    p.reset(MAX - 3, 1).unwrap();
+    append(&p, &entries(MAX - 2, MAX - 2, 1, 10)).unwrap();
+    append(&p, &entries(MAX - 1, MAX - 1, 1, 10)).unwrap_err();
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Write).path("/seg-").once());
+    p.set_hard_state(hard(1, 1, MAX - 2)).unwrap();
+    p.close().unwrap();
+    let p = reopen(&engine, "/p1", 1, Mode::Sync);
+    assert_eq!((state(&p), p.bounds().unwrap()), (State::ReadWrite, (MAX - 2, MAX - 2)), "{:?}", p.last_fault());
+}

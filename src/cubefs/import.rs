@@ -52,14 +52,22 @@ impl Conversion<'_> {
 
     /// Reads the whole log, and judges it.
     pub(super) fn check(&self, dir: &dyn Dir) -> Result<Report> {
+        self.check_within(dir, self.limits(dir))
+    }
+
+    /// The same, within limits that are not the engine's.
+    pub(super) fn check_within(&self, dir: &dyn Dir, limits: Limits) -> Result<Report> {
         let meter = Meter::new(Source::list(dir)?.bytes(dir)?, self.progress);
-        self.scan(dir, &mut |_| Ok(()), &meter)
+        Scan::run(dir, limits, &mut |_| Ok(()), &meter)
+    }
+
+    fn limits(&self, dir: &dyn Dir) -> Limits {
+        let most = self.engine.disk_limits(dir.device().id).get_u32(Limit::MaxEntryBytes);
+        Limits { max_entry_bytes: most, known_index: self.known_index }
     }
 
     fn scan(&self, dir: &dyn Dir, take: &mut Take<'_>, meter: &Meter<'_>) -> Result<Report> {
-        let most = self.engine.disk_limits(dir.device().id).get_u32(Limit::MaxEntryBytes);
-        let limits = Limits { max_entry_bytes: most, known_index: self.known_index };
-        Scan::run(dir, limits, take, meter)
+        Scan::run(dir, self.limits(dir), take, meter)
     }
 
     /// Everything up to the exchange. Nothing of CubeFS's is touched.

@@ -3,12 +3,13 @@
 use super::content::sync_files;
 use super::import::{read_root_named, refuse_damage};
 use super::names;
+use super::scan::Limits;
 use super::settle::settle;
 use super::switch::{self, Shape};
 use super::{Conversion, Inspection};
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
-use crate::format::Root;
+use crate::format::{Root, MAX_DATA_BYTES};
 use crate::io::Dir;
 use crate::partition::{HardState, BULKHEAD_ORIGINAL, ROOT_NAME};
 use std::io;
@@ -84,7 +85,9 @@ impl Conversion<'_> {
 
     /// CubeFS's files are, on the disk, the log that was imported: when they take its place the other copy goes.
     fn check_original(&self, original: &dyn Dir, root: &Root) -> Result<()> {
-        let found = sync_files(original, true).and_then(|()| self.check(original)).and_then(|report| {
+        // It was imported: the limits of an engine that it was not imported with say nothing of it.
+        let limits = Limits { max_entry_bytes: MAX_DATA_BYTES, known_index: 0 };
+        let found = sync_files(original, true).and_then(|()| self.check_within(original, limits)).and_then(|report| {
             refuse_damage(&report)?;
             let last = (report.last_index, report.last_term);
             let compaction = (report.compaction_index, report.compaction_term);

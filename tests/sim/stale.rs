@@ -198,7 +198,9 @@ fn lsns(disk: &SimDisk) -> Vec<(u64, u64)> {
     let mut all = Vec::new();
     for path in disk.files("/p1").into_iter().filter(|f| f.contains("seg-")) {
         let bytes = disk.cached_bytes(&path);
-        let Ok(header) = SegmentHeader::decode(&bytes[..SEGMENT_HEADER_BYTES]) else { continue };
+        // A spare is just being made, perhaps.
+        let header = bytes.get(..SEGMENT_HEADER_BYTES).and_then(|bytes| SegmentHeader::decode(bytes).ok());
+        let Some(header) = header else { continue };
         let salt = SegmentSalt::new(header.salt);
         let records = (0..bytes.len()).step_by(8).filter_map(|at| RecordHeader::decode(&bytes[at..], &salt, at as u64));
         all.extend(records.map(|r| (r.lsn, r.index)));

@@ -81,3 +81,12 @@ func lock(dir string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// unlock lets a directory go. A child that was forked and has not begun its program
+// shares the descriptor, and would keep the lock.
+func unlock(f *os.File) {
+	if f != nil {
+		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+		f.Close()
+	}
+}

@@ -76,7 +76,7 @@ func (p *site) native(dir string, locked *os.File, open registry.Native) (storag
 		}
 	}
 	if err != nil {
-		locked.Close() // does nothing for nil
+		unlock(locked)
 		return nil, err
 	}
 	sites.mu.Lock()
@@ -84,7 +84,7 @@ func (p *site) native(dir string, locked *os.File, open registry.Native) (storag
 	p.held++
 	sites.mu.Unlock()
 	return &nativeLog{Storage: s, close: func() {
-		locked.Close()
+		unlock(locked)
 		p.release(filepath.Clean(dir), 1)
 	}}, nil
 }

@@ -73,11 +73,12 @@ func Blemish(root string, id uint64) string {
 // now on counts.
 func Clear(root string, id uint64) error {
 	path := markPath(root, id)
-	blemishes.mu.Lock()
-	delete(blemishes.of, path)
-	blemishes.mu.Unlock()
+	// First the file: one that is found from then on makes it anew.
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 		return err
 	}
+	blemishes.mu.Lock()
+	delete(blemishes.of, path)
+	blemishes.mu.Unlock()
 	return nil
 }

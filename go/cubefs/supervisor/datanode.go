@@ -141,8 +141,9 @@ func (d *datanode) clear() error {
 	if !ok || count == nil {
 		return errors.New("the error count of the state machine cannot be reset: it has no diskErrCnt, or no PersistMetadata")
 	}
-	atomic.StoreUint64(count, 0)
+	before := atomic.SwapUint64(count, 0)
 	if err := keeper.PersistMetadata(); err != nil {
+		atomic.AddUint64(count, before)
 		return fmt.Errorf("the error count could not be kept: %w", err)
 	}
 	if err := d.forgetBlame(); err != nil {

@@ -55,7 +55,7 @@ func (s *Supervisor) Totals() Totals {
 func (s *Supervisor) Report() []Report {
 	s.mu.Lock()
 	var reports []Report
-	var openings []*opening
+	var groups []Group
 	var logs []*cubefs.Storage
 	for _, m := range s.members {
 		o := m.latest
@@ -73,14 +73,14 @@ func (s *Supervisor) Report() []Report {
 		if o.down {
 			r.State = "Stopped"
 		}
-		reports, openings, logs = append(reports, r), append(openings, o), append(logs, o.storage)
+		reports, groups, logs = append(reports, r), append(groups, o.group), append(logs, o.storage)
 	}
 	s.mu.Unlock()
 	limit, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	for i, o := range openings {
+	for i, group := range groups {
 		if logs[i] != nil {
-			reports[i].fill(limit, o.group, logs[i])
+			reports[i].fill(limit, group, logs[i])
 		}
 	}
 	sort.Slice(reports, func(i, j int) bool { return reports[i].ID < reports[j].ID })

@@ -28,7 +28,8 @@ func (m *member) takeTurn(o *opening) bool {
 	_ = guard(func() error { gone = o.group.Owner.Gone(); return nil }) // it is asked again
 	m.sup.mu.Lock()
 	fault, began := o.fault, m.since
-	attach := m.called || o.storage == nil || o.closedUnused()
+	called := m.called
+	attach := called || o.storage == nil || o.closedUnused()
 	m.called = false
 	if gone {
 		m.tell(Event{Kind: Gone, Fault: fault}, o, nil)
@@ -40,6 +41,12 @@ func (m *member) takeTurn(o *opening) bool {
 	}
 	err := m.try(o, attach)
 	if err == errOther {
+		if called { // for the next try, if that one fails
+			m.sup.mu.Lock()
+			m.called = true
+			m.sup.mu.Unlock()
+			m.pause(lookForOther)
+		}
 		return false
 	}
 	if left := m.leftOpen(o, err); left != nil {
@@ -89,10 +96,10 @@ func (m *member) returnedByOther(o *opening) {
 	}
 }
 
-// leftOpen returns the log that a failed try has opened and of which there is no
+// leftOpen returns the log that a failed start has opened and of which there is no
 // group: nobody else closes it.
 func (m *member) leftOpen(o *opening, err error) (left *cubefs.Storage) {
-	if err == nil || registered(m.key.server, m.key.id) {
+	if !errors.As(err, new(startError)) || registered(m.key.server, m.key.id) {
 		return nil
 	}
 	m.sup.mu.Lock()
@@ -101,6 +108,9 @@ func (m *member) leftOpen(o *opening, err error) (left *cubefs.Storage) {
 		m.latest = o
 	} else if m.latest != o && !m.latest.down {
 		left = m.latest.storage
+		if errors.Is(err, errNotRegistered) { // the owner has a new partition, and did not hear that it ended
+			o.group = m.latest.group
+		}
 		m.latest = o
 	}
 	return left
@@ -220,6 +230,10 @@ func probe(o *opening) error {
 	// A log of CubeFS's WAL whose import failed, one that a try left open because no group
 	// could be made, or one that is still to be made: only the next open tells.
 	if errors.Is(err, bulkhead.ErrNeedsImport) || errors.Is(err, bulkhead.ErrAlreadyOpen) || o.isNew && errors.Is(err, bulkhead.ErrNotFound) {
+		return nil
+	}
+	// The same: CubeFS's WAL has it open in this process, perhaps.
+	if meta, statErr := os.Lstat(filepath.Join(o.dir, "META")); errors.Is(err, bulkhead.ErrLocked) && statErr == nil && meta.Mode().IsRegular() {
 		return nil
 	}
 	if err != nil {

@@ -7,12 +7,14 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs/registry"
+	"github.com/cubefs/cubefs/depends/tiglabs/raft"
 )
 
 // startingOwner starts groups with a function of the test's.
@@ -80,6 +82,34 @@ func TestDiskThatHangsHoldsUpNoOther(t *testing.T) {
 	case <-started:
 	case <-time.After(5 * time.Second):
 		t.Error("the group of another disk was not tried in 5 s")
+	}
+}
+
+// TestLogThatCubeFSsWALHolds: a load that came so far as to open CubeFS's WAL, and no
+// further, leaves that open, and its directory locked: the next try must come to its owner.
+func TestLogThatCubeFSsWALHolds(t *testing.T) {
+	dir := dirOf(t.TempDir(), 1)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "META"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	held, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_SH); err != nil {
+		t.Fatal(err)
+	}
+	s, started := New(Options{FirstDelay: 10 * time.Millisecond}), make(chan struct{}, 100)
+	failTo(s, openEngine(t), dir, 1, func() error { started <- struct{}{}; return errors.New("not now") })
+	defer s.Forget(nil, 1)
+	select {
+	case <-started:
+	case <-time.After(5 * time.Second):
+		t.Error("it was not tried in 5 s")
 	}
 }
 
@@ -180,6 +210,80 @@ func TestNotStartedBesideAnotherHand(t *testing.T) {
 	}
 	o.failed(&bulkhead.Error{Code: bulkhead.ErrIO})
 	<-tried
+}
+
+// TestCallBesideAnotherHand: a call that comes while another hand opens the log counts for
+// the try after that one's failure.
+func TestCallBesideAnotherHand(t *testing.T) {
+	engine, s, disk := openEngine(t), New(Options{FirstDelay: 10 * time.Millisecond, ByCall: true}), t.TempDir()
+	tried := make(chan struct{}, 100)
+	start := func() error { tried <- struct{}{}; return errors.New("not now") }
+	o := s.begin(dirOf(disk, 1), cubefs.Config{Engine: engine, PartitionID: 1}, Group{ID: 1, Owner: startingOwner{start}})
+	downOn(t, s, engine, disk, 1, start)
+	if err := s.BringBack(1); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(300 * time.Millisecond)
+	o.failed(&bulkhead.Error{Code: bulkhead.ErrIO})
+	select {
+	case <-tried:
+	case <-time.After(5 * time.Second):
+		t.Error("the call was answered, and nothing came of it in 5 s")
+	}
+}
+
+// TestLoadThatMeetsATry: the look that a try takes at the log has it open for a moment. A
+// load that fails for that is a load that has failed, not somebody's wish.
+func TestLoadThatMeetsATry(t *testing.T) {
+	s, dir, tried := New(Options{FirstDelay: 10 * time.Millisecond}), dirOf(t.TempDir(), 1), make(chan struct{}, 100)
+	start := startingOwner{func() error { tried <- struct{}{}; return errors.New("not now") }}
+	s.Failed(dir, cubefs.Config{Engine: openEngine(t), PartitionID: 1}, Group{ID: 1, Owner: start}, &bulkhead.Error{Code: bulkhead.ErrAlreadyOpen})
+	defer s.Forget(nil, 1)
+	if passes(raft.ErrRaftExists) {
+		t.Error("a group that exists is taken for one that is down")
+	}
+	s.mu.Lock()
+	m := s.members[key{nil, 1}]
+	if m == nil || m.latest == nil || m.latest.storage != nil || !m.latest.down {
+		t.Error("its load has not failed")
+	}
+	s.mu.Unlock()
+}
+
+// TestWhatAFailedTryLeavesOpen: a try that did not come to its owner has opened nothing. The
+// new partition of one that did is the one that the next try begins with.
+func TestWhatAFailedTryLeavesOpen(t *testing.T) {
+	s, dir := New(Options{}), dirOf(t.TempDir(), 1)
+	begin := func(name string) *opening {
+		return s.begin(dir, cubefs.Config{}, Group{ID: 1, Owner: startingOwner{func() error { return errors.New(name) }}})
+	}
+	down, other := begin("down"), begin("other")
+	other.succeeded(nil)
+	m := other.member
+	if m.leftOpen(down, errors.New("no room")); m.latest != other {
+		t.Error("another hand's log is taken for one that the try has left")
+	}
+	m.leftOpen(down, startError{errNotRegistered})
+	if err := down.group.Owner.Return(false); m.latest != down || err.Error() != "other" {
+		t.Errorf("it goes on with the partition %q", err)
+	}
+}
+
+// badMeta is a data partition whose META cannot be written.
+type badMeta struct {
+	raft.StateMachine
+	diskErrCnt uint64
+}
+
+func (*badMeta) PersistMetadata() error { return errors.New("no space") }
+
+// TestCountThatIsNotKept: as long as META has the error count the heartbeats are to have it.
+func TestCountThatIsNotKept(t *testing.T) {
+	partition := &badMeta{diskErrCnt: 2}
+	d := &datanode{group: registry.Group{StateMachine: partition}}
+	if err := d.clear(); err == nil || partition.diskErrCnt != 2 {
+		t.Errorf("%v, the count is %d", err, partition.diskErrCnt)
+	}
 }
 
 // TestFirstLogThatIsNotMade: the very first opening of a log fails, and there is none. That

@@ -190,13 +190,18 @@ func registered(server *raft.RaftServer, id uint64) bool {
 	return registry.Group{ID: id, Server: server}.Registered()
 }
 
-// comesBack are the errors of an open that pass, or that somebody repairs.
+// comesBack are the errors of an open that pass, or that somebody repairs; one that is open
+// already is looked at by a try, as a rule.
 var comesBack = []bulkhead.Code{
 	bulkhead.ErrIO, bulkhead.ErrNoSpace, bulkhead.ErrReadOnlyFilesystem, bulkhead.ErrStalled, bulkhead.ErrBusy,
 	bulkhead.ErrLocked, bulkhead.ErrResourceExhausted, bulkhead.ErrPanic, bulkhead.ErrDamaged, bulkhead.ErrLostEntries,
+	bulkhead.ErrAlreadyOpen,
 }
 
 func passes(err error) bool {
+	if err.Error() == raft.ErrRaftExists.Error() {
+		return false // it runs
+	}
 	for _, code := range comesBack {
 		if errors.Is(err, code) {
 			return true

@@ -103,3 +103,14 @@ fn an_import_whose_source_cannot_be_synced_changes_nothing() {
         assert_eq!(snapshot(&failing, PATH), before, "{n}");
     }
 }
+
+/// A limit that the engine of the undo has, and an index that is known by now, say nothing of a log that was imported without them.
+#[test]
+fn limits_that_the_import_did_not_have_do_not_refuse_an_undo() {
+    let disk = imported(1, SimConfig::default());
+    let small = EngineConfig { max_entry_bytes: 512, ..EngineConfig::default() };
+    let engine = Engine::with_storage(small, Arc::new(disk.clone())).expect("an engine");
+    Conversion::new(&engine, PATH, 7).known_index(1000).undo_import().expect("nothing has changed since");
+    engine.close().expect("nothing hangs");
+    assert_eq!(read(&disk, PATH), sample());
+}

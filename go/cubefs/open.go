@@ -119,12 +119,9 @@ func (s *Storage) load() (err error) {
 		return err
 	}
 	s.hard = proto.HardState{Term: state.Term, Vote: state.Vote &^ pendingVote, Commit: state.Commit}
-	first, last, err := s.partition.Bounds()
-	if err != nil {
-		return err
-	}
+	first, _ := s.FirstIndex() // it never fails
 	// TruncateFirstDummy compacts an entry of term 1 in a log without a hard state.
-	fresh := s.hard.Term == 0 && status.LastTerm == 1 && last < first
+	fresh := s.hard.Term == 0 && status.LastTerm == 1 && s.lastIndex() < first
 	if s.hard.Term < status.LastTerm && !fresh {
 		// Raft stores entries before their term, and a process may end in between. It has
 		// told nobody of a vote in it then; an older term it could not store any more.

@@ -123,19 +123,19 @@ impl Partition {
     }
 
     /// What an unclean open sees and the medium lacks: after a sync that failed the kernel calls pages clean and never writes them. Only
-    /// mode none leaves such. Returns what was found, and what of it is durable: the last index and the position behind it. An error if it could not
-    /// be seen this time: what is there would be dropped without a word.
+    /// mode none leaves such. Returns what was found, and what of it is durable: the last index and the position behind it.
+    /// An error if it could not be seen this time: what is there would be dropped without a word.
     fn cached_only(&self, root: &Root, medium: &Found, recovery: impl Fn(Access) -> Found) -> Result<Option<Unsynced>> {
         if root.mode != Mode::None as u32 {
             return Ok(None);
         }
-        let mut cached = recovery(Access::Read);
-        let fault = cached.fault.take();
-        if let Some(fault) = fault.as_ref().filter(|f| f.cause() != Cause::Damage) {
-            return Err(fault.clone());
-        }
-        if fault.is_some() || cached.end.segment == 0 || cached.end.last_lsn <= medium.end.last_lsn {
-            return Ok(None);
+        let cached = recovery(Access::Read);
+        match &cached.fault {
+            Some(fault) if fault.cause() != Cause::Damage => return Err(fault.clone()),
+            fault if fault.is_some() || cached.end.segment == 0 || cached.end.last_lsn <= medium.end.last_lsn => {
+                return Ok(None);
+            }
+            _ => {}
         }
         // Entries that a newer segment replaces are not those that the medium has.
         let newer = cached.chain.iter().filter(|l| l.segment.sequence() > medium.end.segment);

@@ -9,12 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	bulkhead "github.com/bulkhead-wal/bulkhead/go"
-	"github.com/bulkhead-wal/bulkhead/go/cubefs"
 	"github.com/bulkhead-wal/bulkhead/go/cubefs/registry"
-	"github.com/bulkhead-wal/bulkhead/go/cubefs/shadow"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/proto"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage"
 	"github.com/cubefs/cubefs/depends/tiglabs/raft/storage/wal"
@@ -52,60 +49,6 @@ func holdsAll(t *testing.T, s storage.Storage, lo, hi uint64) {
 	}
 	if hard, _ := s.InitialState(); hard != (proto.HardState{Term: 3, Vote: 2, Commit: hi - 1}) {
 		t.Errorf("the hard state is %+v", hard)
-	}
-}
-
-// TestOpenLogIsNotImported: of two loads of a group at a time the first may have opened its
-// log without having registered the group, or have failed to make it. CubeFS's WAL takes no
-// lock: an import by the second would take the files from under the first.
-func TestOpenLogIsNotImported(t *testing.T) {
-	warned := reset(t)
-	dir := filepath.Join(t.TempDir(), "wal_1")
-	first := openGroup(t, dir, 1)
-	grow(t, first, 1, many)
-	set(t, Policy{Enabled: true, Share: Share{Percent: 100}, Import: true})
-	second := openGroup(t, dir, 1)
-	if engineOf(second) != "cubefs" || !strings.Contains(warned.all(), "has it open") {
-		t.Errorf("kept by %s; warned: %s", engineOf(second), warned.all())
-	}
-	second.Close() // as raft does when the group exists
-	grow(t, first, many, many+20)
-	first.Close()
-	first.Close()
-	s := openGroup(t, dir, 1)
-	if engineOf(s) != "bulkhead" {
-		t.Errorf("it is not imported after that: %s", warned.all())
-	}
-	holdsAll(t, s, 1, many+20)
-	s.Close()
-	if len(sites.of) != 0 {
-		t.Errorf("%d directories are still watched", len(sites.of))
-	}
-}
-
-// TestOpenLogIsLocked: another process, bulkhead import perhaps, would take the files
-// from under CubeFS's WAL, which goes on writing to them; also those of a log that it
-// has just made.
-func TestOpenLogIsLocked(t *testing.T) {
-	reset(t)
-	other, err := bulkhead.Open(bulkhead.EngineConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	dir := filepath.Join(t.TempDir(), "wal_1")
-	config := bulkhead.CubeFSConfig{Path: dir, ID: 1}
-	for _, from := range []uint64{1, many} {
-		first, second := openGroup(t, dir, 1), openGroup(t, dir, 1)
-		grow(t, first, from, from+many-1)
-		second.Close()
-		if _, err := other.ImportCubeFS(config); !errors.Is(err, bulkhead.ErrLocked) {
-			t.Fatalf("an import beside CubeFS's WAL: %v", err)
-		}
-		first.Close()
-	}
-	if _, err := other.ImportCubeFS(config); err != nil {
-		t.Fatalf("an import of a log that is closed: %v", err)
 	}
 }
 
@@ -269,41 +212,6 @@ func TestUnreadableLogIsNotImported(t *testing.T) {
 	}
 }
 
-// TestLockedLogIsNotOpened: another process converts the directory, and would move
-// its files from under CubeFS's WAL.
-func TestLockedLogIsNotOpened(t *testing.T) {
-	reset(t)
-	dir := filepath.Join(t.TempDir(), "wal_1")
-	s := openGroup(t, dir, 1)
-	grow(t, s, 1, many)
-	s.Close()
-	other, err := os.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX); err != nil { // as bulkhead import does
-		t.Fatal(err)
-	}
-	for _, policy := range []Policy{{}, {Enabled: true, Share: Share{Percent: 100}, Import: true}} {
-		set(t, policy)
-		if s, err := registry.NewStorage(dir, &wal.Config{}, registry.Group{ID: 1}); !errors.Is(err, bulkhead.ErrLocked) {
-			if err == nil {
-				s.Close()
-			}
-			t.Errorf("a directory that somebody converts, import %v: %T, %v", policy.Import, s, err)
-		}
-	}
-	if err := other.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s = openGroup(t, dir, 1)
-	defer s.Close()
-	if engineOf(s) != "bulkhead" {
-		t.Errorf("kept by %s", engineOf(s))
-	}
-	holdsAll(t, s, 1, many)
-}
-
 // TestImportThatHangs: what the kernel still has may be a move of the log's files.
 func TestImportThatHangs(t *testing.T) {
 	reset(t)
@@ -421,66 +329,6 @@ func TestExportWaitsForASnapshot(t *testing.T) {
 	if hard, _ := s.InitialState(); hard != (proto.HardState{Term: 3, Vote: 2, Commit: 50}) {
 		t.Errorf("the hard state is %+v", hard)
 	}
-}
-
-// TestUnfinishedShadowIsNotPromoted: it may find a difference yet.
-func TestUnfinishedShadowIsNotPromoted(t *testing.T) {
-	warned := reset(t)
-	parent := t.TempDir()
-	dir := filepath.Join(parent, "wal_32")
-	s := openGroup(t, dir, 32)
-	grow(t, s, 1, many)
-	s.Close()
-	engine, err := cubefs.SharedEngine()
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := openGroup(t, filepath.Join(parent, "other"), 33)
-	behind := shadow.New(other, shadow.Config{Root: filepath.Join(parent, shadowDirectory), ID: 32, Log: cubefs.Config{Engine: engine}})
-	set(t, Policy{Enabled: true, Share: Share{Percent: 100}, Import: true})
-	s = openGroup(t, dir, 32)
-	if engineOf(s) != "cubefs" || !strings.Contains(warned.all(), "has not compared all yet") {
-		t.Errorf("kept by %s; warned: %s", engineOf(s), warned.all())
-	}
-	s.Close()
-	go func() { time.Sleep(100 * time.Millisecond); behind.Close() }()
-	s = openGroup(t, dir, 32)
-	defer s.Close()
-	if engineOf(s) != "bulkhead" {
-		t.Errorf("once it was through it is kept by %s: %s", engineOf(s), warned.all())
-	}
-	holdsAll(t, s, 1, many)
-}
-
-// TestUncleanShadowIsNotPromoted: what a shadow dropped, nobody has compared.
-func TestUncleanShadowIsNotPromoted(t *testing.T) {
-	warned := reset(t)
-	parent := t.TempDir()
-	dir := filepath.Join(parent, "wal_31")
-	set(t, Policy{Enabled: true, Shadow: Share{Percent: 100}})
-	s := openGroup(t, dir, 31)
-	grow(t, s, 1, 10)
-	s.Close()
-	shadowsGone(t) // it makes its root when it comes to it
-	root := filepath.Join(parent, shadowDirectory)
-	mark := filepath.Join(root, "31.not_clean")
-	if err := os.WriteFile(mark, []byte("a change was dropped\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	set(t, Policy{Enabled: true, Share: Share{Percent: 100}, Import: true})
-	s = openGroup(t, dir, 31)
-	if engineOf(s) != "cubefs" || !strings.Contains(warned.all(), "a change was dropped") {
-		t.Errorf("kept by %s; warned: %s", engineOf(s), warned.all())
-	}
-	s.Close()
-	if err := os.Remove(mark); err != nil {
-		t.Fatal(err)
-	}
-	s = openGroup(t, dir, 31)
-	if engineOf(s) != "bulkhead" {
-		t.Errorf("a clean one is kept by %s", engineOf(s))
-	}
-	s.Close()
 }
 
 // TestImportCutShort: a process that died in the middle left a directory that both

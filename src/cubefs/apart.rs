@@ -33,14 +33,18 @@ impl Conversion<'_> {
             let (tell, done) = channel();
             let run = self.on_its_own(&watch, work);
             let thread = Builder::new().name("bulkhead-convert".into()).spawn(move || drop(tell.send(run())));
-            thread.map_err(|e| Error::io(op, &e, "starting a thread"))?;
+            let thread = thread.map_err(|e| Error::io(op, &e, "starting a thread"))?;
             loop {
                 let ended = done.recv_timeout(LOOK);
                 if let Some(now) = watch.progress() {
                     (self.progress)(now);
                 }
                 match ended {
-                    Ok(done) => return done.unwrap_or_else(|panic| resume_unwind(panic)),
+                    Ok(done) => {
+                        // It touches no disk any more; a process that ends now leaves none of its memory.
+                        let _ended = thread.join();
+                        return done.unwrap_or_else(|panic| resume_unwind(panic));
+                    }
                     Err(RecvTimeoutError::Timeout) => self.check_moves(op, &watch)?,
                     Err(RecvTimeoutError::Disconnected) => {
                         return Err(Error::new(

@@ -75,7 +75,8 @@ pub struct Lane {
 
 impl Lane {
     pub fn new(shared: Arc<Shared>, alone: Arc<Pool>, counts: Arc<DiskCounts>, reserve: Arc<Reserve>) -> Lane {
-        let (state, wake, flushes) = (Mutex::default(), Condvar::new(), Arc::default());
+        let flushes = Arc::new(DiskFlushes::new(counts.failed_flushes.clone()));
+        let (state, wake) = (Mutex::default(), Condvar::new());
         Lane { shared, alone, counts, state, wake, reserve, flushes }
     }
 

@@ -8,6 +8,7 @@ use crate::partition::{Lent, Partition};
 use crate::sync::{Condvar, Mutex};
 use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,13 +16,18 @@ use std::time::{Duration, Instant};
 pub const GROUPS_MAX: usize = 128;
 /// How long those that have come back wait for those that have not.
 const STRAGGLERS: Duration = Duration::from_millis(5);
+/// A group that is written this often is not written with others again.
+const TRIES: u32 = 3;
 
 /// A group under way, and whose it is.
 struct Part {
     partition: Arc<Partition>,
     lent: Lent,
-    /// Flushes of the disk that had failed when its write began.
+    /// Shared flushes that had failed when its write began.
     failures: u64,
+    /// Other flushes of the disk that had failed by then.
+    others: u64,
+    tries: u32,
 }
 
 pub struct SharedFlush {
@@ -38,6 +44,9 @@ pub struct SharedFlush {
 pub struct DiskFlushes {
     state: Mutex<FlushState>,
     ended: Condvar,
+    /// Failed flushes, and durable writes, of partitions by themselves. One may be a bad block of its file, which is nobody else's trouble; or
+    /// the drive has given up what it held for others, too, and says so to this one only.
+    others: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
@@ -48,6 +57,14 @@ struct FlushState {
 }
 
 impl DiskFlushes {
+    pub fn new(others: Arc<AtomicU64>) -> DiskFlushes {
+        DiskFlushes { others, ..DiskFlushes::default() }
+    }
+
+    fn others(&self) -> u64 {
+        self.others.load(Ordering::Acquire)
+    }
+
     /// How many have failed.
     fn failed(&self) -> u64 {
         self.state.lock().failed
@@ -107,28 +124,63 @@ impl SharedFlush {
     /// Writes a group of each, at most as many as there is `room` for, and makes durable what has come back, of earlier turns as well. `disk`
     /// is a file that nobody writes to: its flush is the disk's. `alone` has those at once that need a worker of their own.
     pub fn turn(&mut self, partitions: Vec<Arc<Partition>>, disk: &dyn File, alone: impl Fn(Arc<Partition>)) -> Turn {
-        let begun: Vec<usize> = partitions.into_iter().filter_map(|p| self.begin(p, &alone)).collect();
-        self.batch.submit();
-        let (back, no_room) = self.wait(&begun);
+        let mut turn = Turn::default();
+        let mut begun: Vec<usize> = partitions.into_iter().filter_map(|p| self.begin(p, &alone)).collect();
+        loop {
+            self.batch.submit();
+            let again = self.flush(&begun, disk, &mut turn);
+            if again.is_empty() {
+                return turn;
+            }
+            begun = again.into_iter().filter_map(|part| self.write_again(part)).collect();
+        }
+    }
+
+    /// Makes durable what has come back. Returns what has to be written again.
+    fn flush(&mut self, begun: &[usize], disk: &dyn File, turn: &mut Turn) -> Vec<Part> {
+        let (back, no_room) = self.wait(begun);
+        turn.no_room |= no_room;
         let written = back.iter().any(|(_, result)| result.is_ok());
         let (flushed, failures) = if written { self.flushes.flush(disk) } else { (Ok(Ok(())), self.flushes.failed()) };
         let Ok(flushed) = flushed else {
             back.into_iter().for_each(|(part, _)| panicked(part));
-            return Turn::default();
+            return Vec::new();
         };
+        turn.flush_failed |= flushed.is_err();
         let errno = flushed.as_ref().err().map_or(libc::EIO, |e| e.raw_os_error().unwrap_or(libc::EIO));
-        let mut groups = 0;
+        let (others, mut again) = (self.flushes.others(), Vec::new());
         self.shared.completions.hold(|| {
             for (part, result) in back {
                 // Also if another's flush failed meanwhile: it may have lost this one's, and this one's flush heard nothing of it.
                 let lost = part.failures != failures;
                 let durable = if lost { Err(io::Error::from_raw_os_error(errno)) } else { Ok(()) };
                 let durable = result.and(durable);
-                groups += usize::from(durable.is_ok());
+                if durable.is_ok() && part.others != others {
+                    again.push(part);
+                    continue;
+                }
+                turn.groups += usize::from(durable.is_ok());
                 give_back(part.partition, part.lent, durable);
             }
         });
-        Turn { groups, flush_failed: flushed.is_err(), no_room }
+        again
+    }
+
+    /// Somebody's own flush has failed while this group was under way: the drive may have lost it, and is given it once more. The place it has.
+    fn write_again(&mut self, part: Part) -> Option<usize> {
+        let (lent, tries) = (&part.lent, part.tries + 1);
+        let (failures, others) = (self.flushes.failed(), self.flushes.others());
+        let write =
+            || if tries < TRIES { self.batch.write(lent.file().clone(), lent.bytes(), lent.offset()) } else { None };
+        match catch_unwind(AssertUnwindSafe(write)) {
+            Ok(Some(at)) => {
+                *self.parts.get_mut(at)? = Some(Part { failures, others, tries, ..part });
+                return Some(at);
+            }
+            Ok(None) => write_alone(part),
+            Err(_) => panicked(part),
+        }
+        None
     }
 
     /// A turn has panicked: nobody knows what has become of those under way.
@@ -144,16 +196,16 @@ impl SharedFlush {
             let place = self.batch.write(lent.file().clone(), lent.bytes(), lent.offset());
             Some((lent, place))
         };
-        let failures = self.flushes.failed();
+        let (failures, others) = (self.flushes.failed(), self.flushes.others());
         match catch_unwind(AssertUnwindSafe(lend)) {
-            Ok(Some((lent, Some(at)))) => {
-                *self.parts.get_mut(at)? = Some(Part { partition, lent, failures });
+            Ok(Some((lent, place))) => {
+                let part = Part { partition, lent, failures, others, tries: 1 };
+                let Some(at) = place else {
+                    write_alone(part);
+                    return None;
+                };
+                *self.parts.get_mut(at)? = Some(part);
                 Some(at)
-            }
-            Ok(Some((lent, None))) => {
-                let written = lent.write_alone(0);
-                give_back(partition, lent, written);
-                None
             }
             Ok(None) => {
                 alone(partition);
@@ -205,6 +257,14 @@ fn give_back(partition: Arc<Partition>, lent: Lent, result: io::Result<()>) {
         partition.worker_panicked();
     }
     drop_elsewhere(partition);
+}
+
+/// There is no room for it among the others, or it was there too often.
+fn write_alone(part: Part) {
+    match catch_unwind(AssertUnwindSafe(|| part.lent.write_alone(0))) {
+        Ok(written) => give_back(part.partition, part.lent, written),
+        Err(_) => panicked(part),
+    }
 }
 
 fn panicked(part: Part) {

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::engine::Engine;
-use crate::io::sim::{Fault, OpKind, Rule, SimDisk};
+use crate::io::sim::{Crash, Fault, OpKind, Rule, SimDisk};
 use crate::io::{Access, Storage};
 use crate::partition::test_host::TestHost;
-use crate::partition::{EntryRef, Mode, State};
+use crate::partition::{EntryRef, Host, Mode, State};
 use crate::EngineConfig;
 use std::path::Path;
 
@@ -81,6 +81,46 @@ fn a_flush_that_fails_fails_those_whose_writes_it_was_to_make_durable_too() {
     submit(&r, 2);
     assert_eq!(one.turn(vec![r.clone()], &*file, |_| panic!("it can share")).groups, 1);
     assert_eq!((r.status().state, r.bounds().unwrap()), (State::ReadWrite, (1, 2)));
+}
+
+fn writes(disk: &SimDisk) -> usize {
+    disk.log().iter().filter(|op| op.kind == OpKind::Write && op.path.starts_with("/p/seg")).count()
+}
+
+/// The drive has given up what it held of a group, says so to another's own flush, and the shared flush that follows hears nothing.
+#[test]
+fn a_group_is_written_again_if_anothers_own_flush_failed_beside_it() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed);
+        let engine = Engine::with_storage(EngineConfig::default(), Arc::new(disk.clone())).unwrap();
+        let host = Arc::new(TestHost::default());
+        let p = host.open(&disk, "/p", 1, Mode::Sync);
+        submit(&p, 1);
+        p.work();
+        let file = disk.open_dir(Path::new("/p")).unwrap().create_unnamed(Access::Durable).unwrap();
+        let others: Vec<_> =
+            (0..1 + seed % 4).map(|i| host.open(&disk, &format!("/q{i}"), 2 + i, Mode::None)).collect();
+        others.iter().for_each(|q| submit(q, 1));
+        let (written, tries) = (writes(&disk), others.len() + 1);
+        let beside = Before(file, {
+            let (disk, mut others) = (disk.clone(), others.into_iter());
+            Mutex::new(move || {
+                let Some(q) = others.next() else { return };
+                disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync).path("/q").once());
+                q.sync().unwrap_err();
+            })
+        });
+        let flushes = Arc::new(DiskFlushes::new(host.counts().failed_flushes.clone()));
+        let mut flush = SharedFlush::new(engine.shared.clone(), flushes);
+        submit(&p, 2);
+        let turn = flush.turn(vec![p.clone()], &beside, |_| panic!("it can share"));
+        assert!(!turn.flush_failed);
+        assert_eq!((p.status().state, p.bounds().unwrap()), (State::ReadWrite, (1, 2)));
+        assert_eq!(writes(&disk) - written, tries.min(TRIES as usize), "one more with each, and then by itself");
+        let after = disk.fork().crash(Crash::PowerNothing);
+        let again = host.open(&after, "/p", 1, Mode::Sync);
+        assert_eq!(again.bounds().unwrap(), (1, 2), "seed {seed}: acknowledged, and lost");
+    }
 }
 
 /// While a write hangs, others would wait for a turn that only waits for it.

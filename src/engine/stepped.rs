@@ -6,7 +6,7 @@ use super::idle_checks::{check_idle, ASKED_BY_ERROR};
 use super::metrics::{DiskLevels, DiskMetrics, PoolLevels};
 use super::reserve::Reserve;
 use super::shared::{run_chore, run_flush, Shared};
-use super::shared_flush::SharedFlush;
+use super::shared_flush::{DiskFlushes, SharedFlush};
 use crate::error::Op;
 use crate::format::Id;
 use crate::io::sim::{mix, SimClock};
@@ -72,7 +72,9 @@ pub struct Stepped {
 
 impl Stepped {
     pub fn new(shared: Arc<Shared>, clock: Arc<SimClock>, seed: u64) -> Stepped {
-        let shared_flush = Mutex::new(SharedFlush::new(shared.clone(), Arc::default()));
+        let metrics = DiskMetrics::new(Path::new("/simulated"), 0);
+        let flushes = Arc::new(DiskFlushes::new(metrics.counts.failed_flushes.clone()));
+        let shared_flush = Mutex::new(SharedFlush::new(shared.clone(), flushes));
         let queues = Queues { next_tick: Some(clock.now() + TICK), ..Queues::default() };
         Stepped {
             shared,
@@ -82,7 +84,7 @@ impl Stepped {
             ids: Mutex::new(0),
             reserve: Reserve::default(),
             shared_flush,
-            metrics: DiskMetrics::new(Path::new("/simulated"), 0),
+            metrics,
         }
     }
 

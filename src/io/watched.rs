@@ -36,6 +36,8 @@ pub struct Calls {
     classify: Classify,
     /// Syncs of the directory that failed so far.
     failed_dir_syncs: AtomicU64,
+    /// Flushes of the disk that failed, of all that share this count: syncs, of directories as well, and durable writes.
+    failed_flushes: Arc<AtomicU64>,
 }
 
 #[repr(align(64))]
@@ -43,9 +45,17 @@ struct Places([AtomicU64; CALLS_MAX]);
 
 impl Calls {
     /// Nobody is told of calls before the first `unwatch`.
-    pub fn new(classify: Classify, notice: Box<dyn Fn() + Send + Sync>) -> Calls {
+    pub fn new(classify: Classify, notice: Box<dyn Fn() + Send + Sync>, failed_flushes: Arc<AtomicU64>) -> Calls {
         let places = Places(std::array::from_fn(|_| AtomicU64::new(0)));
-        Calls { places, watched: AtomicBool::new(true), notice, classify, failed_dir_syncs: AtomicU64::new(0) }
+        let (watched, failed_dir_syncs) = (AtomicBool::new(true), AtomicU64::new(0));
+        Calls { places, watched, notice, classify, failed_dir_syncs, failed_flushes }
+    }
+
+    /// What a call that flushes the disk said.
+    fn flushed<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.inspect_err(|_| {
+            self.failed_flushes.fetch_add(1, Ordering::AcqRel);
+        })
     }
 
     /// Every place: the same number twice is the same call, still under way if `is_call`.
@@ -220,7 +230,7 @@ impl Dir for WatchedDir {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let synced = self.note(Call::Prepare, "", || self.inner.sync());
+        let synced = self.calls.flushed(self.note(Call::Prepare, "", || self.inner.sync()));
         let failures = match synced {
             Err(_) => self.calls.failed_dir_syncs.fetch_add(1, Ordering::AcqRel) + 1,
             Ok(()) => self.calls.failed_dir_syncs.load(Ordering::Acquire),
@@ -270,11 +280,15 @@ impl File for WatchedFile {
     }
 
     fn write_at(&self, bufs: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        self.calls.note(self.write, || self.inner.write_at(bufs, offset))
+        let written = self.calls.note(self.write, || self.inner.write_at(bufs, offset));
+        if self.inner.writes_are_durable() {
+            return self.calls.flushed(written);
+        }
+        written
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.calls.note(self.sync, || self.inner.sync())
+        self.calls.flushed(self.calls.note(self.sync, || self.inner.sync()))
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
@@ -332,7 +346,7 @@ mod tests {
         disk.make_dirs("/d");
         disk.put_file("/d/old", b"x");
         let dir = disk.open_dir(std::path::Path::new("/d")).unwrap();
-        let calls = Arc::new(Calls::new(|_, _| 1, Box::new(|| ())));
+        let calls = Arc::new(Calls::new(|_, _| 1, Box::new(|| ()), Arc::default()));
         let watched = || WatchedDir::new(dir.clone(), calls.clone(), false);
         let (one, other) = (watched(), watched());
         other.rename("old", "new").unwrap();

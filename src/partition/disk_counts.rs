@@ -5,6 +5,7 @@ use crate::error::{Cause, Op};
 use crate::sync::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Numbers by powers of two: place i counts what is at most 2^i units and more than half of that. The last place takes all that is more.
@@ -91,6 +92,8 @@ pub struct DiskCounts {
     pub flush_bytes: AtomicU64,
     /// Groups that one flush of the disk made durable together.
     pub shared_flush_groups: Sizes,
+    /// Syncs and durable writes of partitions by themselves that failed: shared flushes look at it.
+    pub failed_flushes: Arc<AtomicU64>,
     pub checks_failed: AtomicU64,
     /// Looks at idle logs that found nothing wrong.
     pub idle_checks_passed: AtomicU64,

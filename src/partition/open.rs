@@ -6,7 +6,7 @@ use super::log::Log;
 use super::root::{RootWriter, ROOT_NAME};
 use super::types::{PartitionConfig, State};
 use super::watch::classify;
-use super::{Disposition, Host, Partition};
+use super::{DiskCounts, Disposition, Host, Partition};
 use crate::error::{Cause, Error, Op, Result, Status};
 use crate::io::{Access, Calls, Dir, Filesystem, Storage};
 use crate::sync::{Condvar, Mutex};
@@ -131,6 +131,7 @@ impl Partition {
         limits: Arc<Limits>,
         host: Arc<dyn Host>,
     ) -> Result<Arc<Partition>> {
+        let disk_counts = host.counts();
         let partition = Arc::new_cyclic(|me| Partition {
             id: config.partition_id,
             mode: config.mode,
@@ -139,8 +140,8 @@ impl Partition {
             must_exist: config.disposition == Disposition::OpenExisting,
             limits: Arc::new(PartitionLimits::new(limits)),
             counts: Arc::new(PartitionCounts::new(config.partition_id, config.mode)),
-            disk_counts: host.counts(),
-            calls: watched_calls(me, &host),
+            calls: watched_calls(me, &host, &disk_counts),
+            disk_counts,
             log: Mutex::new(Log::new()),
             host,
             me: me.clone(),
@@ -208,8 +209,8 @@ impl Partition {
 }
 
 /// The partition's calls; the host is told when the watchdog has to look at them.
-fn watched_calls(partition: &Weak<Partition>, host: &Arc<dyn Host>) -> Arc<Calls> {
+fn watched_calls(partition: &Weak<Partition>, host: &Arc<dyn Host>, counts: &DiskCounts) -> Arc<Calls> {
     let (partition, host) = (partition.clone(), host.clone());
     let notice = move || partition.upgrade().iter().for_each(|p| host.watch(p));
-    Arc::new(Calls::new(classify, Box::new(notice)))
+    Arc::new(Calls::new(classify, Box::new(notice), counts.failed_flushes.clone()))
 }

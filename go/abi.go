@@ -45,6 +45,17 @@ type (
 	_ [C.sizeof_bulkhead_entry_header - unsafe.Sizeof(entryHeader{})]struct{}
 )
 
+// And the fields lie where C's do, or an index is not 0, which the compiler refuses
+// as well: where a pointer has 4 bytes, what follows it lies elsewhere, and on ARM
+// padding makes up for that in the size.
+var (
+	_ = [1]struct{}{}[unsafe.Offsetof(packedEntry{}.data)-unsafe.Offsetof(C.bulkhead_entry{}.data)]
+	_ = [1]struct{}{}[unsafe.Offsetof(packedEntry{}.length)-unsafe.Offsetof(C.bulkhead_entry{}.length)]
+	_ = [1]struct{}{}[unsafe.Offsetof(packedEntry{}.kind)-unsafe.Offsetof(C.bulkhead_entry{}.kind)]
+	_ = [1]struct{}{}[unsafe.Offsetof(entryHeader{}.length)-unsafe.Offsetof(C.bulkhead_entry_header{}.length)]
+	_ = [1]struct{}{}[unsafe.Offsetof(entryHeader{}.kind)-unsafe.Offsetof(C.bulkhead_entry_header{}.kind)]
+)
+
 func init() {
 	// shim.h compares the header's version at compile time; this compares the
 	// library that was really linked or loaded.

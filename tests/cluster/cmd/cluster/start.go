@@ -17,10 +17,11 @@ import (
 func prepare(p build.Paths) error {
 	begin := time.Now()
 	progress := func(what string) { fmt.Printf("%6.1f s  building: %s\n", time.Since(begin).Seconds(), what) }
+	err := build.Packages(progress)
 	if os.Geteuid() != 0 {
-		return errors.New("needs root: it mounts a volume, and filesystems on loop devices")
+		return errors.Join(errors.New("needs root: it mounts a volume, and filesystems on loop devices"), err)
 	}
-	if err := build.Packages(progress); err != nil {
+	if err != nil {
 		return err
 	}
 	if err := build.Devices(); err != nil {

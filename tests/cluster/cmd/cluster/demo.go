@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -37,21 +35,13 @@ func runDemo(p build.Paths, engines, scenarios string, arguments []string) error
 	results, err := suite.Run()
 	text, kept := demo.Summary(results)
 	fmt.Printf("\n%s", text)
-	if e := saveResults(filepath.Join(p.Base, "results.json"), results); err == nil {
+	if e := demo.SaveResults(filepath.Join(p.Base, "results.json"), results); err == nil {
 		err = e
 	}
 	if err == nil && !kept {
 		err = errNotKept
 	}
 	return err
-}
-
-func saveResults(path string, results []*demo.Result) error {
-	text, err := json.MarshalIndent(results, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
 func places(p build.Paths) demo.Places {

@@ -93,7 +93,7 @@ func (c *Cluster) save() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(c.Layout.state(), append(text, '\n'), 0o644)
+	return ReplaceFile(c.Layout.state(), append(text, '\n'))
 }
 
 // StartServer starts one server process, for the first time or again.

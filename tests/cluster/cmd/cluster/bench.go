@@ -18,10 +18,19 @@ func runBench(p build.Paths, arguments []string) error {
 	if err != nil || writers < 1 || writers > bench.WritersMost {
 		return fmt.Errorf("WRITERS=%s: give a number from 1 to %d", os.Getenv("WRITERS"), bench.WritersMost)
 	}
+	lock, err := claim(p, "bench")
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	if err := prepare(p); err != nil {
 		return err
 	}
-	defer os.RemoveAll(filepath.Join(p.Base, "bench"))
+	dir := filepath.Join(p.Base, "bench")
+	if err := os.RemoveAll(dir); err != nil { // what one that was killed has left
+		return err
+	}
+	defer os.RemoveAll(dir)
 	command := func(c cluster.Choice) []string {
 		return append(append([]string(nil), arguments...), commandArm, strconv.Itoa(writers), c.Engine, c.Mode)
 	}

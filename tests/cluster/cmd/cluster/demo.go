@@ -29,6 +29,11 @@ func runDemo(p build.Paths, engines, scenarios string, arguments []string) error
 		}
 		suite.Choices = append(suite.Choices, choice)
 	}
+	lock, err := claim(p, "demo")
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	if err := prepare(p); err != nil {
 		return err
 	}

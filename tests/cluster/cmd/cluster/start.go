@@ -35,6 +35,11 @@ func start(p build.Paths) error {
 	if err := choice.Check(); err != nil {
 		return err
 	}
+	lock, err := claim(p, "run")
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	if err := prepare(p); err != nil {
 		return err
 	}
@@ -85,6 +90,11 @@ func describe(c *cluster.Cluster) {
 }
 
 func stop(p build.Paths) error {
+	lock, err := claim(p, "run")
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	c, err := cluster.Open(layout(p))
 	if errors.Is(err, fs.ErrNotExist) {
 		fmt.Println("no cluster is running")

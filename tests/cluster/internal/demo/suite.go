@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -34,13 +33,11 @@ type Suite struct {
 
 // Run runs it and returns the results. An interrupt ends it; what was measured so far is returned, too.
 func (s *Suite) Run() (results []*Result, err error) {
-	defer os.RemoveAll(filepath.Join(s.Places.Base, "demo", "run"))
+	if err := s.Places.clear(); err != nil { // what one that was killed has left
+		return nil, err
+	}
+	defer s.Places.clear()
 	made := map[cluster.Choice]bool{}
-	defer func() {
-		for choice := range made {
-			_ = os.RemoveAll(s.Places.template(choice))
-		}
-	}()
 	for _, choice := range s.Choices {
 		for _, scenario := range s.Scenarios {
 			if scenario.From == choice.Engine {

@@ -35,6 +35,15 @@ func (p Places) template(choice cluster.Choice) string {
 	return filepath.Join(p.Base, "demo", "template-"+choice.Engine+"-"+choice.Mode)
 }
 
+// clear removes clusters and templates.
+func (p Places) clear() error {
+	left, err := filepath.Glob(filepath.Join(p.Base, "demo", "template-*"))
+	for _, dir := range append(left, filepath.Join(p.Base, "demo", "run")) {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}
+
 func (p Places) result() string { return filepath.Join(p.Base, "demo", "result.json") }
 
 // Template starts a cluster, writes the files, and keeps all its directories: every scenario starts from a copy.

@@ -170,5 +170,7 @@ miri: tools
 check-deep: lib
 	tests/checks/deep.sh
 
+# A running cluster is mounted in there, and nobody could end it later.
 clean:
+	[ ! -e target/cluster/run ] || sh tests/cluster/run.sh stop
 	$(CARGO) clean

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -23,9 +24,13 @@ const (
 	commandLimit = 60
 )
 
-// New prepares the directories of a cluster. What an earlier one left there is removed, unless it still runs.
+// New prepares the directories of a cluster. What an earlier one left there is removed, unless it still runs, or cannot be told.
 func New(l Layout, choice Choice) (*Cluster, error) {
-	if old, err := Open(l); err == nil {
+	old, err := Open(l)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err == nil {
 		for _, p := range old.Processes {
 			if p.Alive() {
 				return nil, fmt.Errorf("a cluster is running already (%s is process %d): make cluster-stop ends it", p.Name, p.PID)
@@ -75,15 +80,19 @@ func (c *Cluster) prepare() error {
 	return writeConfig(c.Layout.config(client), clientConfig(c.Layout))
 }
 
-// Open finds the cluster that runs in a layout, if one does.
+// Open finds the cluster that runs in a layout. fs.ErrNotExist: none does, as far as its mount can tell.
 func Open(l Layout) (*Cluster, error) {
 	text, err := os.ReadFile(l.state())
-	if err != nil {
-		return nil, err
-	}
 	c := &Cluster{}
-	if err := json.Unmarshal(text, c); err != nil {
-		return nil, fmt.Errorf("%s: %w", l.state(), err)
+	if err == nil {
+		err = json.Unmarshal(text, c)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !l.mounted():
+		return nil, err
+	case err != nil: // not wrapped: it is no cluster that does not exist
+		return nil, fmt.Errorf("what runs in %s cannot be told: %v. End those processes, umount %s if it is mounted, and remove the directory",
+			l.Run, err, l.Mount())
 	}
 	return c, nil
 }
@@ -145,14 +154,16 @@ func (c *Cluster) Alive() (alive int) {
 	return alive
 }
 
-// dead names the first server process that has ended, with where its last words are.
-func (c *Cluster) dead() error {
+// ended names the server processes that do not run any more, with their last words.
+func (c *Cluster) ended() error {
+	var errs []error
 	for _, n := range Servers() {
 		if p := c.Process(n.Name()); p != nil && !p.Alive() {
-			return fmt.Errorf("%s has ended; see %s and %s", n.Name(), c.Layout.output(n.Name()), filepath.Join(c.Layout.Logs, n.Name()))
+			errs = append(errs, fmt.Errorf("%s has ended; the end of %s (more in %s):\n%s", n.Name(), c.Layout.output(n.Name()),
+				filepath.Join(c.Layout.Logs, n.Name()), lastLines(c.Layout.output(n.Name()))))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Stop ends everything and removes what it wrote, except the logs. The client goes first: who hangs in its mount is freed by that.

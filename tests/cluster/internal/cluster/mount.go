@@ -22,7 +22,7 @@ func (c *Cluster) StartClient() error {
 	if err := c.launch(client, nil, "client", "-f", "-c", c.Layout.config(client)); err != nil {
 		return err
 	}
-	mounted := waitFor(mountLimit, func() bool { return c.mounted() || !c.Process(client).Alive() })
+	mounted := waitFor(mountLimit, func() bool { return c.Layout.mounted() || !c.Process(client).Alive() })
 	if !mounted || !c.Process(client).Alive() {
 		return fmt.Errorf("the FUSE client does not mount the volume; see %s", c.Layout.output(client))
 	}
@@ -30,9 +30,9 @@ func (c *Cluster) StartClient() error {
 }
 
 // mounted looks into the mount table: a call on the mount itself could hang.
-func (c *Cluster) mounted() bool {
+func (l Layout) mounted() bool {
 	text, err := os.ReadFile("/proc/self/mountinfo")
-	return err == nil && strings.Contains(string(text), " "+c.Layout.Mount()+" ")
+	return err == nil && strings.Contains(string(text), " "+l.Mount()+" ")
 }
 
 // Unmount ends the client and takes the mount down.
@@ -41,7 +41,7 @@ func (c *Cluster) Unmount() error {
 	if p := c.Process(client); p != nil {
 		err = p.Kill()
 	}
-	for i := 0; c.mounted(); i++ {
+	for i := 0; c.Layout.mounted(); i++ {
 		// Without its process the mount answers nothing any more; lazily, as somebody may stand in it.
 		if e := syscall.Unmount(c.Layout.Mount(), syscall.MNT_DETACH); e != nil && i > 0 {
 			return errors.Join(err, fmt.Errorf("cannot unmount %s: %w", c.Layout.Mount(), e))

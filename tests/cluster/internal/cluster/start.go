@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -32,23 +33,21 @@ func (c *Cluster) Start(progress func(string)) error {
 	}
 	progress("the volume is mounted")
 	if err := c.StartClient(); err != nil {
-		return err
+		return errors.Join(err, c.ended())
 	}
 	progress("a file can be written")
 	var last error
 	if err := c.await("a file can be written", func() bool { last = c.probe(); return last == nil }); err != nil {
 		return fmt.Errorf("%w (%v)", err, last)
 	}
-	return nil
+	return c.ended()
 }
 
-// await waits for a step, and no longer than a process has ended.
+// await waits for a step, and no longer than a process has ended: what answers then may be another cluster.
 func (c *Cluster) await(what string, done func() bool) error {
 	for deadline := time.Now().Add(startLimit); ; {
-		if waitFor(time.Second, done) {
-			return nil
-		}
-		if err := c.dead(); err != nil {
+		came := waitFor(time.Second, done)
+		if err := c.ended(); err != nil || came {
 			return err
 		}
 		if time.Now().After(deadline) {

@@ -19,7 +19,7 @@ help:
 	@echo 'make test-metrics  alert rules, and the dashboard against a real Prometheus and failing disks (root; 1 minute)'
 	@echo 'make test-faults  real faults on ext4, xfs and btrfs: bad blocks, full disks, power cuts, kill -9 (root; 3 minutes)'
 	@echo 'make test-datanode  CubeFS'"'"'s own datanode: logs that fail, full disks, partitions brought back (root; 2 minutes with the build)'
-	@echo 'make test-go119   the Go packages with Go 1.19, as Debian packages it'
+	@echo 'make test-go119   the Go packages with Go 1.19, as Debian packages it, the longest ones in short (FULL=full: all of them)'
 	@echo 'make compare-faults  the same faults over CubeFS'"'"'s WAL, etcd'"'"'s, raft-wal and raft-engine as well (root; 5 minutes)'
 	@echo 'make cluster      a real CubeFS cluster on this machine: ENGINE=cubefs|bulkhead|mixed (root), and Prometheus; make cluster-stop ends both'
 	@echo 'make cluster-demo  faults in such a cluster, CubeFS'"'"'s WAL and Bulkhead: ENGINE=... SCENARIO=... (root; half an hour, a quarter with ENGINE=bulkhead); cluster-short: one of them'
@@ -105,7 +105,7 @@ test-faults: lib
 	sh tests/faults/run.sh
 
 test-go119: lib
-	sh tests/go119.sh
+	sh tests/go119.sh $(FULL)
 
 test-datanode: lib
 	sh tests/datanode/run.sh

@@ -68,6 +68,7 @@ test: test-rust test-c test-go
 	@echo 'make test: Rust, C and Go tests passed'
 
 test-rust: tools
+	@[ "$$(id -u)" -ne 0 ] || sh tests/packages.sh mkfs.ext4:e2fsprogs
 	$(CARGO) test --workspace --features bulkhead/testing
 
 test-c: lib

@@ -2,6 +2,8 @@
 # Runs the Go tests of every module with the race detector, against the library in target/release.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
+# Root's tests make filesystems.
+[ "$(id -u)" -ne 0 ] || sh "$root/tests/packages.sh" mkfs.ext4:e2fsprogs
 # Go does not notice a C library that changed under it.
 export GOFLAGS="${GOFLAGS:-} -count=1"
 # go/admin is tried with the command as its client.

@@ -9,12 +9,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 go=/usr/lib/go-1.19/bin/go
-if [ ! -x "$go" ]; then
-    { apt-get install -y golang-1.19-go || { apt-get update && apt-get install -y golang-1.19-go; }; } >/dev/null 2>&1 || {
-        echo "missing: Go 1.19. Install it: apt-get install golang-1.19-go" >&2
-        exit 1
-    }
-fi
+sh tests/packages.sh $go:golang-1.19-go
 export GOTOOLCHAIN=local GOFLAGS=-mod=mod
 modules='go go/metrics go/cubefs go/cubefs/exporter'
 files() { for module in $modules; do cat "$module"/go.*; done | cksum; }

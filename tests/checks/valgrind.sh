@@ -5,14 +5,11 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
-if ! command -v valgrind >/dev/null; then
-    if [ "$(id -u)" -eq 0 ]; then
-        apt-get install -y -qq valgrind >/dev/null
-    else
-        echo "skipped: valgrind is missing, and installing it needs root: apt-get install valgrind"
-        [ "${CI:-}" = true ] && exit 1
-        exit 0
-    fi
+if ! sh tests/packages.sh valgrind:valgrind; then
+    [ "$(id -u)" -ne 0 ] || exit 1
+    echo "skipped: valgrind is missing, and installing it needs root"
+    [ "${CI:-}" != true ] || exit 1
+    exit 0
 fi
 target=${CARGO_TARGET_DIR:-$root/target}
 log=$target/valgrind.log

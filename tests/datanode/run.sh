@@ -1,10 +1,15 @@
 #!/bin/sh
 # CubeFS's own datanode, in one process, with its one changed line: what it does when a log fails, and how it is brought
-# back. Needs root: disks that really fail are filesystems on loop devices. Arguments go to `go test`.
+# back. Needs root: disks that really fail are filesystems on loop devices; it installs e2fsprogs and xfsprogs if they are
+# missing. Arguments go to `go test`.
 set -eu
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
 version=v1.34.0 # release v3.4.0
+[ "$(id -u)" -eq 0 ] || { echo "test-datanode: needs root (mounts filesystems on loop devices)" >&2; exit 2; }
+PATH=$PATH:/usr/sbin:/sbin
+sh "$root/tests/packages.sh" mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs || exit 2
+[ -c /dev/loop-control ] || modprobe loop 2>/dev/null || { echo "test-datanode: no loop devices in this kernel" >&2; exit 2; }
 copy=$root/target/datanode/cubefs
 patch=$root/go/cubefs/patch_raftstore.sh
 if [ ! -f "$copy/.complete" ] || [ "$patch" -nt "$copy/.complete" ]; then

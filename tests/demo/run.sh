@@ -22,7 +22,7 @@ need cargo cargo
 need go golang-go
 need "${CC:-cc}" "gcc libc6-dev"
 [ "$missing" -eq 0 ] || exit 2
-sh "$repo/tests/prometheus/install.sh" || true # the demo says what it does without
+sh "$repo/tests/packages.sh" prometheus:prometheus promtool:prometheus || true # the demo says what it does without
 
 step() { echo "demo: $*" >&2; }
 

@@ -20,21 +20,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 PATH=$PATH:/usr/sbin:/sbin
-missing=
-need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
-need mkfs.ext4 e2fsprogs
-need debugfs e2fsprogs
-need mkfs.xfs xfsprogs
-need mkfs.btrfs btrfs-progs
-need strace strace
-if [ -n "$missing" ]; then
-    echo "test-faults: installing$missing"
-    # shellcheck disable=SC2086
-    apt-get install -y -q $missing >/dev/null || {
-        echo "test-faults: cannot install$missing; run: apt-get update && apt-get install$missing" >&2
-        exit 2
-    }
-fi
+sh "$root/tests/packages.sh" mkfs.ext4:e2fsprogs debugfs:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs strace:strace || exit 2
 [ -c /dev/fuse ] || modprobe fuse 2>/dev/null || { echo "test-faults: no /dev/fuse; the kernel needs FUSE" >&2; exit 2; }
 [ -c /dev/loop-control ] || modprobe loop 2>/dev/null || { echo "test-faults: no loop devices in this kernel" >&2; exit 2; }
 

@@ -65,7 +65,7 @@ pub struct Inspection {
     pub undoable: bool,
     /// Bulkhead's files of before an export in place are kept.
     pub bulkhead_original: bool,
-    /// The CubeFS log, if it is one's directory (or was until a moment ago).
+    /// The CubeFS log, if `shape` says that it is one's directory (or it was until this import).
     pub report: Report,
 }
 
@@ -108,7 +108,14 @@ impl<'a> Conversion<'a> {
             if found.shape != Shape::Cubefs {
                 return Ok(found);
             }
-            Ok(Inspection { report: self.check(&*dir)?, ..found })
+            match self.check(&*dir) {
+                Ok(report) if report.damage().is_none() => Ok(Inspection { report, ..found }),
+                // What changes hands goes away under who reads it.
+                report => match self.look(&*dir)? {
+                    now if now.shape != Shape::Cubefs => Ok(now),
+                    _ => Ok(Inspection { report: report?, ..found }),
+                },
+            }
         })
     }
 

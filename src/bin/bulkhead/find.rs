@@ -1,9 +1,14 @@
 //! Which directories are meant.
 
+use crate::interrupt;
 use bulkhead::cubefs::{Conversion, Shape};
 use bulkhead::{Backup, Engine, EngineConfig, Error, Op, Result, Status};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// So long a conversion may take to exchange the files: some syncs of a disk that is busy.
+const CHANGE_LIMIT: Duration = Duration::from_secs(5);
 
 /// CubeFS puts its logs two levels below a disk.
 const DEPTH_MAX: usize = 4;
@@ -79,6 +84,19 @@ fn visit(engine: &Engine, path: &Path, depth: usize, found: &mut Vec<(PathBuf, R
     below.sort();
     if depth > 0 {
         below.iter().for_each(|path| visit(engine, path, depth - 1, found));
+    }
+}
+
+/// Whose a directory is. While somebody is about to change that, it is waited for.
+pub fn shape(engine: &Engine, path: &Path) -> Result<Shape> {
+    let begun = Instant::now();
+    loop {
+        let shape = Conversion::new(engine, path, 0).shape()?;
+        let under_way = matches!(shape, Shape::Importing | Shape::Exporting) && holder(path).is_some();
+        if !under_way || begun.elapsed() > CHANGE_LIMIT || interrupt::is_set() {
+            return Ok(shape);
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

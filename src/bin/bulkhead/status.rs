@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::{aside, convert, find, live, say, show};
 use bulkhead::cubefs::{Conversion, Shape, SNAPSHOT_PENDING};
 use bulkhead::io::real::RealStorage;
-use bulkhead::{Engine, Result, Survey};
+use bulkhead::{Engine, Result, Status, Survey};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -40,9 +40,19 @@ fn one(engine: &Engine, path: &Path, shape: Shape, json: bool, rows: &mut Vec<Ve
     // One of parts that do not fit together may be a log without its root.
     let damaged_log = shape == Shape::Unknown && Survey::of(&RealStorage, path).is_err();
     if shape != Shape::Bulkhead && !damaged_log {
-        return Ok(convert::checked(path, &Conversion::new(engine, path, 0).inspect()?, json));
+        let found = Conversion::new(engine, path, 0).inspect()?;
+        if found.shape != Shape::Bulkhead {
+            return Ok(convert::checked(path, &found, json));
+        }
     }
-    let survey = Survey::of(&RealStorage, path)?;
+    let survey = match Survey::of(&RealStorage, path) {
+        // It has changed hands.
+        Err(e) if e.status == Status::NeedsImport => {
+            find::shape(engine, path)?;
+            return Ok(convert::checked(path, &Conversion::new(engine, path, 0).inspect()?, json));
+        }
+        survey => survey?,
+    };
     let holder = find::holder(path);
     let damaged = survey.damaged();
     let state = match (survey.fault(), damaged.2) {

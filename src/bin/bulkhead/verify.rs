@@ -19,6 +19,9 @@ const STEP_BYTES: u64 = 1 << 20;
 /// A disk is kept busy by several readers, however few processors there are: each waits for what it has asked for.
 const JOBS_MIN: usize = 4;
 
+/// How often a directory is looked at that changes hands each time.
+const LOOKS: usize = 4;
+
 /// What reading a directory in full showed.
 #[derive(Default)]
 struct Read {
@@ -130,14 +133,37 @@ impl Run<'_> {
         Ok(read)
     }
 
-    fn read(&self, path: &Path, shape: Shape) -> Result<Read> {
-        if shape == Shape::Cubefs {
-            let last = std::cell::Cell::new(0);
-            let tell = |now: Progress| self.step(now.done_bytes - last.replace(now.done_bytes));
-            let report = Conversion::new(self.engine, path, 0).progress(&tell).inspect()?.report;
-            let (entries, bytes) = (report.entries, report.bytes);
-            return Ok(Read { entries, bytes, findings: report.findings, ..Read::default() });
+    /// As what it is, also if it changes hands meanwhile.
+    fn read(&self, path: &Path, mut shape: Shape) -> Result<Read> {
+        for _ in 1..LOOKS {
+            let read = self.read_as(path, shape);
+            if matches!(&read, Ok(Some(read)) if !read.damaged()) {
+                return Ok(read?.unwrap_or_default());
+            }
+            let now = find::shape(self.engine, path)?;
+            match read.transpose() {
+                Some(read) if now == shape => return read,
+                _ => shape = now,
+            }
         }
+        let message = "the directory changes hands again and again; try again";
+        self.read_as(path, shape)?.ok_or_else(|| Error::new(Status::Busy, Op::Verify, message).at(path))
+    }
+
+    /// `None` if it is not CubeFS's any more.
+    fn read_as(&self, path: &Path, shape: Shape) -> Result<Option<Read>> {
+        if shape != Shape::Cubefs {
+            return self.read_ours(path).map(Some);
+        }
+        let last = std::cell::Cell::new(0);
+        let tell = |now: Progress| self.step(now.done_bytes - last.replace(now.done_bytes));
+        let found = Conversion::new(self.engine, path, 0).progress(&tell).inspect()?;
+        let report = found.report;
+        let read = Read { entries: report.entries, bytes: report.bytes, findings: report.findings, ..Read::default() };
+        Ok((found.shape == Shape::Cubefs).then_some(read))
+    }
+
+    fn read_ours(&self, path: &Path) -> Result<Read> {
         let survey = Survey::of(&RealStorage, path)?;
         let mut read = Read { fault: survey.fault().cloned(), ..Read::default() };
         let parts: Vec<Result<Read>> = std::thread::scope(|scope| {

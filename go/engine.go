@@ -6,6 +6,8 @@ import "C"
 import (
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,17 +34,22 @@ type Engine struct {
 	events    *pump
 	completed *pump
 
-	// Each belongs to one pump; here, so that no drain allocates.
+	// Here, so that no drain allocates. The second belongs to one pump.
 	eventBuffer      [eventBatch]C.bulkhead_event
 	completionBuffer [completionBatch]C.bulkhead_completion
 
+	drainMu sync.Mutex // from the fetch of events until they are delivered, in order; before mu
+
 	mu         sync.Mutex
 	partitions map[C.bulkhead_partition]*Partition
+	openings   map[uint64]*opening // by partition id: those under way
 	disks      map[uint64]*disk
 	subs       map[*Subscription]struct{}
 	closing    bool
 	closed     chan struct{} // closed when Close is through
 	closeErr   error
+
+	whileOpening func() // for tests: called where the library has opened a partition that is not known here yet
 }
 
 // Open starts an engine. It must be closed.
@@ -90,6 +97,7 @@ func Open(config EngineConfig) (*Engine, error) {
 	e := &Engine{
 		handle:     C.bulkhead_engine(out.value),
 		partitions: make(map[C.bulkhead_partition]*Partition),
+		openings:   make(map[uint64]*opening),
 		disks:      make(map[uint64]*disk),
 		subs:       make(map[*Subscription]struct{}),
 		closed:     make(chan struct{}),
@@ -177,6 +185,9 @@ func (e *Engine) Close() error {
 		Message: "the engine was closed before the disk answered: the entries may or may not be durable"})
 
 	e.mu.Lock()
+	for _, o := range e.openings {
+		e.release(o, len(o.held)) // an open that is still under way fails
+	}
 	for _, p := range e.partitions {
 		p.forget()
 	}
@@ -203,10 +214,23 @@ func (e *Engine) OpenPartition(config PartitionConfig) (*Partition, error) {
 	if len(config.Path) > math.MaxUint32 {
 		return nil, &Error{Op: OpOpen, Partition: config.ID, Code: ErrInvalidArgument, Message: "the path is over 4 GiB"}
 	}
+	device := deviceOf(config.Path)
+	e.beginOpening(config.ID)
 	path := []byte(config.Path)
 	out := C.bh_partition_open(e.handle, C.uint32_t(config.Mode), C.uint32_t(config.Disposition),
 		(*C.uint8_t)(bytesPointer(path)), C.uint32_t(len(path)), C.uint64_t(config.ID), C.uint64_t(config.KnownIndex))
-	if err := takeError(out.err); err != nil {
+	if e.whileOpening != nil {
+		e.whileOpening()
+	}
+	err := takeError(out.err)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err == nil && e.closing {
+		// The engine's Close closes the C side.
+		err = &Error{Op: OpOpen, Partition: config.ID, Code: ErrClosed, Path: config.Path, Message: "the engine is closed"}
+	}
+	if err != nil {
+		e.endOpening(config.ID, nil)
 		return nil, err
 	}
 	p := &Partition{
@@ -216,13 +240,6 @@ func (e *Engine) OpenPartition(config PartitionConfig) (*Partition, error) {
 		path:   config.Path,
 		waits:  config.Mode == ModeDefault || config.Mode == ModeSync,
 	}
-	device := deviceOf(config.Path)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing {
-		// The engine's Close closes the C side.
-		return nil, &Error{Op: OpOpen, Partition: config.ID, Code: ErrClosed, Path: config.Path, Message: "the engine is closed"}
-	}
 	p.disk = e.disks[device]
 	if p.disk == nil {
 		p.disk = newDisk()
@@ -230,6 +247,7 @@ func (e *Engine) OpenPartition(config PartitionConfig) (*Partition, error) {
 	}
 	e.partitions[p.handle] = p
 	atomic.AddInt64(&livePartitions, 1)
+	e.endOpening(config.ID, p)
 	return p, nil
 }
 
@@ -292,9 +310,12 @@ func closeAll(partitions []*Partition) error {
 	return first
 }
 
-// deviceOf tells which disk a directory is on: what waits for one disk must
-// not wait for another. Directories that cannot be asked share one.
+// deviceOf tells which disk a directory is on, or will be made on: what waits for
+// one disk must not wait for another. Directories that cannot be asked share one.
 func deviceOf(path string) uint64 {
-	device, _ := DeviceOf(path)
+	device, err := DeviceOf(path)
+	if errors.Is(err, os.ErrNotExist) {
+		device, _ = DeviceOf(filepath.Dir(filepath.Clean(path)))
+	}
 	return device
 }

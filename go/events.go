@@ -174,8 +174,111 @@ func (s *Subscription) add(event Event) {
 	s.signal()
 }
 
-// drainEvents is called by one pump at a time. True if more may wait.
+// holdLimit is how long an event waits for the open that it may be of: one that hangs
+// must not keep from the owner what the library tells of it.
+const holdLimit = time.Second
+
+// opening is a partition id of which opens are under way. The library tells of a
+// partition before OpenPartition knows it, at first without a handle.
+type opening struct {
+	calls  int
+	opened []*Partition
+	held   []heldEvent // oldest first
+	late   *time.Timer // of the oldest
+}
+
+type heldEvent struct {
+	handle C.bulkhead_partition
+	event  Event
+	since  time.Time
+}
+
+// beginOpening is called before the library is: what that tells of the id up to here
+// is of an earlier opening.
+func (e *Engine) beginOpening(id uint64) {
+	for e.drainEvents() {
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	o := e.openings[id]
+	if o == nil {
+		o = &opening{}
+		e.openings[id] = o
+	}
+	o.calls++
+}
+
+// endOpening needs mu; p is nil if the open has failed.
+func (e *Engine) endOpening(id uint64, p *Partition) {
+	o := e.openings[id]
+	o.calls--
+	if p != nil {
+		o.opened = append(o.opened, p)
+	}
+	if o.calls == 0 {
+		delete(e.openings, id)
+		e.release(o, len(o.held))
+	}
+}
+
+// hear delivers an event, or holds it if it may be of a partition that is being
+// opened, or follows such a one. It needs mu.
+func (e *Engine) hear(handle C.bulkhead_partition, event Event) {
+	event.Partition = e.partitions[handle]
+	o := e.openings[event.PartitionID]
+	ofNone := handle == 0 && event.Op == OpSetLimits // of the engine or a disk
+	unknown := event.Partition == nil && event.To != StateClosed
+	if o == nil || ofNone || !unknown && len(o.held) == 0 {
+		e.deliver(event)
+		return
+	}
+	o.held = append(o.held, heldEvent{handle, event, time.Now()})
+	if len(o.held) == 1 {
+		o.late = time.AfterFunc(holdLimit, func() { e.releaseLate(o) })
+	}
+}
+
+func (e *Engine) releaseLate(o *opening) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	late := 0
+	for late < len(o.held) && time.Since(o.held[late].since) >= holdLimit {
+		late++
+	}
+	e.release(o, late)
+}
+
+// release delivers the oldest events that are held. It needs mu.
+func (e *Engine) release(o *opening, count int) {
+	for _, h := range o.held[:count] {
+		handle := h.handle
+		if handle == 0 && h.event.To != StateClosed && o.calls == 0 && len(o.opened) == 1 {
+			handle = o.opened[0].handle
+		}
+		h.event.Partition = e.partitions[handle]
+		e.deliver(h.event)
+	}
+	o.held = o.held[count:]
+	switch {
+	case o.late == nil:
+	case len(o.held) > 0:
+		o.late.Reset(holdLimit - time.Since(o.held[0].since))
+	default:
+		o.late.Stop()
+	}
+}
+
+// deliver needs mu.
+func (e *Engine) deliver(event Event) {
+	for s := range e.subs {
+		s.add(event)
+	}
+}
+
+// drainEvents returns true if more may wait.
 func (e *Engine) drainEvents() bool {
+	e.drainMu.Lock()
+	defer e.drainMu.Unlock()
 	n := int(C.bh_engine_events(e.handle, &e.eventBuffer[0], eventBatch))
 	if n <= 0 {
 		return false
@@ -186,7 +289,6 @@ func (e *Engine) drainEvents() bool {
 		c := &e.eventBuffer[i]
 		event := Event{
 			Sequence:    uint64(c.sequence),
-			Partition:   e.partitions[c.partition],
 			PartitionID: uint64(c.partition_id),
 			Time:        time.Unix(0, int64(c.time_unix_ns)),
 			From:        State(c.from_state),
@@ -200,9 +302,7 @@ func (e *Engine) drainEvents() bool {
 		if event.Op == OpSetLimits {
 			event.Limits = e.eventLimits(event.Sequence)
 		}
-		for s := range e.subs {
-			s.add(event)
-		}
+		e.hear(c.partition, event)
 	}
 	return n == eventBatch
 }

@@ -191,6 +191,9 @@ type VerifyReport struct {
 // such a fault is a change of state and one back. Limits that were set are an event
 // with OpSetLimits, and say which, from what to what; Partition is nil and PartitionID 0 if they are the engine's or a
 // disk's.
+//
+// What an open meets is told when it has returned, of an open that takes longer after
+// a second; Partition is nil then, and where the open has failed.
 type Event struct {
 	Sequence    uint64
 	Partition   *Partition // nil if it was closed before the event was delivered

@@ -47,9 +47,7 @@ func NewStorage(dir string, config *Config) (s *Storage, err error) {
 	// Only now: an event of the opening itself must not tell what was returned.
 	// What changed since load looked shows in the status.
 	s.watcher.add(s)
-	if f, ok := latchedFault(partition); ok {
-		s.tell(f)
-	}
+	s.tellLatched()
 	return s, nil
 }
 

@@ -5,6 +5,7 @@ use super::ended::Ended;
 use super::fence::Fence;
 use super::idle_check::Check;
 use super::parts::{Extent, Group, Live, PutOff, RootVersions, Sealed, Tail, Undo};
+use super::terms::Indexing;
 use super::trouble::Trouble;
 use super::types::State;
 use crate::error::Error;
@@ -112,6 +113,8 @@ pub(super) struct Log {
     /// Segment files below this are leftovers of earlier openings, still to be removed; 0 once they were.
     pub sweep_below: u64,
     pub block_bytes: u32,
+    /// A segment that is being read for a call which waits for a term.
+    pub indexing: Option<Arc<Indexing>>,
 
     pub damaged: DamagedEntries,
     pub lost: (u64, u64),
@@ -182,6 +185,7 @@ impl Log {
             recyclable: Vec::new(),
             trash: Vec::new(),
             block_bytes: 4096,
+            indexing: None,
             damaged: DamagedEntries::default(),
             lost: (0, 0),
             maybe_acknowledged: (0, 0),

@@ -40,6 +40,7 @@ mod root;
 mod shared;
 mod status;
 mod survey;
+mod terms;
 #[cfg(test)]
 pub(crate) mod test_host;
 mod trouble;

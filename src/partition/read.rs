@@ -8,12 +8,8 @@ use super::Partition;
 use crate::error::{Error, Op, Result, Status};
 use crate::io::{Access, File};
 use crate::segment::{scan, ReadError, Take};
-use crate::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
-
-/// Whether the partition takes a call.
-type Check = fn(&Partition, &Log, Op) -> Result<()>;
 
 impl Partition {
     /// First index (the compaction point plus one) and last index (of the last accepted entry, or the compaction point).
@@ -21,67 +17,6 @@ impl Partition {
         let log = self.log.lock();
         self.check_readable(&log, Op::Read)?;
         Ok((log.compaction.0 + 1, log.last.0))
-    }
-
-    /// The term of an entry, or of the compaction point. Errors: `Compacted` below it, `OutOfRange` beyond the last entry; `Damaged` if the
-    /// record of this very entry, data included, was not whole when its segment was read; I/O errors of this read alone.
-    pub fn term(&self, index: u64) -> Result<u64> {
-        let live = {
-            let log = self.log.lock();
-            self.check_readable(&log, Op::Read)?;
-            self.check_index(&log, index, index)?;
-            if let Some(term) = self.term_in_memory(&log, index) {
-                return Ok(term);
-            }
-            log.locate(index).cloned()
-        };
-        let Some(live) = live else { return Err(self.damage_at(index)) };
-        self.term_from(&live, index)
-    }
-
-    /// What could not be read is not known to be damaged: the next call that needs it reads it again.
-    fn term_from(&self, live: &Live, index: u64) -> Result<u64> {
-        let indexed = self.index_segment(live);
-        let term = live.segment.index.lock().term(index);
-        match term {
-            Some(term) => Ok(term),
-            None => indexed.and_then(|()| Err(self.damage_at(index))),
-        }
-    }
-
-    fn term_in_memory(&self, log: &Log, index: u64) -> Option<u64> {
-        if index == log.compaction.0 {
-            return Some(log.compaction.1);
-        }
-        if index == log.last.0 {
-            return Some(log.last.1);
-        }
-        let live = log.locate(index)?;
-        let term = live.segment.index.lock().term(index);
-        term
-    }
-
-    /// Indexes the segment that holds `index`, so that `term_locked` need not read it under the lock. The log is free meanwhile. A call that
-    /// does not pass `check` hears so before anything is read for it: what the read would meet is not its reason.
-    pub(super) fn know_term(&self, log: &mut MutexGuard<'_, Log>, index: u64, op: Op, check: Check) -> Result<()> {
-        if index > log.last.0 || self.term_in_memory(log, index).is_some() {
-            return Ok(());
-        }
-        check(self, log, op)?;
-        let Some(live) = log.locate(index).cloned() else { return Ok(()) };
-        match MutexGuard::unlocked(log, || self.term_from(&live, index)) {
-            Err(error) if error.status != Status::Damaged => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    /// `term` for callers that hold the lock; reads the segment under it in the rare case that it was never indexed.
-    pub(super) fn term_locked(&self, log: &Log, index: u64) -> Result<u64> {
-        if let Some(term) = self.term_in_memory(log, index) {
-            return Ok(term);
-        }
-        let Some(live) = log.locate(index) else { return Err(self.damage_at(index)) };
-        self.term_from(live, index)
     }
 
     /// Entries `lo .. hi`. Stops after the entry that takes the data over `max_bytes`; at least one entry. A `hi` beyond the last
@@ -147,7 +82,7 @@ impl Partition {
         Ok(())
     }
 
-    fn check_index(&self, log: &Log, index: u64, lowest: u64) -> Result<()> {
+    pub(super) fn check_index(&self, log: &Log, index: u64, lowest: u64) -> Result<()> {
         let error = if index < log.compaction.0 || index < lowest {
             let message = format!("entry {index} is compacted; the first entry is {}", log.compaction.0 + 1);
             Error::new(Status::Compacted, Op::Read, message)
@@ -248,7 +183,7 @@ impl Partition {
         error
     }
 
-    fn damage_at(&self, index: u64) -> Error {
+    pub(super) fn damage_at(&self, index: u64) -> Error {
         let message = format!("entry {index} is damaged on disk; fetch it from another replica, or compact past it");
         Error::new(Status::Damaged, Op::Read, message).partition(self.id).at(&self.path).range(index, index)
     }

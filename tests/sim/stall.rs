@@ -477,3 +477,50 @@ fn every_accepted_batch_completes_once_although_the_disk_hangs() {
     assert_eq!(done.iter().map(|c| c.token).collect::<HashSet<_>>().len(), 20);
     assert_eq!(done.len(), 20, "a late completion completes nothing a second time");
 }
+
+/// The first call after an opening that needs an older entry's term reads a segment for it.
+#[test]
+fn f28_a_call_does_not_wait_for_ever_for_a_segment_that_it_has_to_read() {
+    for mode in [Mode::Sync, Mode::Interval] {
+        let disk = SimDisk::new(1);
+        let (engine, p) = start(&disk, mode);
+        append_each(&p, 6, 100, 1, 300);
+        p.close().unwrap();
+        let p = reopen(&engine, "/p1", 1, mode);
+        engine.events(100);
+        disk.inject(Rule::new(Fault::Hang).on(OpKind::Read).path("/p1/seg"));
+        let calls: [Trigger; 3] = [
+            |p| append(p, &entries(50, 50, 2, 100)),
+            |p| p.submit(&refs(&entries(50, 50, 2, 100)), 1),
+            |p| p.compact(50),
+        ];
+        for (number, call) in calls.into_iter().enumerate() {
+            let called = p.clone();
+            let (receiver, thread) = spawn(move || call(&called));
+            let (error, took) = result(&receiver);
+            thread.join().unwrap();
+            let error = error.unwrap_err();
+            assert_eq!((error.status, error.op), (Status::Stalled, Op::Read), "{mode:?}, {number}: {error}");
+            assert!(
+                took >= STALL && took <= STALL + Duration::from_millis(100) + slack(),
+                "{mode:?}, {number}: {took:?}"
+            );
+            assert_eq!(
+                (state(&p), p.bounds().unwrap()),
+                (State::ReadWrite, (1, 100)),
+                "nothing is latched, or changed"
+            );
+            assert!(
+                engine.events(100).iter().any(|e| e.cause == Cause::Stalled),
+                "{mode:?}, {number}: nobody was told"
+            );
+        }
+        disk.clear_faults();
+        disk.release();
+        for call in calls {
+            call(&p).unwrap();
+            p.sync().unwrap();
+        }
+        assert_eq!(p.bounds().unwrap(), (51, 50), "{mode:?}");
+    }
+}

@@ -1154,12 +1154,14 @@ bulkhead_status bulkhead_last_fault(bulkhead_partition partition,
 /// Appends entries: all or none. Returns when they are durable in the partition's mode.
 ///
 /// The first index may be at most last + 1. At or below last it replaces the log's suffix from there on.
-/// entries: count of them, 1 to 1,048,576 and up to 64 MiB of payloads together, with consecutive indexes and terms
+/// entries: count of them, 1 to 1,048,576, payloads and 64 bytes for each entry together up to 65 MiB, with consecutive indexes and terms
 /// that do not fall; borrowed for the call together with their payloads, which must not change meanwhile.
 ///
 /// Errors, all with the log as it was: BULKHEAD_INVALID_ARGUMENT, BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED,
 /// BULKHEAD_NO_ENTRIES, BULKHEAD_OUT_OF_ORDER, BULKHEAD_GAP, BULKHEAD_COMPACTED, BULKHEAD_COMMIT_OUT_OF_RANGE (it
-/// would replace committed entries), BULKHEAD_TERM_REGRESSION, BULKHEAD_ENTRY_TOO_LARGE, BULKHEAD_BATCH_TOO_LARGE.
+/// would replace committed entries), BULKHEAD_TERM_REGRESSION, BULKHEAD_ENTRY_TOO_LARGE, BULKHEAD_BATCH_TOO_LARGE,
+/// BULKHEAD_FENCED, BULKHEAD_BUSY (a reset is under way); BULKHEAD_STALLED or BULKHEAD_IO_ERROR of operation BULKHEAD_OP_READ: the term
+/// before the first entry cannot be read.
 /// Errors that latch the partition, or that it was latched with (then every call gets the first one until it is
 /// ReadWrite again, by itself or by bulkhead_recover): BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED,
 /// BULKHEAD_DAMAGED, BULKHEAD_RESOURCE_EXHAUSTED, BULKHEAD_LOST_ENTRIES, BULKHEAD_PANIC. After these a suffix of
@@ -1197,6 +1199,9 @@ bulkhead_status bulkhead_append_packed(bulkhead_partition partition,
 /// were accepted.
 ///
 /// Errors, thread safety: as for bulkhead_append_packed; errors of the disk that come later are in the completion.
+/// Blocking: mode sync waits only for room, while more than 8 MiB wait for the disk, while a fault is being healed (heal_limit_ms, or
+/// space_wait_ms on a full disk), and for a term that has to be read first; each within stall_limit_ms if the disk does not get on. In modes
+/// none and interval it is an append.
 bulkhead_status bulkhead_submit_packed(bulkhead_partition partition,
                                        const struct bulkhead_entry *entries,
                                        size_t count,
@@ -1261,9 +1266,10 @@ bulkhead_status bulkhead_bounds(bulkhead_partition partition,
 ///
 /// A commit below index becomes index. Durable when it returns; space is given back in the background.
 ///
-/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_OUT_OF_RANGE (index beyond the last entry), the
+/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_OUT_OF_RANGE (index beyond the last entry), BULKHEAD_BUSY (another
+/// operation on the whole log has not come back within stall_limit_ms), the
 /// partition's fault if it is Unavailable, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED,
-/// BULKHEAD_PANIC; these latch the partition as an append does. BULKHEAD_DAMAGED or BULKHEAD_IO_ERROR of operation
+/// BULKHEAD_PANIC; these latch the partition as an append does. BULKHEAD_DAMAGED, BULKHEAD_IO_ERROR or BULKHEAD_STALLED of operation
 /// BULKHEAD_OP_READ: the term of index cannot be read; nothing is changed or latched.
 /// Thread safety: any thread.
 bulkhead_status bulkhead_compact(bulkhead_partition partition,
@@ -1277,7 +1283,8 @@ bulkhead_status bulkhead_compact(bulkhead_partition partition,
 /// it returns within stall_limit_ms.
 ///
 /// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_COMPACTED (index below the compaction point),
-/// BULKHEAD_TERM_REGRESSION (term below the compaction point's), the partition's fault if it is Unavailable,
+/// BULKHEAD_COMMIT_OUT_OF_RANGE (index below the commit), BULKHEAD_OUT_OF_RANGE (index of 2^62 - 2 or more),
+/// BULKHEAD_TERM_REGRESSION (term below the compaction point's), BULKHEAD_BUSY (as for bulkhead_compact), the partition's fault if it is Unavailable,
 /// BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED, BULKHEAD_PANIC; the last
 /// six latch the partition as an append does.
 /// Thread safety: any thread.

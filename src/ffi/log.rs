@@ -11,9 +11,10 @@ use crate::Op;
 ///
 /// A commit below index becomes index. Durable when it returns; space is given back in the background.
 ///
-/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_OUT_OF_RANGE (index beyond the last entry), the
+/// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_OUT_OF_RANGE (index beyond the last entry), BULKHEAD_BUSY (another
+/// operation on the whole log has not come back within stall_limit_ms), the
 /// partition's fault if it is Unavailable, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED,
-/// BULKHEAD_PANIC; these latch the partition as an append does. BULKHEAD_DAMAGED or BULKHEAD_IO_ERROR of operation
+/// BULKHEAD_PANIC; these latch the partition as an append does. BULKHEAD_DAMAGED, BULKHEAD_IO_ERROR or BULKHEAD_STALLED of operation
 /// BULKHEAD_OP_READ: the term of index cannot be read; nothing is changed or latched.
 /// Thread safety: any thread.
 #[no_mangle]
@@ -32,7 +33,8 @@ pub unsafe extern "C" fn bulkhead_compact(
 /// it returns within stall_limit_ms.
 ///
 /// Errors: BULKHEAD_INVALID_HANDLE, BULKHEAD_CLOSED, BULKHEAD_COMPACTED (index below the compaction point),
-/// BULKHEAD_TERM_REGRESSION (term below the compaction point's), the partition's fault if it is Unavailable,
+/// BULKHEAD_COMMIT_OUT_OF_RANGE (index below the commit), BULKHEAD_OUT_OF_RANGE (index of 2^62 - 2 or more),
+/// BULKHEAD_TERM_REGRESSION (term below the compaction point's), BULKHEAD_BUSY (as for bulkhead_compact), the partition's fault if it is Unavailable,
 /// BULKHEAD_NO_SPACE, BULKHEAD_IO_ERROR, BULKHEAD_READ_ONLY_FILESYSTEM, BULKHEAD_STALLED, BULKHEAD_PANIC; the last
 /// six latch the partition as an append does.
 /// Thread safety: any thread.

@@ -20,7 +20,8 @@ pub struct RealStorage;
 
 impl Storage for RealStorage {
     fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Dir>> {
-        let path = cstring(path.as_os_str().as_bytes())?;
+        // Before a slash at the end the kernel follows a link in spite of O_NOFOLLOW.
+        let path = cstring(path.components().as_path().as_os_str().as_bytes())?;
         Ok(Arc::new(RealDir::new(open_at(libc::AT_FDCWD, &path, DIR_FLAGS, 0)?)?))
     }
 

@@ -151,6 +151,11 @@ pub(super) fn fstat(fd: RawFd) -> io::Result<libc::stat> {
     Ok(stat)
 }
 
+/// A power of two from 512 to 65,536, as segments have them: others may prefer any size.
+fn block_bytes(preferred: i64) -> u32 {
+    u32::try_from(preferred).unwrap_or(4096).clamp(512, 65_536).next_power_of_two()
+}
+
 pub(super) fn device_info(fd: RawFd) -> io::Result<DeviceInfo> {
     let stat = fstat(fd)?;
     // SAFETY: statfs is plain data for which zero is valid.
@@ -164,8 +169,22 @@ pub(super) fn device_info(fd: RawFd) -> io::Result<DeviceInfo> {
         0x0102_1994 | 0x8584_58F6 => Filesystem::Memory,
         other => Filesystem::Other(other),
     };
-    // st_blksize is the filesystem's block on all three supported ones: at least the device's physical block, so that
-    // a write padded to it shares no block with an earlier one. O_DIRECT's own alignment is never larger.
-    let block_bytes = u32::try_from(stat.st_blksize).unwrap_or(4096).clamp(512, 65_536);
-    Ok(DeviceInfo { id: stat.st_dev, inode: stat.st_ino, block_bytes, filesystem })
+    // The filesystem's block is at least the device's physical block, so that a write padded to it shares no block with an earlier one.
+    // O_DIRECT's own alignment is never larger. st_blksize is the same, but on an xfs mounted with largeio, which says its stripe's width there.
+    let preferred = if matches!(filesystem, Filesystem::Other(_)) { stat.st_blksize } else { fs.f_bsize };
+    Ok(DeviceInfo { id: stat.st_dev, inode: stat.st_ino, block_bytes: block_bytes(preferred), filesystem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_one_that_a_segment_may_have() {
+        for (preferred, block) in
+            [(0, 512), (512, 512), (1536, 2048), (4096, 4096), (49_152, 65_536), (1 << 20, 65_536), (-1, 4096)]
+        {
+            assert_eq!(block_bytes(preferred), block, "{preferred}");
+        }
+    }
 }

@@ -45,7 +45,7 @@ impl Partition {
     /// Thread-safe; entries of concurrent calls must still arrive in order.
     ///
     /// Errors: `NoEntries`, `OutOfOrder`, `Gap`, `Compacted`, `CommitOutOfRange` (it would replace committed entries), `TermRegression`,
-    /// `EntryTooLarge`, `BatchTooLarge`: nothing changed.
+    /// `EntryTooLarge`, `BatchTooLarge`; `Stalled` or an I/O error, with `Op::Read`, if the term before the first entry cannot be read: nothing changed.
     /// Otherwise the fault that latched the partition, the same one every time until it has recovered.
     pub fn append(&self, entries: &[EntryRef<'_>]) -> Result<()> {
         let began = self.append_begins();
@@ -80,7 +80,8 @@ impl Partition {
         self.wait_durable(lsn, faults)
     }
 
-    /// `append` without the wait: `Ok` means accepted, and a completion with `token` follows exactly once.
+    /// `append` without the wait for the flush: `Ok` means accepted, and a completion with `token` follows exactly once. It waits for room, and
+    /// while a fault is being healed. In modes none and interval it is an append.
     pub fn submit(&self, entries: &[EntryRef<'_>], token: u64) -> Result<()> {
         if self.mode != Mode::Sync {
             self.append(entries)?;

@@ -20,7 +20,7 @@ impl Partition {
     /// Removes entries up to `index`, inclusive. At or below the compaction point it does nothing. Works in ReadOnly, too.
     /// In mode interval it first waits for entries on their way to the disk that were replaced meanwhile.
     ///
-    /// Errors: `OutOfRange` for an index beyond the last entry; `Damaged` or an I/O error, with `Op::Read`, if the term of `index` cannot be
+    /// Errors: `OutOfRange` for an index beyond the last entry; `Damaged`, `Stalled` or an I/O error, with `Op::Read`, if the term of `index` cannot be
     /// read: nothing changed, and nothing is latched; otherwise the fault that latched the partition.
     pub fn compact(&self, index: u64) -> Result<()> {
         let _operation = self.lock_operation(Op::Compact)?;
@@ -79,7 +79,8 @@ impl Partition {
     /// Makes the log empty behind a snapshot: it continues at `index + 1`. Commit becomes `index`; term and vote stay.
     /// Atomic: after a crash either the old log is there or the new, empty one.
     ///
-    /// Errors: `Compacted` for an index below the compaction point; `CommitOutOfRange` for one below the commit; `TermRegression` for a term lower than the compaction point's;
+    /// Errors: `Compacted` for an index below the compaction point; `CommitOutOfRange` for one below the commit; `OutOfRange` for one of 2^62 - 2
+    /// or more; `TermRegression` for a term lower than the compaction point's;
     /// otherwise the fault that latched the partition.
     pub fn reset(&self, index: u64, term: u64) -> Result<()> {
         let _operation = self.lock_operation(Op::Reset)?;
@@ -131,7 +132,13 @@ impl Partition {
         self.check_root_changeable(log, Op::Reset)?;
         let refuse =
             |status, message: String| Err(Error::new(status, Op::Reset, message).partition(self.id).at(&self.path));
-        if index < log.compaction.0 || index >= MAX_COUNTER - 1 {
+        if index >= MAX_COUNTER - 1 {
+            return refuse(
+                Status::OutOfRange,
+                format!("index {index} is too large; the last one is {}", MAX_COUNTER - 2),
+            );
+        }
+        if index < log.compaction.0 {
             return refuse(
                 Status::Compacted,
                 format!("index {index} is below the compaction point {}", log.compaction.0),

@@ -85,7 +85,9 @@ pub fn path_error(path: &Path, e: &io::Error) -> Error {
             "the directory, or the one it is to be made in, does not exist; only the last path component is made",
         ),
         // O_NOFOLLOW with O_DIRECTORY reports a symbolic link as ENOTDIR.
-        Some(libc::ENOTDIR) if path.symlink_metadata().is_ok_and(|m| m.file_type().is_symlink()) => {
+        Some(libc::ENOTDIR)
+            if path.components().as_path().symlink_metadata().is_ok_and(|m| m.file_type().is_symlink()) =>
+        {
             (Status::Symlink, "the path is a symbolic link; give the directory it points to")
         }
         Some(libc::ELOOP) => (Status::Symlink, "the path is a symbolic link; give the directory it points to"),

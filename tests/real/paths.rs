@@ -66,6 +66,9 @@ fn paths_that_are_no_directory_each_have_their_status() {
     assert_refusal(&refused(&at("file"), Disposition::OpenOrCreate), Status::NotADirectory, &at("file"));
     assert_refusal(&refused(&at("file/x"), Disposition::OpenOrCreate), Status::NotADirectory, &at("file/x"));
     assert_refusal(&refused(&at("link"), Disposition::OpenOrCreate), Status::Symlink, &at("link"));
+    for link in ["link/", "link//", "link/."] {
+        assert_refusal(&refused(&at(link), Disposition::OpenOrCreate), Status::Symlink, &at(link));
+    }
     assert_refusal(&refused(&at("dangling"), Disposition::OpenOrCreate), Status::Symlink, &at("dangling"));
     assert_refusal(&refused(Path::new(""), Disposition::OpenOrCreate), Status::InvalidArgument, Path::new(""));
     assert_eq!(picture(dir.path()), before, "a refused open changes nothing on disk");

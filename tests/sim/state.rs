@@ -387,7 +387,7 @@ fn a_log_that_has_come_to_the_last_index_can_be_healed() {
     let disk = SimDisk::new(1);
     let engine = Engine::with_storage(healing_config(), Arc::new(disk.clone())).unwrap();
     let p = open(&engine, "/p1", 1, Mode::Sync);
-    p.reset(MAX - 1, 1).unwrap_err();
+    assert_eq!(p.reset(MAX - 1, 1).unwrap_err().status, Status::OutOfRange);
     p.reset(MAX - 3, 1).unwrap();
     append(&p, &entries(MAX - 2, MAX - 2, 1, 10)).unwrap();
     append(&p, &entries(MAX - 1, MAX - 1, 1, 10)).unwrap_err();

@@ -29,7 +29,7 @@ fn f18_a_clean_root_holds_no_vote_that_was_refused() {
             assert!(disk.wait_hung(1, Duration::from_secs(5)));
             let close = || scope.spawn(|| p.close());
             let vote = || scope.spawn(|| p.set_hard_state(hard(3, 3, 0)));
-            let pause = || std::thread::sleep(Duration::from_millis(30));
+            let pause = || std::thread::sleep(Duration::from_millis(60));
             let (late, closing) = if close_first {
                 let closing = close();
                 pause();

@@ -101,7 +101,7 @@ fn f28_a_conversion_on_a_hung_disk_returns_and_does_nothing_late() {
 }
 
 /// The stall limit on a disk that is slow: a machine that pauses is not to be taken for a disk that does.
-const SLOW: Duration = Duration::from_millis(800);
+const SLOW: Duration = Duration::from_millis(1600);
 
 /// One that gets on is not taken for hung, however long it takes; and it tells on its caller's thread how far it is.
 #[test]
@@ -119,7 +119,7 @@ fn slow(name: &str, disk: &SimDisk, call: Call) {
     let over = AtomicBool::new(false);
     let tick = || {
         while !over.load(Ordering::Relaxed) {
-            std::thread::sleep(SLOW / 20);
+            std::thread::sleep(SLOW / 40);
             disk.release();
         }
     };
@@ -141,7 +141,7 @@ fn converts(name: &str, disk: &SimDisk, call: Call) {
     };
     let begun = Instant::now();
     call(&Conversion::new(&engine, PATH, 7).progress(&tell)).unwrap_or_else(|e| panic!("{name}: {e}"));
-    assert!(begun.elapsed() > 2 * SLOW, "{name}: {:?}", begun.elapsed());
+    assert!(begun.elapsed() > SLOW, "{name}: {:?}", begun.elapsed());
     if let ("import" | "export", Some(last)) = (name, told.borrow().last()) {
         assert_eq!(last.done_bytes, last.total_bytes, "{name}");
     }

@@ -9,6 +9,7 @@ const (
 	nodeToldS         = 1
 	reactedS          = 1 // the datanode, from the first error that its log met
 	healthyThroughput = 0.95
+	leaderChanges     = 1
 )
 
 // demand of a scenario beyond those that hold for all.
@@ -17,6 +18,7 @@ type demand struct {
 	nodeToldS   float64
 	reactedS    float64
 	mayStall    bool
+	switches    bool // groups change hands
 }
 
 var demands = map[string]demand{
@@ -26,7 +28,7 @@ var demands = map[string]demand{
 	"bad-block":     {},
 	"full":          {masterToldS: otherToldS},
 	"kill":          {masterToldS: otherToldS},
-	"rolling":       {},
+	"rolling":       {switches: true},
 }
 
 // broken says what of the demands was not kept.
@@ -50,6 +52,11 @@ func (r *Result) broken() (broken []string) {
 	if wanted := alerts[r.Scenario]; wanted.name != "" {
 		check(r.AlertS >= 0, "%s did not fire", wanted.name)
 		check(r.AlertS < 0 || wanted.stays || r.AlertOverS >= 0, "%s was not over within %v of the recovery", wanted.name, alertLimit)
+	}
+	if d.switches && r.LeaderChanges == nil {
+		check(false, "no group was switched over")
+	} else if d.switches {
+		check(*r.LeaderChanges <= leaderChanges, "switching a group over cost it %d leader changes", *r.LeaderChanges)
 	}
 	check(r.WrongBytes == 0, "%d bytes are not what was acknowledged", r.WrongBytes)
 	return broken

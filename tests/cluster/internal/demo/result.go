@@ -26,8 +26,9 @@ type Result struct {
 	HealthyP99DuringMS float64 `json:"healthy_p99_during_ms"`
 	ResumedS           float64 `json:"resumed_s"`
 	RecoveredS         float64 `json:"recovered_s"`
-	AlertS             float64 `json:"alert_s"`      // from the fault until the scenario's alert fired
-	AlertOverS         float64 `json:"alert_over_s"` // from the end of the fault until all of it were over
+	AlertS             float64 `json:"alert_s"`                  // from the fault until the scenario's alert fired
+	AlertOverS         float64 `json:"alert_over_s"`             // from the end of the fault until all of it were over
+	LeaderChanges      *uint64 `json:"leader_changes,omitempty"` // of one group while a node's log of it changed hands, the most; rolling only
 	WrongBytes         int     `json:"wrong_bytes"`
 	WrongByReplica     []int   `json:"wrong_bytes_by_replica"`
 	Note               string  `json:"note,omitempty"`

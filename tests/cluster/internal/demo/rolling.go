@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,9 +11,6 @@ import (
 
 // nodeLimit bounds the wait until all is sound after a node was restarted.
 const nodeLimit = 2 * time.Minute
-
-// handOverLimit bounds the wait until another node leads a group.
-const handOverLimit = 5 * time.Second
 
 // rolling goes from node to node with a policy that converts every log when it is opened: to Bulkhead, and back. A datanode opens
 // its logs again one by one, by the call that CubeFS has for it; metanodes and master have no such call and are restarted.
@@ -36,6 +32,7 @@ func rolling(r *run) error {
 	if before.perSecond > 0 {
 		r.result.HealthyThroughput = w.perSecond / before.perSecond
 	}
+	r.leaderChanges()
 	return err
 }
 
@@ -82,55 +79,6 @@ func (r *run) restart(n cluster.Node) error {
 		return err
 	}
 	return r.sound(n, begin)
-}
-
-// reload opens the logs of a datanode again. Of those groups that it leads another one takes the lead before: that is all that their
-// writers notice.
-func (r *run) reload(n cluster.Node) error {
-	if err := r.c.Choice.SetPolicy(n); err != nil {
-		return err
-	}
-	partitions, err := cluster.LocalPartitions(n)
-	if err != nil {
-		return err
-	}
-	begin := time.Now()
-	for _, p := range partitions {
-		r.handOver(n, p.ID)
-		begin = time.Now()
-		if err := cluster.Reload(n, p.ID); err != nil {
-			return err
-		}
-		takesPart := func() string {
-			s, err := cluster.Raft(n, p.ID)
-			if err != nil || s.Stopped || s.Leader == 0 || s.Applied < s.Commit {
-				return fmt.Sprintf("partition %d takes no part in raft on %s", p.ID, n.Name())
-			}
-			return ""
-		}
-		if problem := wait(nodeLimit, takesPart); problem != "" {
-			return errors.New(problem)
-		}
-	}
-	return r.sound(n, begin)
-}
-
-// handOver has another datanode lead a group. If none takes it, the others find out by themselves.
-func (r *run) handOver(n cluster.Node, partition uint64) {
-	leads := func() string {
-		if s, err := cluster.Raft(n, partition); err == nil && s.Leader == s.NodeID {
-			return "it leads"
-		}
-		return ""
-	}
-	if leads() == "" {
-		return
-	}
-	next := cluster.Node{Role: cluster.DataNode, Number: n.Number%cluster.Nodes + 1}
-	if err := cluster.ChangeLeader(next, partition); err != nil {
-		r.say(fmt.Sprintf("%s does not take the lead of partition %d: %v", next.Name(), partition, err))
-	}
-	wait(handOverLimit, leads)
 }
 
 // wait waits until there is no problem any more, and returns the last one if the limit is over.

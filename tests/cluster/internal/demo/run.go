@@ -43,6 +43,7 @@ type run struct {
 	stopLoad chan struct{}
 	writers  sync.WaitGroup
 	begin    time.Time
+	switches []uint64 // leader changes of each reload of a group
 	result   *Result
 
 	lookAway func()     // ends Prometheus

@@ -26,6 +26,9 @@ func runBench(p build.Paths, arguments []string) error {
 	if err := prepare(p); err != nil {
 		return err
 	}
+	if err := build.SyncedServer(p, func(what string) { fmt.Println("building:", what) }); err != nil {
+		return err
+	}
 	dir := filepath.Join(p.Base, "bench")
 	if err := os.RemoveAll(dir); err != nil { // what one that was killed has left
 		return err

@@ -20,12 +20,13 @@ const (
 	warmSeconds  = 4
 )
 
-// arms are compared with the first.
+// arms are compared with the first two.
 var arms = []struct {
 	name   string
 	choice cluster.Choice
 }{
 	{"cubefs", cluster.Choice{Engine: cluster.EngineCubeFS, Mode: "sync"}},
+	{"cubefs-sync", cluster.Choice{Engine: cluster.EngineCubeFSSync, Mode: "sync"}},
 	{"bulkhead", cluster.Choice{Engine: cluster.EngineBulkhead, Mode: "sync"}},
 	{"bulkhead-none", cluster.Choice{Engine: cluster.EngineBulkhead, Mode: "none"}},
 }
@@ -106,21 +107,29 @@ func report(samples [][]Sample, workload, jsonPath string) error {
 	var table []row
 	fmt.Printf("\n%s, %d rounds of %d s, medians:\n", workload, rounds, roundSeconds)
 	for i, a := range arms {
-		var rates, ratios, p50, p99, cpu []float64
-		for r, s := range samples[i] {
+		var rates, p50, p99, cpu []float64
+		for _, s := range samples[i] {
 			rates, p50, p99, cpu = append(rates, s.PerSecond), append(p50, s.P50US), append(p99, s.P99US), append(cpu, s.CPUUS)
-			ratios = append(ratios, s.PerSecond/samples[0][r].PerSecond)
 		}
 		table = append(table, row{workload, a.name, "writes/s", median(rates), median(p50), median(p99), median(cpu)})
-		sort.Float64s(ratios)
-		fmt.Printf("%-14s %6.0f /s  p50 %6.0f us  p99 %6.0f us  processor %4.0f us a write  %.2f x %s (%.2f to %.2f)\n", a.name, median(rates),
-			median(p50), median(p99), median(cpu), median(ratios), arms[0].name, ratios[0], ratios[len(ratios)-1])
+		fmt.Printf("%-14s %6.0f /s  p50 %6.0f us  p99 %6.0f us  processor %4.0f us a write  %s  %s\n", a.name, median(rates),
+			median(p50), median(p99), median(cpu), compared(samples, i, 0), compared(samples, i, 1))
 	}
 	text, err := json.MarshalIndent(table, "", "  ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(jsonPath, []byte(strings.TrimSpace(string(text))+"\n"), 0o644)
+}
+
+// compared is an arm's throughput in terms of another one's, round by round.
+func compared(samples [][]Sample, arm, other int) string {
+	var ratios []float64
+	for r, s := range samples[arm] {
+		ratios = append(ratios, s.PerSecond/samples[other][r].PerSecond)
+	}
+	sort.Float64s(ratios)
+	return fmt.Sprintf("%.2f x %s (%.2f to %.2f)", median(ratios), arms[other].name, ratios[0], ratios[len(ratios)-1])
 }
 
 func median(v []float64) float64 {

@@ -39,7 +39,7 @@ func All(p Paths, progress func(string)) error {
 		return err
 	}
 	progress("the server: CubeFS's master, metanode and datanode, with Bulkhead (the first time takes a minute or two)")
-	if err := p.buildServer(); err != nil {
+	if err := p.buildServer("server"); err != nil {
 		return err
 	}
 	progress("CubeFS's command line and FUSE client")
@@ -50,8 +50,14 @@ func All(p Paths, progress func(string)) error {
 	return p.goBuild(filepath.Join(p.Root, "tests/faults"), p.Programs()+"/", "./cmd/badblocks")
 }
 
-func (p Paths) buildServer() error {
-	output := filepath.Join(p.Programs(), "server")
+// SyncedServer builds the server whose logs are CubeFS's own, synced. All must have been built.
+func SyncedServer(p Paths, progress func(string)) error {
+	progress("the server with CubeFS's own log, synced")
+	return p.buildServer("server-sync", "-tags", "native")
+}
+
+func (p Paths) buildServer(name string, flags ...string) error {
+	output := filepath.Join(p.Programs(), name)
 	library, err := os.Stat(filepath.Join(p.Library, "libbulkhead.a"))
 	if err != nil {
 		return fmt.Errorf("%w: make lib builds it", err)
@@ -62,11 +68,11 @@ func (p Paths) buildServer() error {
 			return err
 		}
 	}
-	return p.goBuild(p.server(), output, ".")
+	return p.goBuild(p.server(), output, append(flags, ".")...)
 }
 
-func (p Paths) goBuild(dir, output string, packages ...string) error {
-	return p.run(dir, "go", append([]string{"build", "-o", output}, packages...)...)
+func (p Paths) goBuild(dir, output string, what ...string) error {
+	return p.run(dir, "go", append([]string{"build", "-o", output}, what...)...)
 }
 
 // run runs a build command; its output is shown only if it fails.

@@ -13,6 +13,8 @@ const (
 	EngineCubeFS   = "cubefs"
 	EngineBulkhead = "bulkhead"
 	EngineMixed    = "mixed"
+	// EngineCubeFSSync is CubeFS's own log, synced: of the benchmark, in a server of its own.
+	EngineCubeFSSync = "cubefs-sync"
 )
 
 // share is the part of the partitions, in percent, whose log is kept by Bulkhead.
@@ -42,7 +44,7 @@ const policyVariable = "BULKHEAD_CUBEFS_POLICY"
 
 func (c Choice) policy() ([]byte, error) {
 	return json.Marshal(map[string]any{
-		"enabled": c.Engine != EngineCubeFS, "percent": share[c.Engine], "mode": c.Mode, "import": c.Convert, "export": c.Convert,
+		"enabled": share[c.Engine] > 0, "percent": share[c.Engine], "mode": c.Mode, "import": c.Convert, "export": c.Convert,
 		"discard_original": c.Convert,
 	})
 }

@@ -111,7 +111,11 @@ func (c *Cluster) StartServer(n Node) error {
 	if err != nil {
 		return err
 	}
-	return c.launch(n.Name(), []string{policy}, "server", "-c", c.Layout.config(n.Name()))
+	program := "server"
+	if c.Choice.Engine == EngineCubeFSSync {
+		program = "server-sync"
+	}
+	return c.launch(n.Name(), []string{policy}, program, "-c", c.Layout.config(n.Name()))
 }
 
 func (c *Cluster) launch(name string, env []string, program string, args ...string) error {

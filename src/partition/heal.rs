@@ -32,7 +32,8 @@ impl Partition {
         let mut made = self.rewrite(rescue, last, faults, use_reserve)?;
         // Named only now: a segment that a crash left half written must not supersede what it was to replace.
         let Some(newest) = made.pop() else { return Ok(()) };
-        self.name_segment(&newest.segment)?;
+        // All of it has just been read back: a root without that mark would take a new segment whose begin is lost for one never begun.
+        self.name_segment(&newest.segment, newest.end.last_lsn)?;
         self.take_over(rescue, made, newest, faults)
     }
 

@@ -221,7 +221,7 @@ impl Partition {
         };
         log.opened_end = end;
         log.stored = root;
-        log.desired = Root { epoch: self.host.random_id(), clean: false, end, ..root };
+        log.desired = Root { epoch: self.host.random_id(), clean: false, end, mark: 0, ..root };
         log.compaction = (root.compaction_index, root.compaction_term);
         log.last = found.last;
         log.commit = found.commit;

@@ -85,7 +85,7 @@ pub(super) struct Log {
 
     /// As the newest root on disk says.
     pub stored: Root,
-    /// As the next root write will say.
+    /// As the next root write will say; the mark is what it vouches for besides `durable`.
     pub desired: Root,
     pub root: RootVersions,
     /// Where the log ended when it was opened, or at the last reset.
@@ -292,7 +292,7 @@ impl Log {
         // What failed may have begun a segment: it must not supersede what still counts, and what the next root vouches for.
         let last_segment = self.stored.last_segment.min(self.acked.end.segment);
         let epoch = self.desired.epoch;
-        self.desired = Root { epoch, end: self.opened_end, clean: false, last_segment, ..self.stored };
+        self.desired = Root { epoch, end: self.opened_end, clean: false, last_segment, mark: 0, ..self.stored };
     }
 
     /// Records of this segment wait for a flush, or are in one.

@@ -217,7 +217,7 @@ impl Partition {
         Root {
             commit,
             lsn_limit: log.next_lsn.saturating_add(LSN_AHEAD),
-            mark: log.durable.lsn,
+            mark: log.durable.lsn.max(log.desired.mark),
             mode: self.mode as u32,
             ..log.desired
         }
@@ -245,7 +245,7 @@ impl Partition {
             if self.log.lock().fault_count != faults {
                 return Err(self.fault_error(&self.log.lock(), Op::Allocate));
             }
-            self.name_segment(&segment)?;
+            self.name_segment(&segment, 0)?;
             let mut log = self.log.lock();
             if log.fault_count != faults {
                 return Err(self.fault_error(&log, Op::Allocate));
@@ -261,8 +261,8 @@ impl Partition {
         }
     }
 
-    /// From this root write on the segment counts.
-    pub(super) fn name_segment(&self, segment: &Segment) -> Result<()> {
+    /// From this root write on the segment counts. Every record up to lsn `durable` is known to be so, whatever has been acknowledged.
+    pub(super) fn name_segment(&self, segment: &Segment, durable: u64) -> Result<()> {
         let version = {
             let mut log = self.log.lock();
             log.tried_sequence = segment.sequence();
@@ -270,6 +270,7 @@ impl Partition {
             self.want_root(&mut log, |root| {
                 root.last_segment = segment.sequence();
                 root.epoch = epoch;
+                root.mark = durable;
                 root.clean = false;
             })
         };

@@ -21,6 +21,7 @@ mod kept;
 mod latch;
 mod limits;
 mod lying;
+mod marks;
 mod open;
 mod orphans;
 mod probe;

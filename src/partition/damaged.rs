@@ -50,6 +50,15 @@ impl DamagedEntries {
         }
     }
 
+    /// Without the entries from `index` on, which are replaced.
+    pub fn below(mut self, index: u64) -> DamagedEntries {
+        self.ranges.retain(|r| r.0 < index);
+        for range in self.ranges.iter_mut().filter(|r| r.1 >= index) {
+            *range = (range.0, index - 1, range.2.min(index - range.0));
+        }
+        self
+    }
+
     /// Entries up to here are compacted.
     pub fn compact(&mut self, index: u64) {
         self.ranges.retain(|r| r.1 > index);
@@ -89,6 +98,9 @@ mod tests {
         assert_eq!(damaged.sum(), (11, 20, 3));
         damaged.compact(20);
         assert!(damaged.is_empty());
+        let damaged = noted(&[(10, 12), (20, 22), (30, 30)]);
+        assert_eq!(damaged.clone().below(22).ranges, [(10, 12, 3), (20, 21, 2)]);
+        assert!(damaged.below(10).is_empty());
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl Recovery<'_> {
             let superseded = verdict.begin.is_some() && verdict.last.0 + 1 >= newer;
             let whole = verdict.end.last_lsn == next.last_lsn || unreadable || superseded;
             if let (true, Some(begin)) = (whole, verdict.begin) {
-                found.damaged.add_all(verdict.damaged);
+                found.damaged.add_all(verdict.damaged.below(newer));
                 if unreadable && newer > 0 {
                     found.damaged.add(verdict.last.0 + 1, newer - 1);
                 }

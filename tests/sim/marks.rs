@@ -68,3 +68,25 @@ fn f11_a_flipped_bit_behind_a_heal_costs_one_entry() {
         assert_eq!(status.unsynced, (0, 0), "{mode:?}");
     }
 }
+
+/// In mode none what was never synced is scanned, also where a newer segment replaces it: that is nobody's damage.
+#[test]
+fn f11_damage_that_a_newer_segment_replaces_is_not_told() {
+    let disk = SimDisk::new(1);
+    let first = engine(&disk);
+    let p = open(&first, "/p1", 1, Mode::None);
+    append_each(&p, 1, 50, 1, 300);
+    p.sync().unwrap();
+    append_each(&p, 51, 60, 1, 300);
+    append(&p, &entries(30, 45, 2, 300)).unwrap();
+    wait_for_quiet(&disk);
+    for (index, told) in [(40, (0, 0, 0)), (29, (29, 29, 1))] {
+        let left = disk.fork().crash(Crash::Process);
+        let (file, at) = field::find_data(&left, "/p1", &entries(index, index, 1, 300).remove(0).data);
+        left.flip_bit(&file, at + 100, 1);
+        let second = engine(&left);
+        let p = reopen(&second, "/p1", 1, Mode::None);
+        assert_eq!((state(&p), p.bounds().unwrap()), (State::ReadWrite, (1, 45)), "{:?}", p.last_fault());
+        assert_eq!(p.status().damaged, told, "entry {index}");
+    }
+}

@@ -119,11 +119,13 @@ impl Partition {
         self.check_reset(&log, index, term)?;
         let fresh = log.spares.front().or_else(|| log.unbacked.front()).map(|s| s.sequence());
         let first_segment = fresh.unwrap_or(log.next_sequence);
+        // What the old log had durable does not count as this one's.
+        let lsn = log.next_lsn - 1;
         let wish = self.want_root(&mut log, |root| {
             root.compaction_index = index;
             root.compaction_term = term;
             root.first_segment = first_segment;
-            root.end = LogEnd { index, term, ..LogEnd::default() };
+            root.end = LogEnd { lsn, index, term, ..LogEnd::default() };
         });
         Ok(wish)
     }

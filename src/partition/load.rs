@@ -228,7 +228,7 @@ impl Partition {
         log.end = found.end;
         // Above everything that was ever used: a record that a crash left behind can never be taken for a new one.
         log.next_lsn = found.max_lsn.max(found.end.last_lsn + 1).max(1);
-        let extent = Extent { lsn: log.next_lsn - 1, index: found.last.0, term: found.last.1, end: found.end };
+        let extent = Extent { lsn: found.end.last_lsn, index: found.last.0, term: found.last.1, end: found.end };
         log.acked = extent;
         log.durable = extent;
         log.logged_mark = extent.lsn;

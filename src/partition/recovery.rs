@@ -115,7 +115,9 @@ impl Recovery<'_> {
                 None => sequence -= 1,
             }
         }
-        self.stored_end(found)
+        links = self.stored_end(found);
+        found.fault = found.fault.take().or(self.lost_opening(found));
+        links
     }
 
     /// True for a segment that an earlier opening made: what of it counts was settled, and synced, when the log was opened. One that cannot
@@ -213,11 +215,6 @@ impl Recovery<'_> {
         found.to_sync.push(segment.sequence());
         let lost = self.lost_behind(found, &segment.name(), scanned);
         found.fault = found.fault.take().or(lost);
-        if self.mode() != Mode::Sync && verdict.end.last_lsn > found.mark {
-            // Each lsn is at most one entry.
-            let unsynced = verdict.end.last_lsn - found.mark;
-            found.unsynced = ((verdict.last.0 + 1).saturating_sub(unsynced).max(1), verdict.last.0);
-        }
         *segment.index.lock() = scanned.index.clone();
         links.push(Link {
             segment: segment.clone(),
@@ -253,6 +250,12 @@ impl Recovery<'_> {
             found.unsure = (compaction.0 + 1, BeginData::default());
             found.to_sync.clear();
             found.lower_cut();
+        }
+        if self.mode() != Mode::Sync && found.end.last_lsn > found.mark {
+            // Each lsn is at most one entry; those that an opening leaves out are none.
+            let unsynced = found.end.last_lsn - found.mark;
+            let first = (found.last.0 + 1).saturating_sub(unsynced).max(found.unsure.0);
+            found.unsynced = if first <= found.last.0 { (first, found.last.0) } else { (0, 0) };
         }
         if found.fault.is_none() {
             if let Some(first) = gap.filter(|_| !links.is_empty()) {

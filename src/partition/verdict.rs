@@ -92,6 +92,24 @@ impl Recovery<'_> {
         Some(error.range(last + 1, known.max(last + 1)))
     }
 
+    /// None of the segments that this opening made has a begin, although records behind the end that it found were known to be durable. Where
+    /// compaction may have dropped such a segment, nothing tells.
+    pub(super) fn lost_opening(&self, found: &Found) -> Option<Error> {
+        let end = self.root.end;
+        let all_there = match end.segment {
+            0 => end.index == self.root.compaction_index,
+            segment => segment >= self.root.first_segment,
+        };
+        if !all_there || found.mark <= end.lsn {
+            return None;
+        }
+        let last = found.last.0;
+        let error = damaged(format!(
+            "the log ends behind entry {last}, where it was opened last, but records behind it were known to be durable"
+        ));
+        Some(error.range(last + 1, self.known().max(last + 1)))
+    }
+
     /// Damage between two sound runs. With the entries around it contiguous only the bad ones are lost, and only to those who read them.
     fn damage_between(&self, run: &Run, next: &Run, name: &str) -> Result<Option<(u64, u64)>> {
         let first = run.last_index + 1;

@@ -86,9 +86,15 @@ impl Pieces {
     pub fn read(dir: &dyn Dir, root: &Root, found: &Found) -> Pieces {
         let mut pieces = Pieces { known: found.last.0, ..Pieces::default() };
         let mut mark = found.mark;
+        // Between two openings lie lsns that are no entry's.
+        let mut sure = 0;
         let mut joins = false;
         for part in pieces.parts(dir, root, found).iter().rev() {
-            mark = mark.max(pieces.entries(part, joins && !part.hangs));
+            let joined = joins && !part.hangs;
+            if joined && pieces.list.last().is_some_and(|p| p.end.last_lsn <= mark) {
+                sure = part.begin.lsn;
+            }
+            mark = mark.max(pieces.entries(part, joined));
             joins = true;
         }
         pieces.list.retain(|p| p.last > root.compaction_index);
@@ -100,7 +106,7 @@ impl Pieces {
             pieces.open_end |= !found.chain.is_empty() && mark > last_lsn && fault.range.0 > found.last.0;
         }
         // Each lsn is at most one entry.
-        let durable = |p: &Piece| p.last.saturating_sub(p.end.last_lsn.saturating_sub(mark));
+        let durable = |p: &Piece| p.last.saturating_sub(p.end.last_lsn.saturating_sub(mark.max(sure)));
         let told = pieces.list.iter().map(|p| durable(p).max(p.commit));
         let certain = if pieces.open_end && !found.chain.is_empty() { pieces.known } else { 0 };
         let told = told.chain([root.commit, found.commit, certain]).max();

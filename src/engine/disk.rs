@@ -11,7 +11,7 @@ use super::sweep::Sweep;
 use super::timer::Timer;
 use super::watchdog::drop_elsewhere;
 use crate::error::Op;
-use crate::format::Id;
+use crate::format::{Id, Root};
 use crate::io::{File, Storage};
 use crate::partition::{Completion, DiskCounts, Event, Host, Limit, Limits, Orphan, Partition, Reserved, State};
 use crate::sync::thread::{self, JoinHandle};
@@ -293,6 +293,10 @@ impl Host for DiskHost {
 
     fn orphan(&self, incarnation: &Id) -> Option<Orphan> {
         self.0.shared.orphans.take(incarnation)
+    }
+
+    fn orphan_first(&self, root: &Root, known: u64) -> Option<u64> {
+        self.0.shared.orphans.first(root, known)
     }
 
     fn counts(&self) -> Arc<DiskCounts> {

@@ -1,7 +1,7 @@
 //! What faulted partitions left behind when they were closed, until their directories are opened again.
 
 use super::queue::Tag;
-use crate::format::Id;
+use crate::format::{Id, Root};
 use crate::partition::{Event, Orphan};
 use crate::sync::Mutex;
 
@@ -41,6 +41,11 @@ impl Orphans {
 
     pub fn bytes(&self) -> u64 {
         self.0.lock().iter().map(Orphan::bytes).sum::<usize>() as u64
+    }
+
+    /// The first entry of the orphan of this log, if its entries come to `known`.
+    pub fn first(&self, root: &Root, known: u64) -> Option<u64> {
+        self.0.lock().iter().find_map(|o| o.first_with(root, known))
     }
 
     pub fn take(&self, incarnation: &Id) -> Option<Orphan> {

@@ -8,7 +8,7 @@ use super::reserve::Reserve;
 use super::shared::{run_chore, run_flush, Shared};
 use super::shared_flush::{DiskFlushes, SharedFlush};
 use crate::error::Op;
-use crate::format::Id;
+use crate::format::{Id, Root};
 use crate::io::sim::{mix, SimClock};
 use crate::io::File;
 use crate::partition::{Completion, DiskCounts, Event, Host, Limit, Orphan, Partition, Reserved};
@@ -296,6 +296,10 @@ impl Host for SteppedHost {
 
     fn orphan(&self, incarnation: &Id) -> Option<Orphan> {
         self.0.shared.orphans.take(incarnation)
+    }
+
+    fn orphan_first(&self, root: &Root, known: u64) -> Option<u64> {
+        self.0.shared.orphans.first(root, known)
     }
 
     /// Nothing else is done meanwhile: the caller may hold locks.

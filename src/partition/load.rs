@@ -2,12 +2,13 @@
 
 use super::directory::{read_root, StoredRoot};
 use super::limits::Limit;
+use super::look::{unsure, Seen, Unsynced};
 use super::open::unsupported;
 use super::parts::{Extent, Live};
-use super::recovery::{Found, Recovery};
+use super::recovery::Found;
 use super::rescue::rescue_unsynced;
 use super::root::ROOT_NAME;
-use super::types::{Mode, State};
+use super::types::State;
 use super::Partition;
 use crate::error::{errno_of, Cause, Error, Op, Result, Status};
 use crate::format::{BeginData, LogEnd, Root, MAX_COUNTER};
@@ -43,37 +44,38 @@ impl Partition {
             return Err(Error::new(Status::Damaged, Op::Open, message));
         }
         let direct = self.has_direct_io(&*dir);
-        let mut found = self.recovery(&*dir, &root, Access::ReadDirect);
+        let Seen { mut found, cached } = self.look(&*dir, &root, direct == Ok(true));
         // Where the log is damaged an opening's root stays as it is.
         let renews = !twice || (!root.clean && found.fault.is_none());
         let renewed = if renews { self.renew_root(&*dir, &mut root) } else { Ok(()) };
         let durable = renewed.is_ok() && (renews || root.clean);
         // On a disk that takes no writes what is there can be read, but for the hard state if that may be in the page cache alone.
-        let fault = renewed.err().or(found.fault.take()).or(direct.clone().err());
-        if let Some(fault) = fault {
-            self.adopt(&*dir, root, found, false)?;
-            self.log.lock().root_durable = durable;
-            return Err(fault);
-        }
-        self.load_sound(&*dir, root, found, direct?)
+        let fault = renewed.err().or(found.fault.take());
+        let (direct, cached) = match fault.map_or(Ok(()), Err).and_then(|()| Ok((direct?, cached?))) {
+            Ok(sound) => sound,
+            Err(fault) => {
+                self.adopt(&*dir, root, found, false)?;
+                self.log.lock().root_durable = durable;
+                return Err(fault);
+            }
+        };
+        self.load_sound(&*dir, root, found, cached, direct)
     }
 
     /// What is durable is served as it is, the rest made durable first.
-    fn load_sound(&self, dir: &dyn Dir, root: Root, mut found: Found, direct: bool) -> Result<()> {
+    fn load_sound(
+        &self,
+        dir: &dyn Dir,
+        root: Root,
+        mut found: Found,
+        cached: Option<Unsynced>,
+        direct: bool,
+    ) -> Result<()> {
         if root.clean {
             self.adopt(dir, root, found, true)?;
             return self.take_orphan_in(&root);
         }
-        let recovery = |access| self.recovery(dir, &root, access);
-        let unsynced = if direct { self.cached_only(&root, &found, recovery) } else { Ok(unsure(&mut found)) };
-        let unsynced = match unsynced {
-            Ok(unsynced) => unsynced,
-            Err(fault) => {
-                self.adopt(dir, root, found, false)?;
-                self.log.lock().root_durable = true;
-                return Err(fault);
-            }
-        };
+        let unsynced = if direct { cached } else { unsure(&mut found) };
         let Some((cached, durable, end)) = unsynced else {
             self.sync_found(dir, &found)?;
             self.adopt(dir, root, found, true)?;
@@ -113,34 +115,9 @@ impl Partition {
         Ok(root)
     }
 
-    fn recovery(&self, dir: &dyn Dir, root: &Root, access: Access) -> Found {
-        Recovery { dir, root, access, begins: Access::Read, known_index: self.known_index }.run()
-    }
-
     fn has_direct_io(&self, dir: &dyn Dir) -> Result<bool> {
         let file = dir.open(ROOT_NAME, Access::Durable).map_err(|e| Error::io(Op::Open, &e, "opening the root"))?;
         Ok(file.writes_are_durable())
-    }
-
-    /// What an unclean open sees and the medium lacks: after a sync that failed the kernel calls pages clean and never writes them. Only
-    /// mode none leaves such. Returns what was found, and what of it is durable: the last index and the position behind it.
-    /// An error if it could not be seen this time: what is there would be dropped without a word.
-    fn cached_only(&self, root: &Root, medium: &Found, recovery: impl Fn(Access) -> Found) -> Result<Option<Unsynced>> {
-        if root.mode != Mode::None as u32 {
-            return Ok(None);
-        }
-        let cached = recovery(Access::Read);
-        match &cached.fault {
-            Some(fault) if fault.cause() != Cause::Damage => return Err(fault.clone()),
-            fault if fault.is_some() || cached.end.segment == 0 || cached.end.last_lsn <= medium.end.last_lsn => {
-                return Ok(None);
-            }
-            _ => {}
-        }
-        // Entries that a newer segment replaces are not those that the medium has.
-        let newer = cached.chain.iter().filter(|l| l.segment.sequence() > medium.end.segment);
-        let newer = newer.map(|l| l.first).min().unwrap_or(u64::MAX);
-        Ok(Some((cached, medium.last.0.min(newer.saturating_sub(1)), medium.end)))
     }
 
     /// The entries that may not be durable are checked like all others, so they are good; they are written anew, into a new segment.
@@ -253,15 +230,6 @@ impl Partition {
         log.state = State::Recovering;
         Ok(())
     }
-}
-
-/// What was found, and what of it is known durable: the last index and the position behind it.
-type Unsynced = (Found, u64, BeginData);
-
-/// Where nobody can look past the page cache, everything above the marks may be there only.
-fn unsure(found: &mut Found) -> Option<Unsynced> {
-    let (first, continues) = found.unsure;
-    (found.end.segment != 0).then(|| (std::mem::take(found), first.saturating_sub(1), continues))
 }
 
 /// The chain as the view of the log: every part ends before the next newer one begins.

@@ -24,6 +24,7 @@ mod limit_changes;
 mod limits;
 mod load;
 mod log;
+mod look;
 mod maintain;
 mod open;
 mod orphan;
@@ -71,7 +72,7 @@ pub use types::{
     PartitionStatus, State, VerifyReport,
 };
 
-use crate::format::Id;
+use crate::format::{Id, Root};
 use crate::io::{Calls, Dir, File};
 use crate::sync::{Condvar, Mutex};
 use log::Log;
@@ -106,6 +107,8 @@ pub trait Host: Send + Sync {
     /// Keeps what a partition closes with and the disk may not have; `orphan` gives it back, once.
     fn keep_orphan(&self, orphan: Orphan);
     fn orphan(&self, incarnation: &Id) -> Option<Orphan>;
+    /// The first entry of the orphan of this log, if its entries come to `known`.
+    fn orphan_first(&self, root: &Root, known: u64) -> Option<u64>;
     /// A short wait on this thread.
     fn pause(&self, time: Duration) {
         crate::sync::thread::sleep(time);

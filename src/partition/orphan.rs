@@ -35,6 +35,12 @@ impl Orphan {
         self.epochs.iter().any(|epoch| same_opening(epoch, &root.epoch))
     }
 
+    /// The first of its entries, if they come to `known` and belong to this log.
+    pub fn first_with(&self, root: &Root, known: u64) -> Option<u64> {
+        let reaches = self.incarnation == root.incarnation && self.is_of(root) && self.entries.last().is_some_and(|e| e.index >= known);
+        self.entries.first().map(|e| e.index).filter(|_| reaches)
+    }
+
     /// Bytes of memory it holds.
     pub fn bytes(&self) -> usize {
         self.entries.iter().map(|e| e.data.len() + std::mem::size_of::<Entry>()).sum()

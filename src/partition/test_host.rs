@@ -4,7 +4,7 @@
 use super::{
     open_dir, Completion, DiskCounts, Event, Host, Limits, Mode, Orphan, Partition, PartitionConfig, Reserved,
 };
-use crate::format::Id;
+use crate::format::{Id, Root};
 use crate::io::sim::SimDisk;
 use crate::io::File;
 use crate::EngineConfig;
@@ -74,6 +74,10 @@ impl Host for TestHost {
     fn keep_orphan(&self, _: Orphan) {}
 
     fn orphan(&self, _: &Id) -> Option<Orphan> {
+        None
+    }
+
+    fn orphan_first(&self, _: &Root, _: u64) -> Option<u64> {
         None
     }
 

@@ -18,6 +18,7 @@ mod heal;
 mod idle;
 mod interleaved;
 mod kept;
+mod known;
 mod latch;
 mod limits;
 mod lying;

@@ -2,7 +2,7 @@
 
 use super::directory::{read_root, StoredRoot};
 use super::limits::Limit;
-use super::look::{unsure, Seen, Unsynced};
+use super::look::{check_room, unsure, Seen, Unsynced};
 use super::open::unsupported;
 use super::parts::{Extent, Live};
 use super::recovery::Found;
@@ -11,13 +11,10 @@ use super::root::ROOT_NAME;
 use super::types::State;
 use super::Partition;
 use crate::error::{errno_of, Cause, Error, Op, Result, Status};
-use crate::format::{BeginData, LogEnd, Root, MAX_COUNTER};
+use crate::format::{BeginData, LogEnd, Root};
 use crate::io::{Access, Dir};
 use crate::segment::Segment;
 use std::io;
-
-/// The next root written must be one that the format's bounds allow.
-const COUNTERS_LEAVE_ROOM: u64 = MAX_COUNTER / 2;
 
 impl Partition {
     /// Reads the directory into memory. Also the first half of a recovery when an earlier load failed.
@@ -38,11 +35,8 @@ impl Partition {
             );
             return Err(Error::new(Status::WrongPartition, Op::Open, message));
         }
-        if root.generation.max(root.lsn_limit).max(root.last_segment) > COUNTERS_LEAVE_ROOM {
-            let message =
-                "the root's counters are at the end of their range, which no log reaches; restore the replica";
-            return Err(Error::new(Status::Damaged, Op::Open, message));
-        }
+        let segments = root.first_segment.max(root.last_segment);
+        check_room(&[root.generation, segments, root.lsn_limit, root.mark, root.end.lsn])?;
         let direct = self.has_direct_io(&*dir);
         let Seen { mut found, cached } = self.look(&*dir, &root, direct == Ok(true));
         // Where the log is damaged an opening's root stays as it is.

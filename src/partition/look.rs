@@ -3,9 +3,12 @@
 use super::recovery::{Found, Recovery};
 use super::types::Mode;
 use super::Partition;
-use crate::error::{Cause, Result};
-use crate::format::{BeginData, Root};
+use crate::error::{Cause, Error, Op, Result, Status};
+use crate::format::{BeginData, Root, MAX_COUNTER};
 use crate::io::{Access, Dir};
+
+/// The next root written must be one that the format's bounds allow, and so must the next records.
+const COUNTERS_LEAVE_ROOM: u64 = MAX_COUNTER / 2;
 
 /// What was found, and what of it is known durable: the last index and the position behind it.
 pub(super) type Unsynced = (Found, u64, BeginData);
@@ -29,8 +32,12 @@ impl Partition {
     /// all that has what the owner knows of.
     pub(super) fn look(&self, dir: &dyn Dir, root: &Root, direct: bool) -> Seen {
         let known = self.known_on_disk(root);
-        let recovery =
-            |access, known_index| Recovery { dir, root, access, begins: Access::Read, known_index }.run();
+        let recovery = |access, known_index| {
+            let mut found = Recovery { dir, root, access, begins: Access::Read, known_index }.run();
+            let room = check_room(&[found.max_lsn, found.end.last_lsn]);
+            found.fault = found.fault.take().or(room.err());
+            found
+        };
         let medium = recovery(Access::ReadDirect, known);
         if root.clean || !direct || root.mode != Mode::None as u32 {
             return Seen::only(medium);
@@ -53,6 +60,14 @@ impl Partition {
         let first = self.host.orphan_first(root, self.known_index);
         first.map_or(self.known_index, |first| self.known_index.min(first.saturating_sub(1)))
     }
+}
+
+pub(super) fn check_room(counters: &[u64]) -> Result<()> {
+    if counters.iter().all(|n| *n <= COUNTERS_LEAVE_ROOM) {
+        return Ok(());
+    }
+    let message = "the log's counters are at the end of their range, which no log reaches; restore the replica";
+    Err(Error::new(Status::Damaged, Op::Open, message))
 }
 
 fn beside(medium: Found, cached: Found) -> Seen {

@@ -11,9 +11,9 @@ use super::sweep::Sweep;
 use super::timer::Timer;
 use super::watchdog::drop_elsewhere;
 use crate::error::Op;
-use crate::format::{Id, Root};
+use crate::format::Root;
 use crate::io::{File, Storage};
-use crate::partition::{Completion, DiskCounts, Event, Host, Limit, Limits, Orphan, Partition, Reserved, State};
+use crate::partition::{Completion, DiskCounts, Event, Host, Limit, Limits, Orphan, Partition, Place, Reserved, State};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::Mutex;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -291,12 +291,12 @@ impl Host for DiskHost {
         self.0.shared.keep_orphan(orphan);
     }
 
-    fn orphan(&self, incarnation: &Id) -> Option<Orphan> {
-        self.0.shared.orphans.take(incarnation)
+    fn orphan(&self, root: &Root, place: Place) -> Option<Orphan> {
+        self.0.shared.orphans.take(root, place)
     }
 
-    fn orphan_first(&self, root: &Root, known: u64) -> Option<u64> {
-        self.0.shared.orphans.first(root, known)
+    fn orphan_first(&self, root: &Root, place: Place, known: u64) -> Option<u64> {
+        self.0.shared.orphans.first(root, place, known)
     }
 
     fn counts(&self) -> Arc<DiskCounts> {

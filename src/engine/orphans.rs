@@ -1,8 +1,8 @@
 //! What faulted partitions left behind when they were closed, until their directories are opened again.
 
 use super::queue::Tag;
-use crate::format::{Id, Root};
-use crate::partition::{Event, Orphan};
+use crate::format::Root;
+use crate::partition::{Event, Orphan, Place};
 use crate::sync::Mutex;
 
 /// Most memory that orphans' entries may hold; beyond that the oldest are left with what says which are lost.
@@ -17,7 +17,7 @@ impl Orphans {
     /// Returns events for the owners whose entries had to go.
     pub fn keep(&self, orphan: Orphan) -> Vec<(Event, Tag)> {
         let mut orphans = self.0.lock();
-        orphans.retain(|o| o.incarnation != orphan.incarnation);
+        orphans.retain(|o| !o.is_replaced_by(&orphan));
         orphans.push(orphan);
         let mut gone = Vec::new();
         let mut held: usize = orphans.iter().map(Orphan::bytes).sum();
@@ -43,14 +43,21 @@ impl Orphans {
         self.0.lock().iter().map(Orphan::bytes).sum::<usize>() as u64
     }
 
-    /// The first entry of the orphan of this log, if its entries come to `known`.
-    pub fn first(&self, root: &Root, known: u64) -> Option<u64> {
-        self.0.lock().iter().find_map(|o| o.first_with(root, known))
+    /// The first entry of that orphan, if its entries come to `known`.
+    pub fn first(&self, root: &Root, place: Place, known: u64) -> Option<u64> {
+        let orphans = self.0.lock();
+        orphans.get(find(&orphans, root, place)?)?.first_with(known)
     }
 
-    pub fn take(&self, incarnation: &Id) -> Option<Orphan> {
+    pub fn take(&self, root: &Root, place: Place) -> Option<Orphan> {
         let mut orphans = self.0.lock();
-        let at = orphans.iter().position(|o| o.incarnation == *incarnation)?;
+        let at = find(&orphans, root, place)?;
         Some(orphans.remove(at))
     }
+}
+
+/// That of this directory, else one of another that this is a copy of.
+fn find(orphans: &[Orphan], root: &Root, place: Place) -> Option<usize> {
+    let own = orphans.iter().position(|o| o.is_of(root) && o.was_left_in(place));
+    own.or_else(|| orphans.iter().position(|o| o.is_of(root)))
 }

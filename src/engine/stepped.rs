@@ -11,7 +11,7 @@ use crate::error::Op;
 use crate::format::{Id, Root};
 use crate::io::sim::{mix, SimClock};
 use crate::io::File;
-use crate::partition::{Completion, DiskCounts, Event, Host, Limit, Orphan, Partition, Reserved};
+use crate::partition::{Completion, DiskCounts, Event, Host, Limit, Orphan, Partition, Place, Reserved};
 use crate::sync::Mutex;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -294,12 +294,12 @@ impl Host for SteppedHost {
         self.0.shared.keep_orphan(orphan);
     }
 
-    fn orphan(&self, incarnation: &Id) -> Option<Orphan> {
-        self.0.shared.orphans.take(incarnation)
+    fn orphan(&self, root: &Root, place: Place) -> Option<Orphan> {
+        self.0.shared.orphans.take(root, place)
     }
 
-    fn orphan_first(&self, root: &Root, known: u64) -> Option<u64> {
-        self.0.shared.orphans.first(root, known)
+    fn orphan_first(&self, root: &Root, place: Place, known: u64) -> Option<u64> {
+        self.0.shared.orphans.first(root, place, known)
     }
 
     /// Nothing else is done meanwhile: the caller may hold locks.

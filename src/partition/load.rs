@@ -77,7 +77,7 @@ impl Partition {
         };
         self.sync_found(dir, if direct { &found } else { &cached })?;
         if let Err(error) = self.load_from_cache(dir, root, cached, durable, end) {
-            if let Some(orphan) = self.host.orphan(&root.incarnation) {
+            if let Some(orphan) = self.host.orphan(&root, self.place()) {
                 // It has to be looked at before the log is served: the next try begins at the beginning.
                 self.host.keep_orphan(orphan);
                 self.log.lock().sound = false;

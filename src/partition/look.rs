@@ -57,7 +57,7 @@ impl Partition {
 
     /// The highest index that must be on the disk. What a closed partition has left in memory need not.
     fn known_on_disk(&self, root: &Root) -> u64 {
-        let first = self.host.orphan_first(root, self.known_index);
+        let first = self.host.orphan_first(root, self.place(), self.known_index);
         first.map_or(self.known_index, |first| self.known_index.min(first.saturating_sub(1)))
     }
 }

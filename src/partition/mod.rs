@@ -61,7 +61,7 @@ pub(crate) use limit_changes::{changed, in_words, joined};
 pub use limits::{Limit, LimitChange, LimitInfo, LimitScope, Limits, LIMITS};
 pub(crate) use limits::{OwnLimits, PartitionLimits};
 pub use open::{lock_dir, make_dir, open_dir, path_error};
-pub use orphan::Orphan;
+pub use orphan::{Orphan, Place};
 pub use repair::{Repair, RepairFacts, RepairLoss, RepairOffer, RepairWay};
 pub use root::ROOT_NAME;
 pub(crate) use root::{first_root, same_opening, NEW_ROOT_NAME};
@@ -104,11 +104,12 @@ pub trait Host: Send + Sync {
     fn closed(&self) {}
     /// A written file without a name of at least `bytes`, for what must go on when the disk is full.
     fn reserved(&self, what: Reserved, bytes: u64) -> Option<Arc<dyn File>>;
-    /// Keeps what a partition closes with and the disk may not have; `orphan` gives it back, once.
+    /// Keeps what a partition closes with and the disk may not have; `orphan` gives it back, once: that of this directory, or of one that it
+    /// is a copy of.
     fn keep_orphan(&self, orphan: Orphan);
-    fn orphan(&self, incarnation: &Id) -> Option<Orphan>;
-    /// The first entry of the orphan of this log, if its entries come to `known`.
-    fn orphan_first(&self, root: &Root, known: u64) -> Option<u64>;
+    fn orphan(&self, root: &Root, place: Place) -> Option<Orphan>;
+    /// The first entry of that orphan, if its entries come to `known`.
+    fn orphan_first(&self, root: &Root, place: Place, known: u64) -> Option<u64>;
     /// A short wait on this thread.
     fn pause(&self, time: Duration) {
         crate::sync::thread::sleep(time);

@@ -13,9 +13,13 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
 
+/// A directory, whatever its path: its device and inode. A copy of it is another one.
+pub type Place = (u64, u64);
+
 /// Acknowledged entries of a closed partition that the disk may not have.
 pub struct Orphan {
-    pub incarnation: Id,
+    incarnation: Id,
+    place: Place,
     partition_id: u64,
     path: PathBuf,
     tag: Arc<AtomicU64>,
@@ -30,14 +34,28 @@ pub struct Orphan {
 }
 
 impl Orphan {
-    /// No other opening has written the root since.
-    fn is_of(&self, root: &Root) -> bool {
-        self.epochs.iter().any(|epoch| same_opening(epoch, &root.epoch))
+    /// It is this log's, and no other opening has written the root since.
+    pub fn is_of(&self, root: &Root) -> bool {
+        self.incarnation == root.incarnation && self.epochs.iter().any(|epoch| same_opening(epoch, &root.epoch))
     }
 
-    /// The first of its entries, if they come to `known` and belong to this log.
-    pub fn first_with(&self, root: &Root, known: u64) -> Option<u64> {
-        let reaches = self.incarnation == root.incarnation && self.is_of(root) && self.entries.last().is_some_and(|e| e.index >= known);
+    /// A later one of the same directory takes its place. Copies of a directory may have left one each.
+    pub fn is_replaced_by(&self, newer: &Orphan) -> bool {
+        (self.incarnation, self.place) == (newer.incarnation, newer.place)
+    }
+
+    pub fn was_left_in(&self, place: Place) -> bool {
+        self.place == place
+    }
+
+    /// What stays where entries were taken in by a copy: how far the log was acknowledged.
+    fn without_entries(&self) -> Orphan {
+        Orphan { path: self.path.clone(), tag: self.tag.clone(), entries: Vec::new(), ..*self }
+    }
+
+    /// The first of its entries, if they come to `known`.
+    pub fn first_with(&self, known: u64) -> Option<u64> {
+        let reaches = self.entries.last().is_some_and(|e| e.index >= known);
         self.entries.first().map(|e| e.index).filter(|_| reaches)
     }
 
@@ -81,6 +99,7 @@ impl Partition {
         }
         self.host.keep_orphan(Orphan {
             incarnation: log.stored.incarnation,
+            place: self.place(),
             partition_id: self.id,
             path: self.path.clone(),
             tag: self.tag.clone(),
@@ -91,12 +110,24 @@ impl Partition {
         });
     }
 
+    /// Zeros once it has let go of its directory.
+    pub(super) fn place(&self) -> Place {
+        let device = self.dir.lock().as_ref().map(|dir| dir.device());
+        device.map_or((0, 0), |device| (device.id, device.inode))
+    }
+
     /// Called by an open that knows what the disk has. What memory has besides is written to a new segment. What neither has is lost,
     /// and the partition says so.
     pub(super) fn take_orphan_in(&self, root: &Root) -> Result<()> {
-        let Some(mut orphan) = self.host.orphan(&root.incarnation).filter(|o| o.is_of(root)) else {
+        let place = self.place();
+        let Some(mut orphan) = self.host.orphan(root, place) else {
             return Ok(());
         };
+        if orphan.place != place {
+            // Of another directory that this one is a copy of, and which may be opened, too: it hears that its entries are gone.
+            self.host.keep_orphan(orphan.without_entries());
+            orphan = Orphan { place, path: self.path.clone(), tag: self.tag.clone(), ..orphan };
+        }
         let (found, compaction, end) = {
             let mut log = self.log.lock();
             // Until this is done a recovery has to begin at the beginning.

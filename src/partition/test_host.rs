@@ -2,9 +2,9 @@
 //! panics if the test says so.
 
 use super::{
-    open_dir, Completion, DiskCounts, Event, Host, Limits, Mode, Orphan, Partition, PartitionConfig, Reserved,
+    open_dir, Completion, DiskCounts, Event, Host, Limits, Mode, Orphan, Partition, PartitionConfig, Place, Reserved,
 };
-use crate::format::{Id, Root};
+use crate::format::Root;
 use crate::io::sim::SimDisk;
 use crate::io::File;
 use crate::EngineConfig;
@@ -73,11 +73,11 @@ impl Host for TestHost {
 
     fn keep_orphan(&self, _: Orphan) {}
 
-    fn orphan(&self, _: &Id) -> Option<Orphan> {
+    fn orphan(&self, _: &Root, _: Place) -> Option<Orphan> {
         None
     }
 
-    fn orphan_first(&self, _: &Root, _: u64) -> Option<u64> {
+    fn orphan_first(&self, _: &Root, _: Place, _: u64) -> Option<u64> {
         None
     }
 

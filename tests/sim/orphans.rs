@@ -135,3 +135,75 @@ fn what_was_left_behind_and_is_compacted_leaves_the_log_empty_on_a_full_disk() {
     append_each(&p, 9, 10, 1, 300);
     assert_same(&read_all(&p).unwrap(), &entries(9, 10, 1, 300), "the log goes on behind the compaction point");
 }
+
+/// Entries 1 to 3 are durable, 4 to 9 were left in memory. `aside`, if any, is a copy of the directory as it was before 2 and 3.
+fn left_behind(disk: &SimDisk, aside: Option<&str>) -> Engine {
+    let config = EngineConfig { interval_ms: 60_000, ..config() };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Interval);
+    append_each(&p, 1, 1, 1, 300);
+    p.close().unwrap();
+    if let Some(path) = aside {
+        disk.copy_dir("/p1", path);
+    }
+    let p = reopen(&engine, "/p1", 1, Mode::Interval);
+    append_each(&p, 2, 3, 1, 300);
+    p.sync().unwrap();
+    wait_for_quiet(disk);
+    fail_with(disk, "/p1", &p, 4, 1);
+    engine
+}
+
+fn fail_with(disk: &SimDisk, path: &str, p: &bulkhead::Partition, first: u64, term: u64) {
+    // Of a write that fails like this nothing comes to the disk.
+    disk.inject(Rule::errno(libc::EROFS).on(OpKind::Write).path(&format!("{path}/seg-")));
+    append_each(p, first, 9, term, 300);
+    p.sync().unwrap_err();
+    p.close().expect_err("entries are in memory only");
+    disk.clear_faults();
+}
+
+fn assert_opens(engine: &Engine, path: &str, wanted: &[Entry]) {
+    let p = reopen(engine, path, 1, Mode::Interval);
+    assert_eq!(state(&p), State::ReadWrite, "{path}: {:?}", p.last_fault());
+    assert_same(&read_all(&p).unwrap(), wanted, path);
+    p.close().unwrap();
+}
+
+/// One copy of a directory has what was left behind; another one says that it is lost, and no copy takes it away for nothing.
+#[test]
+fn what_was_left_behind_is_taken_in_once_and_what_another_copy_lacks_is_told() {
+    let disk = SimDisk::new(1);
+    let engine = left_behind(&disk, None);
+    disk.copy_dir("/p1", "/copy");
+    assert_opens(&engine, "/copy", &entries(1, 9, 1, 300));
+    for _ in 0..2 {
+        let p = reopen(&engine, "/p1", 1, Mode::Interval);
+        let status = p.status();
+        assert_eq!((status.state, status.cause, status.lost), (State::Unavailable, Cause::LostEntries, (4, 9)));
+        assert_same(&read_all(&p).unwrap(), &entries(1, 3, 1, 300), "the rest can be read");
+        p.close().unwrap();
+    }
+    assert_opens(&engine, "/copy", &entries(1, 9, 1, 300));
+}
+
+#[test]
+fn what_was_left_behind_stays_while_an_older_copy_is_opened_and_leaves_something_itself() {
+    let disk = SimDisk::new(1);
+    let engine = left_behind(&disk, Some("/older"));
+    assert_opens(&engine, "/older", &entries(1, 1, 1, 300));
+    let older = reopen(&engine, "/older", 1, Mode::Interval);
+    fail_with(&disk, "/older", &older, 2, 2);
+    assert_opens(&engine, "/p1", &entries(1, 9, 1, 300));
+    assert_opens(&engine, "/older", &[entries(1, 1, 1, 300), entries(2, 9, 2, 300)].concat());
+}
+
+#[test]
+fn what_was_left_behind_is_taken_in_under_another_name_and_then_nothing_is_lost_under_the_old_one() {
+    let disk = SimDisk::new(1);
+    let engine = left_behind(&disk, None);
+    disk.rename("/p1", "/moved");
+    assert_opens(&engine, "/moved", &entries(1, 9, 1, 300));
+    disk.rename("/moved", "/p1");
+    assert_opens(&engine, "/p1", &entries(1, 9, 1, 300));
+}

@@ -157,3 +157,19 @@ fn a_release_that_fails_says_what_failed_this_time() {
     p.release().unwrap();
     assert_eq!(state(&p), State::ReadWrite);
 }
+
+#[test]
+fn what_is_accepted_while_a_fence_syncs_is_made_durable_too_or_refused() {
+    let disk = SimDisk::new(1);
+    let (_engine, p) = start(&disk, Mode::None);
+    append_each(&p, 6, 7, 1, 300);
+    disk.inject(Rule::new(Fault::Hang).on(OpKind::Sync).path("/seg-").once());
+    let fencing = p.clone();
+    let fence = std::thread::spawn(move || fencing.fence(State::ReadOnly, "for a test"));
+    assert!(disk.wait_hung(1, Duration::from_secs(5)));
+    let beside = append(&p, &entries(8, 8, 1, 300));
+    disk.release();
+    fence.join().unwrap().unwrap();
+    assert_eq!(beside.map_err(|e| e.status), Err(Status::Fenced));
+    assert_eq!((p.status().durable_index, p.bounds().unwrap().1), (7, 7));
+}

@@ -168,8 +168,11 @@ impl Lane {
                 break;
             }
         }
-        if state.stop && shared.under_way() == 0 {
-            return None;
+        if state.stop {
+            if shared.under_way() == 0 {
+                return None;
+            }
+            self.wake.wait_until(&mut state, Instant::now() + LOOK_AGAIN);
         }
         let room = shared.room();
         if room == 0 || state.is_off() {
@@ -211,9 +214,10 @@ impl Lane {
 mod tests {
     use super::*;
     use crate::engine::Engine;
-    use crate::io::sim::SimDisk;
+    use crate::io::sim::{Fault, OpKind, Rule, SimDisk};
+    use crate::io::{Access, Storage};
     use crate::partition::test_host::TestHost;
-    use crate::partition::Mode;
+    use crate::partition::{EntryRef, Mode};
     use crate::EngineConfig;
 
     /// The other thread sleeps, or the system had none to give, and nobody else flushes: the stall limit would be over first.
@@ -231,5 +235,29 @@ mod tests {
         began(2 * PATIENCE);
         lane.tend();
         assert_eq!(alone.levels().waiting, 1);
+    }
+
+    /// It asks again and again whether the kernel has let go.
+    #[test]
+    fn a_thread_that_waits_for_a_straggler_of_a_closed_engine_takes_no_processor() {
+        let disk = SimDisk::new(1);
+        let engine = Engine::with_storage(EngineConfig::default(), Arc::new(disk.clone())).unwrap();
+        let p = Arc::new(TestHost::default()).open(&disk, "/p", 1, Mode::Sync);
+        let submit = |index| p.submit(&[EntryRef { index, term: 1, kind: 0, data: b"data" }], index).unwrap();
+        submit(1);
+        p.work();
+        submit(2);
+        let file = disk.open_dir("/p".as_ref()).unwrap().create_unnamed(Access::Durable).unwrap();
+        let alone = Pool::new("nobody", Duration::ZERO, Box::new(|_| ()), |_| ());
+        let lane = Lane::new(engine.shared.clone(), alone, Arc::default(), Arc::default());
+        let mut shared = SharedFlush::new(engine.shared.clone(), Arc::default());
+        disk.inject(Rule::new(Fault::Hang).on(OpKind::Write).path("/p/seg").once());
+        shared.turn(vec![p.clone()], &*file, |_| ());
+        assert_eq!(shared.under_way(), 1);
+        lane.state.lock().stop = true;
+        let began = Instant::now();
+        (0..20).for_each(|_| assert!(lane.next(0, &shared).is_some_and(|partitions| partitions.is_empty())));
+        disk.release();
+        assert!(began.elapsed() >= 20 * LOOK_AGAIN, "{:?}", began.elapsed());
     }
 }

@@ -5,6 +5,7 @@ use super::log::Log;
 use super::types::{Mode, State};
 use super::Partition;
 use crate::error::{Cause, Error, Op, Result, Status};
+use crate::sync::MutexGuard;
 
 /// Until it is released the partition is in this state, or in a graver one.
 #[derive(Clone)]
@@ -29,10 +30,6 @@ impl Partition {
             return refuse(Status::InvalidArgument, "a fence is ReadOnly or Unavailable; use one of the two");
         }
         let _operation = self.lock_for(&self.operation, Op::Fence)?;
-        if self.mode == Mode::None && self.log.lock().state == State::ReadWrite {
-            // A failure has latched the partition, and the fence comes behind it.
-            let _ = self.sync_all(Op::Fence);
-        }
         let mut log = self.log.lock();
         if log.state == State::Closed {
             return Err(self.fault_error(&log, Op::Fence));
@@ -46,6 +43,10 @@ impl Partition {
         let before = log.fence.replace(Fence { error, state });
         self.wait_idle(&mut log, Op::Fence);
         self.wait_written(&mut log, Op::Fence).inspect_err(|_| log.fence.clone_from(&before))?;
+        if self.mode == Mode::None && log.state == State::ReadWrite {
+            // A failure has latched the partition, and the fence comes behind it.
+            let _ = MutexGuard::unlocked(&mut log, || self.sync_all(Op::Fence));
+        }
         if log.state == State::Closed {
             return Err(self.fault_error(&log, Op::Fence));
         }

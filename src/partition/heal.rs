@@ -28,13 +28,22 @@ impl Partition {
             return Err(Error::new(Status::Busy, Op::Recover, message).partition(self.id).at(&self.path));
         };
         let before = rescue.first.saturating_sub(1);
-        let last = (before, self.term(before).unwrap_or(0));
+        let last = (before, self.term_to_continue(before)?);
         let mut made = self.rewrite(rescue, last, faults, use_reserve)?;
         // Named only now: a segment that a crash left half written must not supersede what it was to replace.
         let Some(newest) = made.pop() else { return Ok(()) };
         // All of it has just been read back: a root without that mark would take a new segment whose begin is lost for one never begun.
         self.name_segment(&newest.segment, newest.end.last_lsn)?;
         self.take_over(rescue, made, newest, faults)
+    }
+
+    /// 0 if it cannot be read. One that hangs does not keep a thread of the disk.
+    fn term_to_continue(&self, before: u64) -> Result<u64> {
+        let mut log = self.log.lock();
+        match self.know_term(&mut log, before, Op::Recover, |_, _, _| Ok(())) {
+            Err(error) if error.status == Status::Stalled => Err(error),
+            _ => Ok(self.term_in_memory(&log, before).unwrap_or(0)),
+        }
     }
 
     /// From here on the newest of the new segments is the tail, and everything accepted is durable. Unless a fault has come between.

@@ -113,6 +113,10 @@ impl Partition {
     }
 
     pub(super) fn latch_stalled(&self, log: &mut Log, op: Op) {
+        // The disk has answered: it has no space, say, and longer than this is waited for some.
+        if let Some(trouble) = log.trouble.take().filter(|_| self.calls.is_quiet()) {
+            return self.latch_trouble(log, trouble);
+        }
         let error = self.stalled_error(log, op);
         self.latch(log, error, State::Unavailable);
     }
@@ -156,6 +160,8 @@ impl Partition {
         // Versions are never used twice: whoever waits for one of these finds it in what the fault ended.
         log.root.done = log.root.wanted;
         if self.mode == super::Mode::None {
+            // One of these may be what failed, or what the kernel has lost with it.
+            log.sealed.iter().for_each(|s| s.segment.abandon());
             // A panic in the middle of an append: the suffix it was to replace is there again.
             if let Some(undo) = log.undo.drain(..).next() {
                 log.live = undo.live;

@@ -53,7 +53,7 @@ impl Partition {
         }
     }
 
-    fn term_in_memory(&self, log: &Log, index: u64) -> Option<u64> {
+    pub(super) fn term_in_memory(&self, log: &Log, index: u64) -> Option<u64> {
         if index == log.compaction.0 {
             return Some(log.compaction.1);
         }

@@ -82,6 +82,10 @@ impl Partition {
         true
     }
 
+    pub(super) fn latch_trouble(&self, log: &mut Log, trouble: Trouble) {
+        self.latch_io(log, trouble.error, trouble.at_stake);
+    }
+
     fn try_again(&self, log: &mut Log, error: &Error) {
         let Some(mut trouble) = log.trouble.take() else { return };
         self.count_error(error);
@@ -89,8 +93,7 @@ impl Partition {
         let now = self.host.now();
         let end = trouble.since + self.patience(trouble.error.cause(), trouble.at_stake);
         if now >= end {
-            self.latch_io(log, trouble.error, trouble.at_stake);
-            return;
+            return self.latch_trouble(log, trouble);
         }
         trouble.next_try = end.min(now + FIRST_PAUSE * (1 << trouble.tries.min(8)));
         trouble.timer = false;

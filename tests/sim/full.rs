@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::support::field::*;
 use crate::support::*;
 use bulkhead::io::sim::{Crash, OpKind, Rule, SimDisk};
-use bulkhead::{Cause, Mode, Op, Partition, State, Status};
+use bulkhead::{Cause, Engine, EngineConfig, Mode, Op, Partition, State, Status};
 
 /// A log of several segments with a vote, all durable, on a disk that has no block left.
 fn full(mode: Mode, direct_io: bool, close: bool, how: Crash) -> SimDisk {
@@ -197,4 +197,19 @@ fn f09_a_compaction_on_a_full_disk_tells_the_read_that_failed() {
         p.compact(10).unwrap();
         assert_eq!(p.bounds().unwrap(), (11, last), "{mode:?}");
     }
+}
+
+/// A wait for space that is longer than the stall limit: no call hangs, and a disk that is full is not called one that does not answer.
+#[test]
+fn f09_a_wait_for_space_beyond_the_stall_limit_ends_as_no_space() {
+    let disk = SimDisk::new(1);
+    let config = EngineConfig { space_wait_ms: 3000, stall_limit_ms: 300, probe_ms: 0, ..healing_config() };
+    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let p = open(&engine, "/p1", 1, Mode::Sync);
+    append_each(&p, 1, 3, 1, 100);
+    wait_for_quiet(&disk);
+    disk.set_free(0);
+    let error = (4..).find_map(|n| append(&p, &entries(n, n, 1, 4000)).err()).unwrap();
+    assert_eq!((error.status, state(&p)), (Status::NoSpace, State::ReadOnly), "{error}");
+    p.set_hard_state(hard(5, 1, 0)).unwrap();
 }

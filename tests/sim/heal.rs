@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use bulkhead::io::sim::{Crash, Fault, OpKind, Rule, SimConfig, SimDisk};
+use bulkhead::io::sim::{Crash, Fault, OpKind, OpRecord, Rule, SimConfig, SimDisk};
 use bulkhead::{Cause, Engine, EngineConfig, HardState, Mode, Op, Partition, State};
 
 const MODES: [Mode; 3] = [Mode::None, Mode::Sync, Mode::Interval];
@@ -298,4 +298,39 @@ fn f31_a_flush_that_fails_at_the_end_of_a_turn_does_not_wait_for_the_neighbours(
     });
     assert_eq!(disk.faults_fired(), 3);
     assert!(took[1] < Duration::from_millis(1200) && took[2] > Duration::from_millis(1500), "{took:?}");
+}
+
+/// The file whose sync failed keeps what of it is durable, and is written or synced no more, not even for another segment.
+#[test]
+fn f02_a_filled_segment_whose_sync_failed_is_not_used_again() {
+    for by_call in [false, true] {
+        let disk = SimDisk::new(1);
+        let engine = Engine::stepped(EngineConfig { segment_max_bytes: 64 << 10, ..config() }, &disk, 7).unwrap();
+        let p = open(&engine, "/p1", 1, Mode::None);
+        append_each(&p, 1, 5, 1, 300);
+        engine.pass_time(Duration::from_secs(2));
+        p.sync().unwrap();
+        disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync).path("/seg-0000000000000001").once());
+        let mut last = 5;
+        while p.status().segments < 2 {
+            last += 1;
+            append(&p, &entries(last, last, 1, 3000)).unwrap();
+        }
+        if by_call {
+            p.sync().unwrap_err();
+        } else {
+            engine.pass_time(Duration::from_secs(2));
+        }
+        assert_eq!(state(&p), State::Unavailable, "{by_call}");
+        p.recover().unwrap();
+        append_each(&p, last + 1, last + 1, 1, 300);
+        p.sync().unwrap();
+        p.compact(last).unwrap();
+        for index in last + 2..last + 60 {
+            append(&p, &entries(index, index, 1, 3000)).unwrap();
+            engine.pass_time(Duration::from_millis(20));
+        }
+        let renamed = |r: &OpRecord| r.kind == OpKind::Rename && r.path.contains("seg-0000000000000001");
+        assert!(!disk.log().iter().any(renamed), "{by_call}: it is used again");
+    }
 }

@@ -40,4 +40,5 @@ mod stale;
 mod stall;
 mod state;
 mod terms;
+mod unread;
 mod verify;

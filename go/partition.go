@@ -102,7 +102,9 @@ func (p *Partition) Compact(index uint64) error {
 
 // Reset empties the log after a snapshot: it continues at index + 1, index
 // becomes the compaction point with that term and the commit index. Term and
-// vote of the hard state stay.
+// vote of the hard state stay. An index below the compaction point is
+// ErrCompacted, below the commit ErrCommitOutOfRange, of 2^62 - 2 or more
+// ErrOutOfRange; a term below the compaction point's ErrTermRegression.
 func (p *Partition) Reset(index, term uint64) error {
 	maybeGC()
 	if err := p.enter(OpReset); err != nil {

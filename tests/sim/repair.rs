@@ -230,6 +230,19 @@ fn a_size_that_cannot_be_read_ends_the_search() {
     assert!(planned.expect("it ends").map_or(true, |damage| damage > 0), "and does not call the log sound");
 }
 
+/// It was taken for a segment that was never begun, and what it held went without a word.
+#[test]
+fn the_newest_segment_whose_size_cannot_be_read_is_damage() {
+    let (disk, log) = log(Mode::Sync, false);
+    disk.inject(Rule::errno(libc::EIO).on(OpKind::Len).path(&newest(&disk)));
+    let plan = plan(&disk, FACTS).unwrap();
+    assert_ne!(plan.offers().len(), 0);
+    for offer in plan.offers() {
+        let gone = log.iter().filter(|e| e.index > offer.last_index).find(|e| !is_in(&offer.losses, e.index));
+        assert_eq!(gone.map(|e| e.index), None, "goes silently: {offer:?}");
+    }
+}
+
 /// A close whose root had to be a new file, cut short before that was clean: nothing has begun since, and the root says where the log ended,
 /// also where its newest segment is gone.
 #[test]

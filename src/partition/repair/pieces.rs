@@ -199,8 +199,11 @@ impl Pieces {
             self.segments.push((n, 0));
             return None;
         };
-        let file = dir.open(&name, Access::ReadDirect).ok()?;
-        let limit = limit.min(file.len().ok()?);
+        let Ok((file, len)) = dir.open(&name, Access::ReadDirect).and_then(|f| f.len().map(|len| (f, len))) else {
+            self.segments.push((n, 0));
+            return None;
+        };
+        let limit = limit.min(len);
         let segment = Segment::new(header, limit);
         let mut cursor = segment.cursor(&*file, limit);
         let start = u64::from(header.header_bytes);

@@ -21,6 +21,7 @@ mod kept;
 mod known;
 mod latch;
 mod limits;
+mod lost_root;
 mod lying;
 mod marks;
 mod open;

@@ -7,11 +7,11 @@ use bulkhead::*;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-const PATH: &str = "/p1";
+pub const PATH: &str = "/p1";
 const LAST: u64 = 60;
-const FACTS: RepairFacts = RepairFacts { applied: 0, term: 9 };
+pub const FACTS: RepairFacts = RepairFacts { applied: 0, term: 9 };
 
-fn seg(n: u64) -> String {
+pub fn seg(n: u64) -> String {
     format!("{PATH}/seg-{n:016x}")
 }
 
@@ -42,7 +42,7 @@ fn log_on(disk: SimDisk, mode: Mode, close: bool) -> (SimDisk, Vec<Entry>) {
     (disk.crash(Crash::PowerNothing), log)
 }
 
-fn plan(disk: &SimDisk, facts: RepairFacts) -> Result<Repair> {
+pub fn plan(disk: &SimDisk, facts: RepairFacts) -> Result<Repair> {
     Repair::plan(disk, Path::new(PATH), facts)
 }
 
@@ -69,7 +69,7 @@ fn newest(disk: &SimDisk) -> String {
     field::find_data(disk, PATH, &data).0
 }
 
-fn zero(disk: &SimDisk, file: &str, at: u64, len: usize) {
+pub fn zero(disk: &SimDisk, file: &str, at: u64, len: usize) {
     disk.overwrite(file, at, &vec![0; len]);
 }
 
@@ -143,7 +143,7 @@ fn check_repaired(disk: &SimDisk, mode: Mode, offer: &RepairOffer, log: &[Entry]
     assert_eq!((state, found.len()), (State::ReadWrite, wanted.len() + 3), "{what}: after appends");
 }
 
-fn is_in(losses: &[RepairLoss], index: u64) -> bool {
+pub fn is_in(losses: &[RepairLoss], index: u64) -> bool {
     losses.iter().any(|l| (l.first..=l.last).contains(&index))
 }
 

@@ -1,15 +1,21 @@
 //! Does a repair. Up to the rename of the root the old directory is there, and behind it the repaired one.
 
+use super::newest::is_written;
 use super::{check, Repair, RepairOffer, RepairWay};
 use crate::error::{Error, Op, Result, Status};
-use crate::format::Root;
+use crate::format::{Root, MAX_COUNTER};
 use crate::io::Access;
 use crate::partition::chain::Link;
 use crate::partition::kept::copy_part;
 use crate::partition::root::RootWriter;
 use crate::partition::ROOT_NAME;
 use crate::segment::{remove_if_there, Segment};
+use std::collections::BTreeSet;
 use std::io;
+use std::sync::atomic::Ordering;
+
+const KEPT: &str = "kept";
+const REPAIR: &str = "repair-";
 
 fn fail(what: &'static str) -> impl Fn(io::Error) -> Error {
     move |e| Error::io(Op::Recover, &e, what)
@@ -28,6 +34,9 @@ impl Repair {
         if let Some(refusal) = &offer.refusal {
             return Err(refuse(refusal.clone()));
         }
+        if self.begun.load(Ordering::Relaxed) {
+            return Err(refuse("this plan has been used, and the directory is another one perhaps: plan again".into()));
+        }
         self.apply_offer(offer).map_err(at).map_err(|e| e.partition(self.partition_id()))
     }
 
@@ -41,16 +50,24 @@ impl Repair {
             synced.map_err(fail("syncing a segment that stays"))?;
         }
         check(dir, &root)?;
-        let stays = |sequence: &u64| chain.iter().any(|l| l.segment.sequence() == *sequence);
-        let gone: Vec<u64> = self.pieces.segments.iter().map(|s| s.0).filter(|s| !stays(s)).collect();
-        let kept = self.keep(&root, &chain, &gone)?;
+        let outside = self.outside(&root)?;
+        // What leaves the log, and what else the new root leaves out: numbers there are used again.
+        let written = outside.iter().copied().filter(|n| is_written(dir, *n));
+        let counted = self.pieces.segments.iter().map(|s| s.0);
+        let stays = |n: &u64| chain.iter().any(|l| l.segment.sequence() == *n);
+        let gone: BTreeSet<u64> = counted.chain(written).filter(|n| !stays(n)).collect();
+        let generation = self.generation()?;
+        let kept = self.keep(&root, &chain, &gone, generation)?;
         let mut writer = RootWriter::default();
         // Above the newest that a damaged pair of slots may have held.
-        writer.generation = self.base.root.generation + 1;
+        writer.generation = generation + 1;
+        self.begun.store(true, Ordering::Relaxed);
         writer.replace(dir, &mut root, None).map_err(fail("writing the repaired root"))?;
-        for name in gone.into_iter().map(Segment::name_of) {
+        // A number without a file below one with a file looks like a segment that was lost.
+        let unlinked: BTreeSet<u64> = gone.into_iter().chain(outside).collect();
+        for name in unlinked.into_iter().rev().map(Segment::name_of) {
             let removed = match dir.open(&name, Access::Read) {
-                Err(e) if is_no_file(&e) => dir.rename(&name, &self.kept_name(&name)),
+                Err(e) if is_no_file(&e) => dir.rename(&name, &kept_name(generation, &name)),
                 _ => remove_if_there(dir, &name),
             };
             removed.map_err(fail("removing a segment that was kept"))?;
@@ -60,26 +77,46 @@ impl Repair {
         Ok(kept)
     }
 
-    fn kept_name(&self, name: &str) -> String {
-        format!("kept/repair-{:016x}-{name}", self.base.root.generation)
+    /// The numbers of files that may have counted and lie outside of the new root's range.
+    fn outside(&self, root: &Root) -> Result<Vec<u64>> {
+        let names = self.dir.list().map_err(fail("listing the directory"))?;
+        let old = &self.base.root;
+        let may_count = |n: &u64| *n >= old.first_segment && (self.base.lost.is_some() || *n <= old.last_segment);
+        let is_outside = |n: &u64| !(root.first_segment..=root.last_segment).contains(n);
+        Ok(names.iter().filter_map(|n| Segment::parse_name(n)).filter(|n| may_count(n) && is_outside(n)).collect())
+    }
+
+    /// Of the root that is replaced. Where no slot tells it, one above those of all repairs before: what they have kept is nowhere else.
+    fn generation(&self) -> Result<u64> {
+        match self.dir.mkdir(KEPT) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(fail("creating kept")(e)),
+            _ => {}
+        }
+        if !self.base.compaction_unknown {
+            return Ok(self.base.root.generation);
+        }
+        let names = self.dir.subdir(KEPT).and_then(|kept| kept.list()).map_err(fail("listing kept"))?;
+        let of_repair = |name: &String| u64::from_str_radix(name.strip_prefix(REPAIR)?.get(..16)?, 16).ok();
+        // No log comes near the end of the range.
+        Ok(names.iter().filter_map(of_repair).filter(|g| *g < MAX_COUNTER / 4).max().map_or(0, |g| g + 1))
     }
 
     /// Everything that the new root leaves out gets a second name in `kept/`, or, where a segment stays in part, a copy. Space that only a
     /// second name takes is none.
-    fn keep(&self, root: &Root, chain: &[Link], gone: &[u64]) -> Result<Vec<String>> {
+    fn keep(&self, root: &Root, chain: &[Link], gone: &BTreeSet<u64>, generation: u64) -> Result<Vec<String>> {
         let dir = &*self.dir;
-        match dir.mkdir("kept") {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(fail("creating kept")(e)),
-            _ => {}
-        }
-        let kept = dir.subdir("kept").map_err(fail("opening kept"))?;
+        let kept = dir.subdir(KEPT).map_err(fail("opening kept"))?;
         let mut names = Vec::new();
         for source in gone.iter().map(|s| Segment::name_of(*s)).chain([ROOT_NAME.to_string()]) {
-            let name = self.kept_name(&source);
-            // What an attempt before this one has left.
-            remove_if_there(dir, &name).map_err(fail("removing an earlier copy"))?;
-            match dir.open(&source, Access::Read) {
-                Ok(file) => dir.link(&*file, &name).map_err(fail("keeping a file"))?,
+            let name = kept_name(generation, &source);
+            match dir.open(&source, Access::Buffered) {
+                Ok(file) => {
+                    // In mode none it may be in the page cache alone.
+                    file.sync().map_err(fail("syncing what is to be kept"))?;
+                    // What an attempt before this one has left: the same file.
+                    remove_if_there(dir, &name).map_err(fail("removing an earlier name"))?;
+                    dir.link(&*file, &name).map_err(fail("keeping a file"))?;
+                }
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 // What is no file moves there, once the new root rules.
                 Err(e) if is_no_file(&e) => {}
@@ -88,7 +125,7 @@ impl Repair {
             names.push(name);
         }
         for (segment, from, to) in self.parts_that_go(root, chain) {
-            let name = format!("{}-{from:016x}", self.kept_name(&segment.name()));
+            let name = format!("{}-{from:016x}", kept_name(generation, &segment.name()));
             remove_if_there(dir, &name).map_err(fail("removing an earlier copy"))?;
             let source = dir.open(&segment.name(), Access::Read).map_err(fail("opening a segment"))?;
             let copied = dir.create(&name, Access::Buffered).and_then(|copy| {
@@ -118,6 +155,10 @@ impl Repair {
         }
         parts
     }
+}
+
+fn kept_name(generation: u64, name: &str) -> String {
+    format!("{KEPT}/{REPAIR}{generation:016x}-{name}")
 }
 
 /// A pipe, a directory, a link: something else has been put there.

@@ -5,12 +5,14 @@
 //! | file | content |
 //! |---|---|
 //! | base | the root to begin from: the one that is there, or one made of what is left |
+//! | newest | where that log ends, told by the segments alone |
 //! | pieces | which entries can be read, in pieces without a hole |
 //! | ways | what can be made of them, and what each costs |
 //! | apply | does one of them |
 
 mod apply;
 mod base;
+mod newest;
 mod pieces;
 mod ways;
 
@@ -24,6 +26,7 @@ use crate::io::{Access, Dir, Storage};
 use base::Base;
 use pieces::Pieces;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 /// What the owner of a damaged partition knows.
@@ -85,6 +88,8 @@ pub struct Repair {
     pieces: Pieces,
     damage: Vec<Error>,
     offers: Vec<RepairOffer>,
+    /// An offer was begun to be made true.
+    begun: AtomicBool,
 }
 
 impl Repair {
@@ -102,7 +107,7 @@ impl Repair {
             }
             _ => Error::io(Op::Recover, &e, "locking the directory").at(path),
         })?;
-        let base = Base::of(&*dir).map_err(at)?;
+        let mut base = Base::of(&*dir).map_err(at)?;
         let mut found =
             Recovery { dir: &*dir, root: &base.root, access: Access::ReadDirect, begins: Access::Read, known_index: 0 }
                 .run();
@@ -115,13 +120,16 @@ impl Repair {
             found.fault.get_or_insert(Error::new(Status::Damaged, Op::Recover, message).range(first, last));
             found.chain.clear();
         }
+        let in_doubt = base.doubt(&mut found);
         if let Some(fault) = found.fault.iter().find(|f| f.status == Status::VersionTooNew) {
             return Err(at(fault.clone().with_op(Op::Recover)));
         }
-        let pieces = Pieces::read(&*dir, &base.root, &found);
+        let mut pieces = Pieces::read(&*dir, &base.root, &found, &base.newest.stale);
+        pieces.open_end |= in_doubt;
         let base = base.with_compaction_of(&pieces);
         let damage = damage(&base, &found, &pieces);
-        let mut repair = Repair { dir, path: path.to_path_buf(), base, pieces, damage, offers: Vec::new() };
+        let begun = AtomicBool::new(false);
+        let mut repair = Repair { dir, path: path.to_path_buf(), base, pieces, damage, offers: Vec::new(), begun };
         if !repair.damage.is_empty() {
             repair.offers = ways::offers(&*repair.dir, &repair.base, &repair.pieces, facts);
         }

@@ -1,7 +1,7 @@
 //! Which entries can be read. The chain of segments is followed as far as it goes; where it is broken the next older segment is looked for.
 
 use crate::error::{Error, Op};
-use crate::format::{BeginData, Id, RecordHeader, RecordType, Root, SegmentHeader};
+use crate::format::{BeginData, RecordHeader, RecordType, Root, SegmentHeader};
 use crate::io::{Access, Dir, File};
 use crate::partition::recovery::Found;
 use crate::partition::root::has_no_segments;
@@ -82,14 +82,14 @@ enum Next {
 }
 
 impl Pieces {
-    /// `found` is what recovery makes of the root.
-    pub fn read(dir: &dyn Dir, root: &Root, found: &Found) -> Pieces {
+    /// `found` is what recovery makes of the root. Segments that are `stale` are no part of the log.
+    pub fn read(dir: &dyn Dir, root: &Root, found: &Found, stale: &[u64]) -> Pieces {
         let mut pieces = Pieces { known: found.last.0, ..Pieces::default() };
         let mut mark = found.mark;
         // Between two openings lie lsns that are no entry's.
         let mut sure = 0;
         let mut joins = false;
-        for part in pieces.parts(dir, root, found).iter().rev() {
+        for part in pieces.parts(dir, root, found, stale).iter().rev() {
             let joined = joins && !part.hangs;
             if joined && pieces.list.last().is_some_and(|p| p.end.last_lsn <= mark) {
                 sure = part.begin.lsn;
@@ -134,7 +134,7 @@ impl Pieces {
     }
 
     /// Newest first.
-    fn parts(&mut self, dir: &dyn Dir, root: &Root, found: &Found) -> Vec<Part> {
+    fn parts(&mut self, dir: &dyn Dir, root: &Root, found: &Found, stale: &[u64]) -> Vec<Part> {
         let mut parts: Vec<Part> = Vec::new();
         let mut there: Vec<u64> =
             dir.list().unwrap_or_default().iter().filter_map(|name| Segment::parse_name(name)).collect();
@@ -167,6 +167,10 @@ impl Pieces {
             };
             if sequence < root.first_segment.max(1) {
                 return parts;
+            }
+            if matches!(next, Next::Below(_)) && stale.contains(&sequence) {
+                next = Next::Below(sequence);
+                continue;
             }
             match self.part(dir, root, sequence, limit, upper) {
                 Some((mut part, older)) => {
@@ -276,22 +280,4 @@ pub fn header(dir: &dyn Dir, name: &str) -> Option<SegmentHeader> {
     let by = |access| read_header(&*dir.open(name, access).ok()?).ok()?.ok();
     // What the page cache has of it an open may serve.
     by(Access::ReadDirect).or_else(|| by(Access::Read))
-}
-
-/// The epoch of the newest segment that was begun, and the highest lsn in any.
-pub fn newest_opening(dir: &dyn Dir, headers: &[SegmentHeader]) -> (Id, u64) {
-    let mut epoch = headers.last().map_or(Id::default(), |h| h.epoch);
-    let mut max_lsn = 0;
-    for header in headers {
-        let name = Segment::name_of(header.sequence);
-        let Ok(file) = dir.open(&name, Access::ReadDirect) else { continue };
-        let Ok(len) = file.len() else { continue };
-        let segment = Segment::new(*header, 0);
-        let scanned = scan(&mut segment.cursor(&*file, len), u64::from(header.header_bytes));
-        max_lsn = max_lsn.max(scanned.runs.last().map_or(0, |r| r.last_lsn));
-        if scanned.begin.is_some() {
-            epoch = header.epoch;
-        }
-    }
-    (epoch, max_lsn)
 }

@@ -24,15 +24,23 @@ pub enum Kind {
     Dir,
 }
 
+/// META may be exchanged between two looks at it: then it is looked at once more.
 pub fn kind(dir: &dyn Dir, name: &str) -> Result<Kind> {
+    let neither = || Error::new(Status::Foreign, Op::Import, format!("`{name}` is neither a file nor a directory"));
+    match kind_at_once(dir, name)? {
+        Some(kind) => Ok(kind),
+        None => kind_at_once(dir, name)?.ok_or_else(neither),
+    }
+}
+
+/// `None` for what is no file at one look and no directory at the next.
+fn kind_at_once(dir: &dyn Dir, name: &str) -> Result<Option<Kind>> {
     match dir.open(name, Access::Read) {
-        Ok(_) => Ok(Kind::File),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Kind::Missing),
+        Ok(_) => Ok(Some(Kind::File)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Some(Kind::Missing)),
         Err(e) if e.raw_os_error() == Some(libc::EINVAL) => match dir.subdir(name) {
-            Ok(_) => Ok(Kind::Dir),
-            Err(e) if e.raw_os_error() == Some(libc::ENOTDIR) => {
-                Err(Error::new(Status::Foreign, Op::Import, format!("`{name}` is neither a file nor a directory")))
-            }
+            Ok(_) => Ok(Some(Kind::Dir)),
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOTDIR | libc::ENOENT)) => Ok(None),
             Err(e) => Err(Error::io(Op::Import, &e, &format!("opening {name}"))),
         },
         Err(e) if e.raw_os_error() == Some(libc::ELOOP) => {

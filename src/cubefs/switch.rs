@@ -36,8 +36,15 @@ pub enum Shape {
     Unknown = 6,
 }
 
-/// Looks; changes nothing.
+/// Looks; changes nothing. A directory that changes hands between two looks at it may seem a mixture, once.
 pub fn shape(dir: &dyn Dir) -> Result<Shape> {
+    match shape_at_once(dir)? {
+        Shape::Unknown => shape_at_once(dir),
+        shape => Ok(shape),
+    }
+}
+
+fn shape_at_once(dir: &dyn Dir) -> Result<Shape> {
     let names = dir.list().map_err(fail("listing the directory"))?;
     let logs = names.iter().any(|n| LogName::parse(n).is_some());
     let segments = names.iter().any(|n| Segment::parse_name(n).is_some());

@@ -193,3 +193,17 @@ fn an_export_elsewhere_whose_sync_fails_is_taken_back() {
     println!("{failed} failed");
     assert!(failed > 2);
 }
+
+/// Between the two looks that say what META is it may change hands.
+#[test]
+fn a_meta_that_changes_hands_while_it_is_looked_at_is_looked_at_again() {
+    let disk = cubefs_disk(1, SimConfig::default(), &sample());
+    disk.inject(Rule::errno(libc::EINVAL).on(OpKind::Open).path("/META").once()); // as if it had been a directory
+    assert_eq!(convert(&disk, |c| c.shape()), Ok(Shape::Cubefs));
+    let disk = imported(1, SimConfig::default());
+    disk.inject(Rule::errno(libc::ENOTDIR).on(OpKind::Subdir).path("/META").once()); // as if it had become a file
+    assert_eq!(convert(&disk, |c| c.shape()), Ok(Shape::Bulkhead));
+    // Once: what is neither is said to be.
+    disk.inject(Rule::errno(libc::ENOTDIR).on(OpKind::Subdir).path("/META"));
+    assert_eq!(convert(&disk, |c| c.shape()).map_err(|e| e.status), Err(Status::Foreign));
+}

@@ -7,13 +7,14 @@ use super::names;
 use super::report::Progress;
 use super::settle::settle;
 use super::switch::{self, Shape};
+use super::target::{self, NEW_META};
 use super::writer::LogWriter;
 use super::Conversion;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::{Entry, Meta, META_NAME};
 use crate::format::{Root, SNAPSHOT_PENDING};
 use crate::io::{write_all_at, Access, Dir};
-use crate::partition::{make_dir, same_opening, Partition, PartitionStatus, State, BULKHEAD_ORIGINAL, ROOT_NAME};
+use crate::partition::{same_opening, Partition, PartitionStatus, State, BULKHEAD_ORIGINAL, ROOT_NAME};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,40 +32,40 @@ pub struct Exported {
 }
 
 impl Conversion<'_> {
-    /// Writes the log, in CubeFS's format, to a directory that does not exist yet. Until it is whole a CubeFS binary refuses it.
+    /// Writes the log, in CubeFS's format, to a directory that does not exist yet. Until it is whole a CubeFS binary refuses it; if it fails
+    /// the directory is removed again.
     ///
     /// Errors: `AlreadyExists` (the target), `NotFound`, `AlreadyOpen`, `Locked` (the log is open: close it first), `Busy` (it waits for a
     /// snapshot), `Damaged` (also: what was written does not read back from the disk) and the other causes of a log that is not whole, `NoSpace`, `IoError` and the like.
     pub fn export(&self, target: &Path) -> Result<Exported> {
-        let target = target.to_path_buf();
+        let path = target.to_path_buf();
         self.apart(Op::Export, move |c| {
-            let target = target.as_path();
+            let path = path.as_path();
             c.settle_bulkhead()?;
             let partition = c.open_existing()?;
             let storage = c.engine.storage();
-            make_dir(storage, target).map_err(|e| match e.kind() {
-                std::io::ErrorKind::AlreadyExists => {
-                    let message = "the target exists already; give a directory that is to be made";
-                    Error::new(Status::AlreadyExists, Op::Export, message).at(target)
-                }
-                _ => Error::io(Op::Export, &e, "creating the target").at(target),
-            })?;
-            let dir =
-                storage.open_dir(target).map_err(|e| Error::io(Op::Export, &e, "opening the target").at(target))?;
-            // A directory of this name: a CubeFS binary refuses what is not whole yet.
-            names::make_dir(&*dir, META_NAME)?;
-            dir.sync().map_err(fail("syncing the target"))?;
-            let exported = c.write_out(&partition, &dir, NEW_META);
+            let dir = target::make(storage, path)?;
+            let exported = c.write_target(&partition, &dir);
             let closed = partition.close();
-            let exported = exported?;
-            closed?;
-            switch::meta_arrives(&*dir, NEW_META)?;
-            Ok(exported)
+            let done = exported.and_then(|exported| {
+                closed?;
+                switch::meta_arrives(&*dir, NEW_META)?;
+                Ok(exported)
+            });
+            // The error that led there matters more than one of tidying up.
+            done.inspect_err(|_| drop(target::remove(storage, path, &*dir)))
         })
     }
 
+    fn write_target(&self, partition: &Partition, dir: &Arc<dyn Dir>) -> Result<Exported> {
+        // A directory of this name: a CubeFS binary refuses what is not whole yet.
+        names::make_dir(&**dir, META_NAME)?;
+        dir.sync().map_err(fail("syncing the target"))?;
+        self.write_out(partition, dir, NEW_META)
+    }
+
     /// Makes a Bulkhead directory CubeFS's. Bulkhead's files are kept in `bulkhead-original`, together with what an import had kept.
-    /// As safe against being cut short as an import.
+    /// As safe against being cut short as an import. If it fails, what it has written is removed again.
     ///
     /// Errors: `AlreadyExists` (an earlier export's `bulkhead-original` is still there: discard it first), and those of `export`.
     pub fn export_in_place(&self) -> Result<Exported> {
@@ -77,18 +78,25 @@ impl Conversion<'_> {
             let export = names::make_dir(&*dir, switch::EXPORT)?;
             let before = read_root_named(&*dir, ROOT_NAME).ok().map(|(_, root)| root);
             drop(dir); // and with it the lock, which the log takes
-            let partition = c.open_existing()?;
-            let exported = c.write_out(&partition, &export, META_NAME);
-            let status = partition.status();
-            let closed = partition.close();
-            let exported = exported?;
-            closed?;
+            let tidy = |dir: &dyn Dir| drop(settle(dir)); // the error that led there matters more than one of it
+            let written = c.write_beside(&export);
+            let (exported, status) = written.inspect_err(|_| drop(c.lock().map(|dir| tidy(&*dir))))?;
             let dir = c.lock()?;
-            check_still(&*dir, before, &status)?;
+            check_still(&*dir, before, &status).inspect_err(|_| tidy(&*dir))?;
             switch::to_cubefs(&*dir, switch::EXPORT, BULKHEAD_ORIGINAL)?;
             names::remove_tree(&*dir, switch::EXPORT)?;
             Ok(exported)
         })
+    }
+
+    /// The log, opened, in CubeFS's format, and what it was when it was read.
+    fn write_beside(&self, export: &Arc<dyn Dir>) -> Result<(Exported, PartitionStatus)> {
+        let partition = self.open_existing()?;
+        let exported = self.write_out(&partition, export, META_NAME);
+        let status = partition.status();
+        let closed = partition.close();
+        let exported = exported?;
+        closed.map(|()| (exported, status))
     }
 
     fn settle_bulkhead(&self) -> Result<Arc<dyn Dir>> {
@@ -205,9 +213,6 @@ fn check_still(dir: &dyn Dir, before: Option<Root>, status: &PartitionStatus) ->
     }
     Err(Error::new(Status::Busy, Op::Export, "somebody opened the log while it was exported; try again"))
 }
-
-/// META until the target is whole.
-const NEW_META: &str = "META.new";
 
 fn fail(what: &str) -> impl Fn(std::io::Error) -> Error + '_ {
     move |e| Error::io(Op::Export, &e, what)

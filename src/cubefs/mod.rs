@@ -12,6 +12,7 @@
 //! | settle | what becomes of one that was cut short |
 //! | names | what names are, how they move and go |
 //! | import, undo, export | the operations |
+//! | target | the directory that an export makes |
 //! | apart, watch | the thread that one has, and what becomes of it on a disk that hangs |
 
 mod apart;
@@ -28,6 +29,7 @@ mod segments;
 mod settle;
 mod source;
 mod switch;
+mod target;
 mod undo;
 mod verdict;
 mod watch;

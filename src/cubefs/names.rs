@@ -17,7 +17,7 @@ pub fn fail<'e>(what: &'e str) -> impl Fn(io::Error) -> Error + 'e {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Missing,
     File,

@@ -2,6 +2,7 @@
 //!
 //! What it prints is compared with `golden/`; `BULKHEAD_BLESS=1 cargo test -p bulkhead-command` writes it anew.
 
+mod convert;
 mod hands;
 mod interrupt;
 mod live;

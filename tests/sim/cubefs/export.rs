@@ -41,3 +41,33 @@ fn an_export_tells_what_its_thread_met() {
         }
     }
 }
+
+/// A log that is exported because its disk is full must not fill it the more: whatever finds no space, what was written goes.
+#[test]
+fn an_export_that_finds_no_space_leaves_nothing() {
+    type Call = fn(&Conversion<'_>) -> Result<()>;
+    let calls: [(&str, Call); 2] =
+        [("in place", |c| c.export_in_place().map(drop)), ("elsewhere", |c| c.export("/out".as_ref()).map(drop))];
+    for (name, call) in calls {
+        let disk = bulkhead_disk(1, SimConfig::default());
+        let mut failed = 0;
+        for kind in [OpKind::Create, OpKind::Allocate, OpKind::Write] {
+            for nth in 0.. {
+                let full = disk.fork();
+                let part = if name == "in place" { "/cubefs-export/" } else { "/out/" };
+                full.inject(Rule::errno(libc::ENOSPC).on(kind).path(part).skip(nth).once());
+                let Err(e) = convert(&full, call) else { break };
+                assert_eq!(e.status, Status::NoSpace, "{name}, {kind:?} {nth}: {e}");
+                failed += 1;
+                assert!(!full.exists("/out"), "{name}, {kind:?} {nth}: the target stays");
+                assert!(!full.exists(&format!("{PATH}/cubefs-export")), "{name}, {kind:?} {nth}: files stay");
+                let left = full.crash(Crash::PowerNothing);
+                assert!(!left.exists("/out"), "{name}, {kind:?} {nth}: a power cut brings the target back");
+                assert_eq!(view(&left), sample(), "{name}, {kind:?} {nth}");
+                convert(&left, call).unwrap_or_else(|e| panic!("{name}, {kind:?} {nth}: the same call again: {e}"));
+            }
+        }
+        println!("{name}: {failed} failed");
+        assert!(failed > 3, "{name}: {failed}");
+    }
+}

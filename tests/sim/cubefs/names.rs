@@ -189,6 +189,7 @@ fn an_export_elsewhere_whose_sync_fails_is_taken_back() {
         check_target(&failing, false);
         let is_stock = failing.files("/out").iter().any(|f| f == "/out/META");
         assert!(!is_stock, "sync {op}: CubeFS opens what a power cut takes");
+        assert!(!failing.exists("/out"), "sync {op}: it stays");
     }
     println!("{failed} failed");
     assert!(failed > 2);

@@ -1,0 +1,62 @@
+//! What a user of `import` and `export` met: full disks, somebody else's directories, ids, limits, what was cut short.
+
+use crate::user::logs;
+use crate::world::*;
+use std::process::Command;
+
+/// As a kill behind the exchange of an import, or of an export in place, leaves it: the root is not in its place.
+fn cut_short(world: &World, name: &str, root_in: &str) {
+    let dir = world.path(name);
+    std::fs::create_dir_all(dir.join(root_in).join("META")).unwrap();
+    std::fs::rename(dir.join("root"), dir.join(root_in).join("root")).unwrap();
+    if root_in == "bulkhead-original" {
+        std::fs::create_dir(dir.join("cubefs-export")).unwrap();
+        std::fs::write(dir.join("cubefs-export/META"), "").unwrap();
+    }
+}
+
+/// A log is exported because its disk is full, perhaps: what an export wrote before it failed must not keep the disk so.
+#[test]
+fn an_export_that_finds_no_space_gives_back_what_it_took() {
+    let world = World::new();
+    let Some(_disk) = world.small_disk("full", 48) else {
+        return world.leave_out("a small filesystem needs root, mkfs.ext4 (e2fsprogs) and a loop device");
+    };
+    logs(&world, 1, 1000);
+    let copied = Command::new("cp").args(["-r", "wal_1", "full/wal_1"]).current_dir(world.path(".")).status();
+    assert!(copied.unwrap().success());
+    let mut fill = std::fs::File::create(world.path("full/fill")).unwrap();
+    while std::io::Write::write_all(&mut fill, &[1; 4096]).is_ok() {}
+    fill.set_len(fill.metadata().unwrap().len() - (3 << 20)).unwrap();
+    drop(fill);
+    let before = (world.names("full"), world.names("full/wal_1"));
+    for args in ["export --in-place full/wal_1", "export full/wal_1 full/copy"] {
+        let run = world.run(args).code(3);
+        assert!(run.stderr.contains("No space left on device"), "{args}: {}", run.stderr);
+        assert_eq!((world.names("full"), world.names("full/wal_1")), before, "{args}");
+    }
+    world.run("verify full").code(0);
+    std::fs::remove_file(world.path("full/fill")).unwrap();
+    world.run("export --in-place full/wal_1").code(0);
+}
+
+/// Of a target it is said what it is, and nobody is told to remove a log.
+#[test]
+fn what_a_killed_export_has_left_is_named() {
+    let world = World::new();
+    world.cubefs("wal_7");
+    world.cubefs("wal_8");
+    world.run("import wal_7").code(0);
+    world.run("import wal_8").code(0);
+    cut_short(&world, "wal_8", "cubefs-import");
+    std::fs::create_dir_all(world.path("left/META")).unwrap();
+    std::fs::write(world.path("left/0000000000000001-000000000000000b.log"), "part of a log").unwrap();
+    for (target, says) in [
+        ("left", "left: the target is what an export that was cut short has left, and no log; remove it"),
+        ("wal_7", "wal_7: the target exists already"),
+        ("wal_8", "wal_8: the target exists already"),
+    ] {
+        let run = world.run(&format!("export wal_7 {target}")).code(5);
+        assert!(run.stderr.contains(says), "{target}: {}", run.stderr);
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::user::logs;
 use crate::world::*;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 /// As a kill behind the exchange of an import, or of an export in place, leaves it: the root is not in its place.
@@ -59,4 +60,25 @@ fn what_a_killed_export_has_left_is_named() {
         let run = world.run(&format!("export wal_7 {target}")).code(5);
         assert!(run.stderr.contains(says), "{target}: {}", run.stderr);
     }
+}
+
+/// A link in a log's directory is that log's trouble, and none of the disk's logs is passed over in silence.
+#[test]
+fn a_log_with_a_link_in_it_is_named() {
+    let world = World::new();
+    logs(&world, 1, 5);
+    world.cubefs("wal_7");
+    symlink(world.path("wal_7"), world.path("link_8")).unwrap();
+    for (log, name) in [("wal_7", "META"), ("wal_1", "root")] {
+        std::fs::rename(world.path(log).join(name), world.path("away")).unwrap();
+        symlink(world.path("away"), world.path(log).join(name)).unwrap();
+        for command in ["status", "verify", "stat"] {
+            let run = world.run(&format!("{command} ."));
+            let says = format!("./{log}: `{name}` is a symbolic link");
+            assert!(run.stderr.contains(&says) && !run.stderr.contains("link_8"), "{command}: {}", run.stderr);
+            run.code(5);
+        }
+        std::fs::rename(world.path("away"), world.path(log).join(name)).unwrap();
+    }
+    world.run("verify .").code(0);
 }

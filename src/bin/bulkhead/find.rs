@@ -75,7 +75,8 @@ pub fn logs(engine: &Engine, paths: &[PathBuf]) -> Vec<(PathBuf, Result<Shape>)>
 fn visit(engine: &Engine, path: &Path, depth: usize, found: &mut Vec<(PathBuf, Result<Shape>)>) {
     match look(path).and_then(|()| Conversion::new(engine, path, 0).shape()) {
         Ok(Shape::Empty) => {}
-        Err(e) if depth < DEPTH_MAX && matches!(e.status, Status::NotADirectory | Status::Symlink) => return,
+        // One that has gone, or is none any more, was not asked for; a link in one is that one's fault.
+        Err(e) if depth < DEPTH_MAX && is_no_directory(e.status) && !is_directory(path) => return,
         shape => return found.push((path.to_path_buf(), shape)),
     }
     let Ok(entries) = std::fs::read_dir(path) else { return };
@@ -85,6 +86,14 @@ fn visit(engine: &Engine, path: &Path, depth: usize, found: &mut Vec<(PathBuf, R
     if depth > 0 {
         below.iter().for_each(|path| visit(engine, path, depth - 1, found));
     }
+}
+
+fn is_no_directory(status: Status) -> bool {
+    matches!(status, Status::NotADirectory | Status::Symlink)
+}
+
+fn is_directory(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|m| m.is_dir())
 }
 
 /// Whose a directory is. While somebody is about to change that, it is waited for.

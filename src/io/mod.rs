@@ -8,6 +8,7 @@ mod batch;
 mod buffer;
 mod eventfd;
 mod mount;
+mod owner;
 pub mod real;
 pub mod sim;
 mod sys;
@@ -82,7 +83,7 @@ pub trait File: Send + Sync {
 
 /// An open directory, addressed by its descriptor: it stays the same directory when its path is renamed.
 pub trait Dir: Send + Sync {
-    /// Creates a file that must not exist (O_CREAT | O_EXCL | O_NOFOLLOW, mode 0600).
+    /// Creates a file that must not exist (O_CREAT | O_EXCL | O_NOFOLLOW, mode 0600). What root makes in a directory of another user's is his.
     fn create(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>>;
     /// Creates a file without a name (O_TMPFILE): it goes when it is closed, unless `link` names it. EOPNOTSUPP where there is no such thing.
     fn create_unnamed(&self, access: Access) -> io::Result<Arc<dyn File>>;

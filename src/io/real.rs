@@ -1,6 +1,7 @@
 //! The real disk: one system call per method, everything relative to an open directory, no symbolic link followed.
 
 use super::mount::journals_data;
+use super::owner::Owner;
 use super::sys::{
     check, cstring, device_info, fstat, is_cached_by_flag, is_realtime, off, open_at, read_names, set_nocow, size,
     sync_fd, takes_direct_io,
@@ -72,12 +73,15 @@ struct RealDir {
     fd: OwnedFd,
     locked: AtomicBool,
     device: DeviceInfo,
+    /// Of what is made in it, if that is not who makes it.
+    owner: Option<Owner>,
 }
 
 impl RealDir {
     fn new(fd: OwnedFd) -> io::Result<RealDir> {
         let device = device_info(fd.as_raw_fd())?;
-        Ok(RealDir { fd, locked: AtomicBool::new(false), device })
+        let owner = Owner::of(fd.as_raw_fd())?;
+        Ok(RealDir { fd, locked: AtomicBool::new(false), device, owner })
     }
 
     fn open_file(&self, name: &str, access: Access, create: i32) -> io::Result<Arc<dyn File>> {
@@ -111,6 +115,9 @@ impl RealDir {
         }
         if create != 0 && self.device.filesystem == Filesystem::Btrfs {
             set_nocow(fd.as_raw_fd());
+        }
+        if let Some(owner) = self.owner.filter(|_| create != 0) {
+            owner.take(fd.as_raw_fd());
         }
         let durable = match access {
             Access::Durable if direct && per_write => {
@@ -204,7 +211,12 @@ impl Dir for RealDir {
     fn mkdir(&self, name: &str) -> io::Result<()> {
         let name = cstring(name.as_bytes())?;
         // SAFETY: fd is open, name is NUL-terminated.
-        check(unsafe { libc::mkdirat(self.fd.as_raw_fd(), name.as_ptr(), 0o700) })
+        check(unsafe { libc::mkdirat(self.fd.as_raw_fd(), name.as_ptr(), 0o700) })?;
+        if let Some(owner) = self.owner {
+            let made = open_at(self.fd.as_raw_fd(), &name, DIR_FLAGS, 0);
+            made.iter().for_each(|made| owner.take(made.as_raw_fd()));
+        }
+        Ok(())
     }
 
     fn subdir(&self, name: &str) -> io::Result<Arc<dyn Dir>> {

@@ -2,7 +2,8 @@
 
 use crate::user::logs;
 use crate::world::*;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{chown, symlink, MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::Command;
 
 /// As a kill behind the exchange of an import, or of an export in place, leaves it: the root is not in its place.
@@ -81,4 +82,52 @@ fn a_log_with_a_link_in_it_is_named() {
         std::fs::rename(world.path("away"), world.path(log).join(name)).unwrap();
     }
     world.run("verify .").code(0);
+}
+
+fn give_to(path: &Path, uid: u32) {
+    chown(path, Some(uid), Some(uid)).unwrap();
+    std::fs::read_dir(path).into_iter().flatten().flatten().for_each(|e| give_to(&e.path(), uid));
+}
+
+/// Everything in it that is not this user's.
+fn not_of(path: &Path, uid: u32, found: &mut Vec<String>) {
+    let meta = std::fs::symlink_metadata(path).unwrap();
+    if (meta.uid(), meta.gid()) != (uid, uid) {
+        found.push(path.display().to_string());
+    }
+    std::fs::read_dir(path).into_iter().flatten().flatten().for_each(|e| not_of(&e.path(), uid, found));
+}
+
+/// The server runs as a user of its own, the operator as root: what the operator converts the server can open.
+#[test]
+fn what_root_converts_stays_its_owners() {
+    const NOBODY: u32 = 65_534;
+    let world = World::new();
+    world.cubefs("wal_7");
+    std::fs::set_permissions(world.path("."), std::fs::Permissions::from_mode(0o755)).unwrap();
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 || world.run_as_nobody("status wal_7").is_none() {
+        return world.leave_out("this needs root, and a temporary directory that others can reach");
+    }
+    give_to(&world.path("wal_7"), NOBODY);
+    for args in [
+        "import wal_7",
+        "import --undo wal_7",
+        "import wal_7",
+        "export --in-place wal_7",
+        "import wal_7",
+        "import --discard-original wal_7",
+    ] {
+        world.run(args).code(0);
+        let mut found = Vec::new();
+        not_of(&world.path("wal_7"), NOBODY, &mut found);
+        assert_eq!(found, Vec::<String>::new(), "{args}");
+        for look in ["verify wal_7", "status wal_7"] {
+            world.run_as_nobody(look).unwrap().code(0);
+        }
+    }
+    // A directory of root's own making is root's: who owns the one above it is not given what he could not read.
+    chown(world.path("."), Some(NOBODY), Some(NOBODY)).unwrap();
+    world.run("export wal_7 out").code(0);
+    assert_eq!(std::fs::metadata(world.path("out")).unwrap().uid(), 0);
+    assert_eq!(std::fs::metadata(world.path("out/META")).unwrap().uid(), 0);
 }

@@ -101,7 +101,7 @@ impl Conversion<'_> {
 
     fn settle_bulkhead(&self) -> Result<Arc<dyn Dir>> {
         let dir = self.lock()?;
-        match settle(&*dir)? {
+        match self.settle(&*dir)? {
             Shape::Bulkhead => Ok(dir),
             Shape::Cubefs => Err(Error::new(
                 Status::NotFound,

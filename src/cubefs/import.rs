@@ -35,7 +35,7 @@ impl Conversion<'_> {
     pub fn import(&self) -> Result<Inspection> {
         self.apart(Op::Import, |c| {
             let dir = c.lock()?;
-            match settle(&*dir)? {
+            match c.settle(&*dir)? {
                 Shape::Cubefs => {}
                 Shape::Empty => {
                     let message = "the directory holds no CubeFS log; a new partition needs no import";

@@ -3,12 +3,31 @@
 use super::import::read_root_named;
 use super::names::{fail, is_file, kind, move_missing, remove_trees, sync, Kind};
 use super::switch::{self, is_log, is_ours, Shape, CUBEFS_ORIGINAL, EXPORT, IMPORT};
+use super::Conversion;
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
 use crate::io::{Access, Dir};
 use crate::partition::{finish_arrival, BULKHEAD_ORIGINAL, ROOT_NAME};
 use crate::segment::{read_header, Segment};
 use std::io;
+
+impl Conversion<'_> {
+    /// Settles a directory, unless it is another partition's: also where the root that says so is not in its place.
+    pub(super) fn settle(&self, dir: &dyn Dir) -> Result<Shape> {
+        let away = |sub| {
+            dir.subdir(sub).map_err(fail("opening where the root is")).and_then(|sub| read_root_named(&*sub, ROOT_NAME))
+        };
+        let root = match switch::shape(dir)? {
+            Shape::Bulkhead => read_root_named(dir, ROOT_NAME).ok(),
+            Shape::Importing => away(IMPORT).ok(),
+            Shape::Exporting => away(BULKHEAD_ORIGINAL).ok(),
+            _ => None,
+        };
+        // One that cannot be read says nothing here.
+        root.map_or(Ok(()), |(_, root)| self.check_id(&root))?;
+        settle(dir)
+    }
+}
 
 /// Finishes or undoes what was cut short, and removes what it left. The directory is locked.
 pub fn settle(dir: &dyn Dir) -> Result<Shape> {

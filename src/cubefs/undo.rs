@@ -23,7 +23,7 @@ impl Conversion<'_> {
     pub fn undo_import(&self) -> Result<()> {
         self.apart(Op::Import, |c| {
             let dir = c.lock()?;
-            let shape = settle(&*dir)?;
+            let shape = c.settle(&*dir)?;
             let original = dir.subdir(switch::CUBEFS_ORIGINAL);
             let original = match (shape, original) {
                 (Shape::Bulkhead, Ok(original)) => original,
@@ -61,7 +61,7 @@ impl Conversion<'_> {
     pub fn discard_original(&self) -> Result<()> {
         self.apart(Op::Import, |c| {
             let dir = c.lock()?;
-            let shape = settle(&*dir)?;
+            let shape = c.settle(&*dir)?;
             let kept = [switch::CUBEFS_ORIGINAL, BULKHEAD_ORIGINAL];
             let kept: Vec<_> = kept.into_iter().filter(|name| dir.subdir(name).is_ok()).collect();
             if kept.is_empty() || !matches!(shape, Shape::Bulkhead | Shape::Cubefs) {

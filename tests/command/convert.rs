@@ -131,3 +131,25 @@ fn what_root_converts_stays_its_owners() {
     assert_eq!(std::fs::metadata(world.path("out")).unwrap().uid(), 0);
     assert_eq!(std::fs::metadata(world.path("out/META")).unwrap().uid(), 0);
 }
+
+#[test]
+fn another_partitions_directory_is_not_imported() {
+    let world = World::new();
+    world.cubefs("wal_7");
+    world.run("import wal_7").code(0);
+    let says = "wal_7: the directory belongs to partition 7, not 9";
+    let run = world.run("import wal_7 --id 9").code(5);
+    assert!(run.stderr.contains(says), "{}", run.stderr);
+    for root_in in ["cubefs-import", "bulkhead-original"] {
+        cut_short(&world, "wal_7", root_in);
+        let before = world.names("wal_7");
+        let run = world.run("import wal_7 --id 9").code(5);
+        assert!(run.stderr.contains(says), "{root_in}: {}", run.stderr);
+        assert_eq!(world.names("wal_7"), before, "{root_in}");
+        world.run("import wal_7 --id 7").code(0);
+    }
+    for args in ["import wal_7 --id 0", "import wal_7 wal_8 --id 7", "import wal_7 wal_8 --known-index 3"] {
+        let run = world.run(args).code(2);
+        assert!(run.stderr.starts_with("error: "), "{args}: {}", run.stderr);
+    }
+}

@@ -289,10 +289,10 @@ pub struct Import {
     /// Directories, such as /disk/datapartition_7_128849018880/wal_7
     #[arg(required = true)]
     pub directories: Vec<PathBuf>,
-    /// Partition id; otherwise the number that the directory's name ends in
-    #[arg(long)]
+    /// Partition id, of one directory; otherwise the number that the directory's name ends in
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub id: Option<u64>,
-    /// An index that must be in the log (applied, or committed elsewhere): a log that ends below it is damaged
+    /// An index that must be in the log (applied, or committed elsewhere), of one directory: a log that ends below it is damaged
     #[arg(long, default_value_t = 0, value_name = "INDEX")]
     pub known_index: u64,
     /// Only say what an import would find

@@ -11,6 +11,9 @@ use std::path::Path;
 use std::time::Instant;
 
 pub fn import(args: &args::Import, json: bool) -> Result<Exit> {
+    if args.directories.len() > 1 && (args.id.is_some() || args.known_index > 0) {
+        args::refuse("--id and --known-index are of one directory; give one at a time");
+    }
     let engine = find::engine()?;
     let mut exit = Exit::Fine;
     for path in &args.directories {

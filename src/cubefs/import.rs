@@ -3,7 +3,7 @@
 use super::bad_file::{write_around_bad_blocks, write_one, BadFile};
 use super::content::{holds, lost, read_back, sync_files};
 use super::names;
-use super::report::Report;
+use super::report::{Finding, FindingKind, Report};
 use super::scan::{Limits, Meter, Scan, Take};
 use super::segments::{NewPartition, SegmentWriter};
 use super::settle::settle;
@@ -166,9 +166,11 @@ impl Conversion<'_> {
 
 pub(super) fn refuse_damage(report: &Report) -> Result<()> {
     let Some(damage) = report.damage() else { return Ok(()) };
-    let status = match damage.kind {
-        super::FindingKind::TooLarge => Status::EntryTooLarge,
-        _ => Status::Damaged,
+    // What is not whole is said first: it is no matter of limits.
+    let is_broken = |f: &&Finding| f.damage && f.kind != FindingKind::TooLarge;
+    let (status, damage) = match report.findings.iter().find(is_broken) {
+        Some(broken) => (Status::Damaged, broken),
+        None => (Status::EntryTooLarge, damage),
     };
     let more = report.findings.iter().filter(|f| f.damage).count() - 1;
     let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };

@@ -2,6 +2,8 @@
 
 use crate::user::logs;
 use crate::world::*;
+use bulkhead::format::cubefs::{Entry, LogName, Meta};
+use serde_json::Value;
 use std::os::unix::fs::{chown, symlink, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
@@ -152,4 +154,42 @@ fn another_partitions_directory_is_not_imported() {
         let run = world.run(args).code(2);
         assert!(run.stderr.starts_with("error: "), "{args}: {}", run.stderr);
     }
+}
+
+fn json(world: &World, args: &str, code: i32) -> Value {
+    serde_json::from_str(&world.run(args).code(code).stdout).unwrap()
+}
+
+fn one_entry(world: &World, name: &str, index: u64, bytes: usize) {
+    let dir = world.path(name);
+    std::fs::create_dir(&dir).unwrap();
+    let meta = Meta { term: 3, commit: index - 1, vote: 1, compaction_index: index - 1, compaction_term: 3 };
+    std::fs::write(dir.join("META"), meta.encode()).unwrap();
+    let mut log = Vec::new();
+    Entry { kind: 0, term: 3, index, data: &vec![7; bytes] }.encode_record(&mut log);
+    std::fs::write(dir.join(LogName { sequence: 1, first: index }.to_string()), log).unwrap();
+}
+
+/// The limit of an engine is none of the command's.
+#[test]
+fn a_large_entry_is_imported() {
+    let world = World::new();
+    one_entry(&world, "wal_7", 5, (16 << 20) + 1);
+    world.run("import --check wal_7").code(0);
+    world.run("verify wal_7").code(0);
+    world.run("import wal_7").code(0);
+    world.run("verify wal_7").code(0);
+    world.run("export --in-place wal_7").code(0);
+}
+
+/// What there is no room for in the format is no damage, whoever says so.
+#[test]
+fn what_is_beyond_the_format_is_no_damage() {
+    let world = World::new();
+    one_entry(&world, "wal_7", 1 << 62, 10);
+    for args in ["import --check wal_7", "status wal_7", "verify wal_7", "import wal_7"] {
+        let run = world.run(args).code(5);
+        assert!(!(run.stdout + &run.stderr).to_lowercase().contains("damage"), "{args}");
+    }
+    assert_eq!(json(&world, "verify wal_7 --json", 5)["damaged"], false);
 }

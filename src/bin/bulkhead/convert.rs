@@ -90,11 +90,10 @@ fn contents(report: &Report) -> String {
 /// What `--check` and `status` say of a CubeFS log.
 pub fn checked(path: &Path, found: &Inspection, json: bool) -> Exit {
     let report = &found.report;
-    let exit = match found.shape {
-        _ if report.damage().is_some() => Exit::Damage,
+    let exit = Exit::of_findings(&report.findings).and(match found.shape {
         Shape::Empty | Shape::Unknown => Exit::Unfit,
         _ => Exit::Fine,
-    };
+    });
     if json {
         say!("{}", inspection_json(path, found, "checked"));
         return exit;
@@ -102,7 +101,11 @@ pub fn checked(path: &Path, found: &Inspection, json: bool) -> Exit {
     let name = path.display();
     match found.shape {
         Shape::Cubefs => {
-            let verdict = if exit == Exit::Fine { "can be imported" } else { "is damaged and would not be imported" };
+            let verdict = match exit {
+                Exit::Fine => "can be imported",
+                Exit::Damage => "is damaged and would not be imported",
+                _ => "is beyond what Bulkhead has room for and would not be imported",
+            };
             say!("{name}: a CubeFS log that {verdict}: {}", contents(report));
             let hard = report.hard_state;
             let (term, vote, commit) = (show::number(hard.term), show::number(hard.vote), show::number(hard.commit));

@@ -1,5 +1,6 @@
 //! Exit codes. They are part of the command's interface; `bulkhead --help` lists them.
 
+use bulkhead::cubefs::{Finding, FindingKind};
 use bulkhead::{Error, Status};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,12 @@ impl Exit {
             | Status::InvalidArgument => Exit::Unfit,
             _ => Exit::System,
         }
+    }
+
+    /// Of a CubeFS log: what there is no room for in Bulkhead's format is no damage.
+    pub fn of_findings(findings: &[Finding]) -> Exit {
+        let one = |f: &Finding| if f.kind == FindingKind::TooLarge { Exit::Unfit } else { Exit::Damage };
+        findings.iter().filter(|f| f.damage).fold(Exit::Fine, |exit, f| exit.and(one(f)))
     }
 
     /// Of several: the one that most needs somebody to look.

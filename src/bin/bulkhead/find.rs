@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 /// So long a conversion may take to exchange the files: some syncs of a disk that is busy.
 const CHANGE_LIMIT: Duration = Duration::from_secs(5);
 
+/// Whatever limit a log's engine has: the format's own.
+const ENTRY_BYTES_MAX: u32 = 64 << 20;
+
 /// CubeFS puts its logs two levels below a disk.
 const DEPTH_MAX: usize = 4;
 
 /// An engine with nothing open: no thread runs and nothing is touched before it is asked to.
 pub fn engine() -> Result<Engine> {
-    Engine::open(EngineConfig::default())
+    Engine::open(EngineConfig { max_entry_bytes: ENTRY_BYTES_MAX, ..EngineConfig::default() })
 }
 
 /// That a directory can be looked at. What it is otherwise that is no directory the library says.

@@ -1,6 +1,6 @@
 //! How things are shown to people.
 
-use bulkhead::cubefs::{Finding, Progress, SNAPSHOT_PENDING};
+use bulkhead::cubefs::{Finding, FindingKind, Progress, SNAPSHOT_PENDING};
 use bulkhead::Error;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{json, Value};
@@ -167,7 +167,12 @@ pub fn findings(findings: &[Finding]) {
     for f in findings {
         let behind =
             if f.damage && f.range != (0, 0) { format!(" (the term before is {})", f.term) } else { String::new() };
-        say!("  {}: {} at byte {}: {}{behind}", if f.damage { "damage" } else { "note" }, f.file, f.offset, f.message);
+        let what = match f.damage {
+            true if f.kind == FindingKind::TooLarge => "too large",
+            true => "damage",
+            false => "note",
+        };
+        say!("  {what}: {} at byte {}: {}{behind}", f.file, f.offset, f.message);
         say!("    CubeFS's own WAL: {}", f.cubefs);
     }
 }

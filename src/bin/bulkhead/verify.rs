@@ -35,8 +35,9 @@ struct Read {
 }
 
 impl Read {
-    fn damaged(&self) -> bool {
-        !self.bad.is_empty() || self.fault.is_some() || self.findings.iter().any(|f| f.damage)
+    fn exit(&self) -> Exit {
+        let damaged = !self.bad.is_empty() || self.fault.is_some();
+        Exit::of_findings(&self.findings).and(if damaged { Exit::Damage } else { Exit::Fine })
     }
 }
 
@@ -127,7 +128,7 @@ impl Run<'_> {
             return Ok(Read { entries, bytes, earlier: true, ..Read::default() });
         }
         let read = self.read(path, shape)?;
-        if !read.damaged() && !interrupt::is_set() && fingerprint(path) == before {
+        if read.exit() == Exit::Fine && !interrupt::is_set() && fingerprint(path) == before {
             state.note(path, before, (read.entries, read.bytes));
         }
         Ok(read)
@@ -137,7 +138,7 @@ impl Run<'_> {
     fn read(&self, path: &Path, mut shape: Shape) -> Result<Read> {
         for _ in 1..LOOKS {
             let read = self.read_as(path, shape);
-            if matches!(&read, Ok(Some(read)) if !read.damaged()) {
+            if matches!(&read, Ok(Some(read)) if read.exit() == Exit::Fine) {
                 return Ok(read?.unwrap_or_default());
             }
             let now = find::shape(self.engine, path)?;
@@ -239,15 +240,20 @@ fn tell(path: &Path, result: Result<Read>, json: bool) -> Exit {
             return Exit::of(&error);
         }
     };
+    let exit = read.exit();
     if json {
         let fault = read.fault.as_ref().map(|f| f.message.clone());
         say!(
             "{}",
             json!({"path": path.to_string_lossy(), "entries": read.entries, "bytes": read.bytes, "bad": read.bad, "fault": fault,
-            "damaged": read.damaged(), "earlier": read.earlier, "findings": show::findings_json(&read.findings)})
+            "damaged": exit == Exit::Damage, "earlier": read.earlier, "findings": show::findings_json(&read.findings)})
         );
     } else {
-        let verdict = if read.damaged() { "DAMAGED" } else { "good" };
+        let verdict = match exit {
+            Exit::Damage => "DAMAGED",
+            Exit::Unfit => "good, and beyond what can be imported",
+            _ => "good",
+        };
         say!(
             "{}: {verdict}: {}, {} read{}",
             path.display(),
@@ -258,13 +264,9 @@ fn tell(path: &Path, result: Result<Read>, json: bool) -> Exit {
         read.fault.iter().for_each(|fault| say!("  {}", fault.message));
         read.bad.iter().for_each(|bad| say!("  entries that do not read back: {}", show::range(*bad)));
         show::findings(&read.findings);
-        if read.damaged() && read.findings.is_empty() {
+        if exit == Exit::Damage && read.findings.is_empty() {
             say!("  `bulkhead repair` says what can be made of it");
         }
     }
-    if read.damaged() {
-        Exit::Damage
-    } else {
-        Exit::Fine
-    }
+    exit
 }

@@ -193,3 +193,18 @@ fn what_is_beyond_the_format_is_no_damage() {
     }
     assert_eq!(json(&world, "verify wal_7 --json", 5)["damaged"], false);
 }
+
+/// An export settles what was cut short as an import does, whatever the directory is called.
+#[test]
+fn an_export_goes_on_behind_what_was_cut_short() {
+    let world = World::new();
+    world.cubefs("log");
+    world.run("import log --id 7").code(0);
+    for (n, root_in) in ["cubefs-import", "bulkhead-original"].into_iter().enumerate() {
+        cut_short(&world, "log", root_in);
+        world.run(&format!("export log out_{n}")).code(0);
+        world.run(&format!("verify out_{n}")).code(0);
+    }
+    cut_short(&world, "log", "cubefs-import");
+    world.run("export --in-place log").code(0);
+}

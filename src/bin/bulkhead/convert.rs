@@ -4,8 +4,7 @@ use crate::args;
 use crate::exit::Exit;
 use crate::{find, say, show};
 use bulkhead::cubefs::{Conversion, Inspection, Report, Shape};
-use bulkhead::io::real::RealStorage;
-use bulkhead::{Engine, Result, Survey};
+use bulkhead::{Engine, Result};
 use serde_json::json;
 use std::path::Path;
 use std::time::Instant;
@@ -34,10 +33,7 @@ fn import_one(engine: &Engine, args: &args::Import, path: &Path, json: bool) -> 
     find::look(path)?;
     let before = Conversion::new(engine, path, 0).shape()?;
     // A directory that is Bulkhead's already says itself whose it is.
-    let id = args.id.map_or_else(
-        || Survey::of(&RealStorage, path).map(|s| s.partition_id()).or_else(|_| find::id_of_name(path)),
-        Ok,
-    )?;
+    let id = args.id.map_or_else(|| find::id(engine, path).or_else(|_| find::id_of_name(path)), Ok)?;
     let conversion = Conversion::new(engine, path, id).known_index(args.known_index).progress(&tell);
     if args.undo || args.discard_original {
         let (what, done) = match args.undo {
@@ -144,12 +140,11 @@ fn inspection_json(path: &Path, found: &Inspection, done: &str) -> serde_json::V
 pub fn export(args: &args::Export, json: bool) -> Result<Exit> {
     let engine = find::engine()?;
     let path = &args.directory;
-    // An interrupted export has no root in its place; import settles that.
     let possible = find::look(path).and_then(|()| match &args.target {
         Some(target) => find::check_target(path, target),
         None => Ok(()),
     });
-    let id = possible.and_then(|()| Survey::of(&RealStorage, path)).map(|s| s.partition_id());
+    let id = possible.and_then(|()| find::id(&engine, path));
     let bar = show::bar(&path.display().to_string());
     let tell = |now| show::tick(&bar, now);
     let begun = Instant::now();

@@ -2,7 +2,8 @@
 
 use crate::interrupt;
 use bulkhead::cubefs::{Conversion, Shape};
-use bulkhead::{Backup, Engine, EngineConfig, Error, Op, Result, Status};
+use bulkhead::io::real::RealStorage;
+use bulkhead::{Backup, Engine, EngineConfig, Error, Op, Result, Status, Survey};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -110,6 +111,16 @@ pub fn shape(engine: &Engine, path: &Path) -> Result<Shape> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// The partition whose a Bulkhead directory is, also where an import or an export that was cut short has its root elsewhere.
+pub fn id(engine: &Engine, path: &Path) -> Result<u64> {
+    let id = |path: &Path| Survey::of(&RealStorage, path).map(|survey| survey.partition_id());
+    id(path).or_else(|e| match Conversion::new(engine, path, 0).shape() {
+        Ok(Shape::Importing) => id(&path.join("cubefs-import")),
+        Ok(Shape::Exporting) => id(&path.join("bulkhead-original")),
+        _ => Err(e),
+    })
 }
 
 /// The number that a directory's name ends in, as in wal_7.

@@ -3,15 +3,14 @@
 use super::content::sync_files;
 use super::import::{read_root_named, refuse_damage};
 use super::names;
-use super::scan::Limits;
-use super::settle::settle;
+use super::scan::{Limits, Meter};
 use super::switch::{self, Shape};
 use super::{Conversion, Inspection};
 use crate::error::{Error, Op, Result, Status};
 use crate::format::cubefs::META_NAME;
-use crate::format::{Root, MAX_DATA_BYTES};
+use crate::format::{Root, MAX_DATA_BYTES, RECORD_HEADER_BYTES};
 use crate::io::Dir;
-use crate::partition::{HardState, BULKHEAD_ORIGINAL, ROOT_NAME};
+use crate::partition::{HardState, Survey, BULKHEAD_ORIGINAL, ROOT_NAME};
 use std::io;
 
 impl Conversion<'_> {
@@ -104,17 +103,27 @@ impl Conversion<'_> {
         })
     }
 
-    /// A Bulkhead log that is whole.
+    /// A Bulkhead log that is whole: read from the disk, and told of.
     fn check_log(&self) -> Result<()> {
         let partition = self.open_existing()?;
-        let report = partition.verify();
+        let read = self.read_log();
         let closed = partition.close();
-        let report = report?;
-        if report.bad_records > 0 {
-            let message = "entries of the log do not read back; the original is kept";
-            return Err(Error::new(Status::Damaged, Op::Verify, message).range(report.bad.0, report.bad.1));
-        }
-        closed
+        read.and(closed)
+    }
+
+    fn read_log(&self) -> Result<()> {
+        let survey = Survey::of(self.engine.storage(), &self.path)?;
+        survey.fault().map_or(Ok(()), |fault| Err(fault.clone()))?;
+        let meter = Meter::new(survey.log_bytes(), self.progress);
+        let (first, last) = survey.bounds();
+        let bad = survey.read(first, last, &mut |_, _, _, data| {
+            meter.add((RECORD_HEADER_BYTES + data.len()) as u64);
+            true
+        })?;
+        meter.finish();
+        let Some((bad_first, bad_last)) = bad.first().zip(bad.last()).map(|(a, b)| (a.0, b.1)) else { return Ok(()) };
+        let message = "entries of the log do not read back; the original is kept";
+        Err(Error::new(Status::Damaged, Op::Verify, message).range(bad_first, bad_last))
     }
 
     /// What the directory is, without changing anything and without its lock.

@@ -114,3 +114,16 @@ fn limits_that_the_import_did_not_have_do_not_refuse_an_undo() {
     engine.close().expect("nothing hangs");
     assert_eq!(read(&disk, PATH), sample());
 }
+
+/// Reading a log of many GiB takes its time: whoever waits is told how far it is.
+#[test]
+fn a_discard_tells_how_far_it_is() {
+    let disk = large_disk(4 << 20);
+    let engine = engine(&disk);
+    let told = std::cell::RefCell::new(Vec::new());
+    let tell = |now: bulkhead::cubefs::Progress| told.borrow_mut().push((now.done_bytes, now.total_bytes));
+    Conversion::new(&engine, PATH, 7).progress(&tell).discard_original().expect("a discard");
+    let told = told.into_inner();
+    assert!(told.len() > 60 && told.windows(2).all(|two| two[0].0 <= two[1].0), "{told:?}");
+    assert!(told.last().is_some_and(|(done, total)| done == total && *total >= 4 << 20), "{told:?}");
+}

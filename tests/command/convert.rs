@@ -160,6 +160,22 @@ fn json(world: &World, args: &str, code: i32) -> Value {
     serde_json::from_str(&world.run(args).code(code).stdout).unwrap()
 }
 
+#[test]
+fn programs_are_told_what_an_import_did() {
+    let world = World::new();
+    world.cubefs("wal_7");
+    let found = json(&world, "import wal_7 --json", 0);
+    assert_eq!((&found["done"], &found["entries"]), (&"imported".into(), &30.into()));
+    cut_short(&world, "wal_7", "cubefs-import");
+    for done in ["settled", "already"] {
+        let found = json(&world, "import wal_7 --json", 0);
+        assert_eq!((&found["done"], &found["shape"]), (&done.into(), &"Bulkhead".into()));
+        for member in ["files", "entries", "last_index", "term", "vote", "commit", "torn_bytes", "findings"] {
+            assert_eq!(found.get(member), Some(&Value::Null), "{done}: {member} of a log that was not read");
+        }
+    }
+}
+
 fn one_entry(world: &World, name: &str, index: u64, bytes: usize) {
     let dir = world.path(name);
     std::fs::create_dir(&dir).unwrap();
@@ -207,4 +223,34 @@ fn an_export_goes_on_behind_what_was_cut_short() {
     }
     cut_short(&world, "log", "cubefs-import");
     world.run("export --in-place log").code(0);
+}
+
+/// What a signal has left takes space, and goes with the next import.
+#[test]
+fn what_a_conversion_that_was_ended_has_left_is_said() {
+    let world = World::new();
+    world.cubefs("wal_7");
+    let leave = |sub: &str| {
+        std::fs::create_dir(world.path("wal_7").join(sub)).unwrap();
+        std::fs::write(world.path("wal_7").join(sub).join("seg-0000000000000001"), vec![1; 9000]).unwrap();
+    };
+    assert_eq!(json(&world, "status wal_7 --json", 0)["left_bytes"], Value::Null);
+    leave("cubefs-import");
+    let says = "an import that was ended left 9,000 B in cubefs-import; the next import, or --undo, removes it";
+    for args in ["import --check wal_7", "status wal_7"] {
+        let text = world.run(args).code(0).stdout;
+        assert!(text.contains(says), "{args}: {text}");
+        assert_eq!(json(&world, &format!("{args} --json"), 0)["left_bytes"], 9000);
+    }
+    world.run("import --undo wal_7").code(5);
+    assert!(!world.path("wal_7/cubefs-import").exists());
+    leave("cubefs-import");
+    world.run("import wal_7").code(0);
+    assert!(!world.path("wal_7/cubefs-import").exists());
+    leave("cubefs-export");
+    let text = world.run("status wal_7").code(0).stderr;
+    assert!(text.contains("an export that was ended left 9,000 B in cubefs-export"), "{text}");
+    assert_eq!(json(&world, "status wal_7 --json", 0)["left_bytes"], 9000);
+    world.run("export wal_7 out").code(0);
+    assert!(!world.path("wal_7/cubefs-export").exists());
 }

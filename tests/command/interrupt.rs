@@ -177,6 +177,16 @@ fn a_watch_on_a_terminal_draws_in_one_place() {
     assert_restored(&(seen + &rest));
 }
 
+/// A log of CubeFS's is read in full: who waits for its status sees how far that is.
+#[test]
+fn the_status_of_a_cubefs_log_has_a_bar_on_a_terminal() {
+    let world = World::new();
+    world.large_cubefs("wal_1", 5000);
+    let output = on_a_terminal(&world, "status .").output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("./wal_1 [") && shown.contains("a CubeFS log that can be imported"), "{shown:?}");
+}
+
 /// What was shown last stays until there is something newer: a server that hangs must not leave an empty screen, nor keep Ctrl-C waiting.
 #[test]
 fn a_watch_on_a_terminal_ends_in_the_middle_of_a_request() {

@@ -9,6 +9,10 @@ use serde_json::json;
 use std::path::Path;
 use std::time::Instant;
 
+/// Where an import makes its files, and an export.
+const IMPORT: &str = "cubefs-import";
+pub const EXPORT: &str = "cubefs-export";
+
 pub fn import(args: &args::Import, json: bool) -> Result<Exit> {
     if args.directories.len() > 1 && (args.id.is_some() || args.known_index > 0) {
         args::refuse("--id and --known-index are of one directory; give one at a time");
@@ -57,11 +61,18 @@ fn import_one(engine: &Engine, args: &args::Import, path: &Path, json: bool) -> 
     let found = conversion.import();
     bar.finish_and_clear();
     let found = found?;
+    let done = match before {
+        Shape::Cubefs => "imported",
+        Shape::Bulkhead => "already",
+        // Also one that was taken back to CubeFS's, and imported then.
+        _ if found.report.files > 0 => "imported",
+        _ => "settled",
+    };
     if json {
-        say!("{}", inspection_json(path, &found, "imported"));
-    } else if before == Shape::Bulkhead {
+        say!("{}", inspection_json(path, &found, done));
+    } else if done == "already" {
         say!("{name}: is a Bulkhead directory already");
-    } else if before != Shape::Cubefs {
+    } else if done == "settled" {
         say!("{name}: an import or export that was cut short is settled; the directory is Bulkhead's");
     } else {
         let report = &found.report;
@@ -111,6 +122,12 @@ pub fn checked(path: &Path, found: &Inspection, json: bool) -> Exit {
                 report.compaction_term
             );
             show::findings(&report.findings);
+            if let Some(bytes) = left(path, IMPORT) {
+                let bytes = show::bytes(bytes);
+                say!(
+                    "  an import that was ended left {bytes} in cubefs-import; the next import, or --undo, removes it"
+                );
+            }
         }
         Shape::Bulkhead if found.undoable => say!("{name}: a Bulkhead log; its import can be undone"),
         Shape::Bulkhead if found.cubefs_original => {
@@ -128,13 +145,23 @@ pub fn checked(path: &Path, found: &Inspection, json: bool) -> Exit {
 
 fn inspection_json(path: &Path, found: &Inspection, done: &str) -> serde_json::Value {
     let r = &found.report;
+    // Nothing was read where there was no CubeFS log.
+    let read = done == "imported" || found.shape == Shape::Cubefs;
+    let of = |n: u64| read.then_some(n);
     json!({
         "path": path.to_string_lossy(), "done": done, "shape": format!("{:?}", found.shape), "undoable": found.undoable,
-        "cubefs_original": found.cubefs_original, "bulkhead_original": found.bulkhead_original, "files": r.files, "file_bytes": r.file_bytes,
-        "entries": r.entries, "bytes": r.bytes, "first_index": r.first_index, "last_index": r.last_index, "last_term": r.last_term,
-        "term": r.hard_state.term, "vote": r.hard_state.vote, "commit": r.hard_state.commit, "compaction_index": r.compaction_index,
-        "compaction_term": r.compaction_term, "torn_bytes": r.torn_bytes, "findings": show::findings_json(&r.findings),
+        "cubefs_original": found.cubefs_original, "bulkhead_original": found.bulkhead_original, "files": of(r.files), "file_bytes": of(r.file_bytes),
+        "entries": of(r.entries), "bytes": of(r.bytes), "first_index": of(r.first_index), "last_index": of(r.last_index),
+        "last_term": of(r.last_term), "term": of(r.hard_state.term), "vote": of(r.hard_state.vote), "commit": of(r.hard_state.commit),
+        "compaction_index": of(r.compaction_index), "compaction_term": of(r.compaction_term), "torn_bytes": of(r.torn_bytes),
+        "findings": read.then(|| show::findings_json(&r.findings)), "left_bytes": left(path, IMPORT),
     })
+}
+
+/// Bytes of what a conversion that was ended has left there. None of one that is under way.
+pub fn left(path: &Path, sub: &str) -> Option<u64> {
+    let sub = path.join(sub);
+    (sub.is_dir() && find::holder(path).is_none()).then(|| show::file_bytes(&sub))
 }
 
 pub fn export(args: &args::Export, json: bool) -> Result<Exit> {

@@ -135,6 +135,12 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
+/// Of the files in a directory.
+pub fn file_bytes(path: &Path) -> u64 {
+    let files = std::fs::read_dir(path).into_iter().flatten().flatten().filter_map(|e| e.metadata().ok());
+    files.filter(|m| m.is_file()).map(|m| m.len()).sum()
+}
+
 pub fn range(range: (u64, u64)) -> String {
     match range {
         (a, b) if a > b => "none".into(),

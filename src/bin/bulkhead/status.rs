@@ -3,7 +3,7 @@
 use crate::args::{self, Paths};
 use crate::exit::Exit;
 use crate::{aside, convert, find, live, say, show};
-use bulkhead::cubefs::{Conversion, Shape, SNAPSHOT_PENDING};
+use bulkhead::cubefs::{Conversion, Inspection, Shape, SNAPSHOT_PENDING};
 use bulkhead::io::real::RealStorage;
 use bulkhead::{Engine, Result, Status, Survey};
 use serde_json::json;
@@ -37,21 +37,9 @@ fn directories(paths: &[PathBuf], json: bool) -> Result<Exit> {
 }
 
 fn one(engine: &Engine, path: &Path, shape: Shape, json: bool, rows: &mut Vec<Vec<String>>) -> Result<Exit> {
-    // One of parts that do not fit together may be a log without its root.
-    let damaged_log = shape == Shape::Unknown && Survey::of(&RealStorage, path).is_err();
-    if shape != Shape::Bulkhead && !damaged_log {
-        let found = Conversion::new(engine, path, 0).inspect()?;
-        if found.shape != Shape::Bulkhead {
-            return Ok(convert::checked(path, &found, json));
-        }
-    }
-    let survey = match Survey::of(&RealStorage, path) {
-        // It has changed hands.
-        Err(e) if e.status == Status::NeedsImport => {
-            find::shape(engine, path)?;
-            return Ok(convert::checked(path, &Conversion::new(engine, path, 0).inspect()?, json));
-        }
-        survey => survey?,
+    let survey = match look(engine, path, shape)? {
+        Look::Ours(survey) => survey,
+        Look::Other(found) => return Ok(convert::checked(path, &found, json)),
     };
     let holder = find::holder(path);
     let damaged = survey.damaged();
@@ -68,6 +56,7 @@ fn one(engine: &Engine, path: &Path, shape: Shape, json: bool, rows: &mut Vec<Ve
     let (hard, segments) = (survey.hard_state(), survey.segments());
     let size: u64 = segments.iter().map(|s| s.file_bytes).sum();
     let exit = if survey.fault().is_some() || damaged.2 > 0 { Exit::Damage } else { Exit::Fine };
+    let left = convert::left(path, convert::EXPORT);
     if json {
         let maybe = survey.maybe_acknowledged();
         say!(
@@ -80,6 +69,7 @@ fn one(engine: &Engine, path: &Path, shape: Shape, json: bool, rows: &mut Vec<Ve
                 "compaction_index": survey.compaction().0, "compaction_term": survey.compaction().1, "segments": segments.len(),
                 "segment_bytes": size, "damaged_first": damaged.0, "damaged_last": damaged.1, "damaged_entries": damaged.2,
                 "maybe_acknowledged_first": maybe.0, "maybe_acknowledged_last": maybe.1, "fault": survey.fault().map(|f| f.message.clone()),
+                "left_bytes": left,
             })
         );
         return Ok(exit);
@@ -88,12 +78,25 @@ fn one(engine: &Engine, path: &Path, shape: Shape, json: bool, rows: &mut Vec<Ve
     let [term, commit, count] = [hard.term, hard.commit, segments.len() as u64].map(show::number);
     let (id, vote) = (survey.partition_id().to_string(), show::vote(hard.vote));
     rows.push(vec![path.display().to_string(), id, state, entries, term, vote, commit, count, show::bytes(size)]);
+    notes(path, &survey, left);
+    Ok(exit)
+}
+
+/// What the table has no room for.
+fn notes(path: &Path, survey: &Survey, left: Option<u64>) {
+    let (hard, damaged) = (survey.hard_state(), survey.damaged());
     if hard.vote & SNAPSHOT_PENDING != 0 {
         aside!(
             "{}: a snapshot was begun and has not arrived, and raft sees an empty log until one does: docs/cubefs.md says what to do. \
              (The CubeFS adapter says so with bit 63 of the vote. Of another owner, the vote is {}.)",
             path.display(),
             show::number(hard.vote)
+        );
+    }
+    if let Some(bytes) = left.map(show::bytes) {
+        aside!(
+            "{}: an export that was ended left {bytes} in cubefs-export; the next import or export removes it",
+            path.display()
         );
     }
     if let Some(fault) = survey.fault() {
@@ -105,7 +108,39 @@ fn one(engine: &Engine, path: &Path, shape: Shape, json: bool, rows: &mut Vec<Ve
             path.display()
         );
     }
-    Ok(exit)
+}
+
+enum Look {
+    Ours(Survey),
+    Other(Inspection),
+}
+
+/// What a directory is, also if it has changed hands since it had that shape.
+fn look(engine: &Engine, path: &Path, shape: Shape) -> Result<Look> {
+    // One of parts that do not fit together may be a log without its root.
+    let damaged_log = shape == Shape::Unknown && Survey::of(&RealStorage, path).is_err();
+    if shape != Shape::Bulkhead && !damaged_log {
+        let found = inspect(engine, path)?;
+        if found.shape != Shape::Bulkhead {
+            return Ok(Look::Other(found));
+        }
+    }
+    match Survey::of(&RealStorage, path) {
+        Err(e) if e.status == Status::NeedsImport => {
+            find::shape(engine, path)?;
+            inspect(engine, path).map(Look::Other)
+        }
+        survey => survey.map(Look::Ours),
+    }
+}
+
+/// A CubeFS log is read in full.
+fn inspect(engine: &Engine, path: &Path) -> Result<Inspection> {
+    let bar = show::bar(&path.display().to_string());
+    let tell = |now| show::tick(&bar, now);
+    let found = Conversion::new(engine, path, 0).progress(&tell).inspect();
+    bar.finish_and_clear();
+    found
 }
 
 pub fn stat(paths: &Paths, json: bool) -> Result<Exit> {

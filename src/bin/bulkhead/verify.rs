@@ -68,7 +68,7 @@ pub fn verify(args: &args::Verify, json: bool) -> Result<Exit> {
         logs: &logs,
         readers: (jobs / logs.len().max(1)).max(1),
         state: state.as_ref(),
-        sizes: logs.iter().map(|(path, shape)| if shape.is_ok() { size(path) } else { 0 }).collect(),
+        sizes: logs.iter().map(|(path, shape)| if shape.is_ok() { show::file_bytes(path) } else { 0 }).collect(),
         next: AtomicUsize::new(0),
         done: AtomicU64::new(0),
         bar: show::bar("verify"),
@@ -225,11 +225,6 @@ fn ranges(survey: &Survey, readers: usize) -> Vec<(u64, u64)> {
     }
     ranges.push((from, last));
     ranges
-}
-
-fn size(path: &Path) -> u64 {
-    let files = std::fs::read_dir(path).into_iter().flatten().flatten().filter_map(|e| e.metadata().ok());
-    files.filter(|m| m.is_file()).map(|m| m.len()).sum()
 }
 
 fn tell(path: &Path, result: Result<Read>, json: bool) -> Exit {

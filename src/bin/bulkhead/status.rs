@@ -111,7 +111,7 @@ fn notes(path: &Path, survey: &Survey, left: Option<u64>) {
 }
 
 enum Look {
-    Ours(Survey),
+    Ours(Box<Survey>),
     Other(Inspection),
 }
 
@@ -130,7 +130,7 @@ fn look(engine: &Engine, path: &Path, shape: Shape) -> Result<Look> {
             find::shape(engine, path)?;
             inspect(engine, path).map(Look::Other)
         }
-        survey => survey.map(Look::Ours),
+        survey => Ok(Look::Ours(Box::new(survey?))),
     }
 }
 

@@ -55,3 +55,16 @@ fn a_term_below_the_compaction_points_is_damage_also_behind_bad_bytes() {
         assert_eq!(refused(&disk), (damage, damage.is_none()), "term {term}, rotten: {rotten}");
     }
 }
+
+/// An entry over the limit is no damage, and must not hide any: whoever raises the limit for it has a log that is not whole.
+#[test]
+fn damage_is_told_before_what_is_too_large() {
+    for (commit, status) in [(38, Status::EntryTooLarge), (99, Status::Damaged)] {
+        let hard_state = HardState { commit, ..sample().hard_state };
+        let disk = cubefs_disk(1, SimConfig::default(), &Log { hard_state, ..sample() });
+        let config = EngineConfig { max_entry_bytes: 100, ..EngineConfig::default() };
+        let engine = Engine::stepped(config, &disk, disk.ops() + 1).expect("an engine");
+        let told = Conversion::new(&engine, PATH, 7).import().map(drop).map_err(|e| e.status);
+        assert_eq!(told, Err(status), "committed up to {commit}");
+    }
+}

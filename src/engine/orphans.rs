@@ -49,10 +49,16 @@ impl Orphans {
         orphans.get(find(&orphans, root, place)?)?.first_with(known)
     }
 
+    /// That of this directory goes from here; one of a directory that this is a copy of stays.
     pub fn take(&self, root: &Root, place: Place) -> Option<Orphan> {
         let mut orphans = self.0.lock();
+        // Another process has opened the directory since.
+        orphans.retain(|o| !o.was_left_in(place) || !o.is_of_log(root) || o.is_of(root));
         let at = find(&orphans, root, place)?;
-        Some(orphans.remove(at))
+        if orphans.get(at)?.was_left_in(place) {
+            return Some(orphans.remove(at));
+        }
+        orphans.get(at).cloned()
     }
 }
 

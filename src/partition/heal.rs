@@ -55,6 +55,7 @@ impl Partition {
         }
         let log = &mut *log;
         log.lost = (0, 0);
+        log.found_mode = None;
         if log.trouble.take().is_some() {
             self.tell_end_of_trouble(log);
         }

@@ -133,6 +133,10 @@ impl Partition {
             // It can be read and vote as it is; what is to be written anew waits for space.
             Err(e) if e.cause() == Cause::NoSpace => {
                 log.durable = Extent { lsn: end.last_lsn, index: durable, end, ..log.durable };
+                // Until then a root says what the one before it did: where the log ends is not on the medium.
+                log.opened_end = root.end;
+                log.desired = Root { clean: false, ..root };
+                log.found_mode = Some(root.mode);
                 log.sound = true;
                 return Err(e);
             }

@@ -90,6 +90,8 @@ pub(super) struct Log {
     pub root: RootVersions,
     /// Where the log ended when it was opened, or at the last reset.
     pub opened_end: LogEnd,
+    /// The mode of an earlier opening, while what that may have left in the page cache alone waits for space.
+    pub found_mode: Option<u32>,
     /// Segments created and named, not begun.
     pub spares: VecDeque<Arc<Segment>>,
     /// Segments with a number and no file yet, in order.
@@ -173,6 +175,7 @@ impl Log {
             desired: Root::default(),
             root: RootVersions::default(),
             opened_end: LogEnd::default(),
+            found_mode: None,
             spares: VecDeque::new(),
             unbacked: VecDeque::new(),
             next_sequence: 1,

@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub type Place = (u64, u64);
 
 /// Acknowledged entries of a closed partition that the disk may not have.
+#[derive(Clone)]
 pub struct Orphan {
     incarnation: Id,
     place: Place,
@@ -36,7 +37,11 @@ pub struct Orphan {
 impl Orphan {
     /// It is this log's, and no other opening has written the root since.
     pub fn is_of(&self, root: &Root) -> bool {
-        self.incarnation == root.incarnation && self.epochs.iter().any(|epoch| same_opening(epoch, &root.epoch))
+        self.is_of_log(root) && self.epochs.iter().any(|epoch| same_opening(epoch, &root.epoch))
+    }
+
+    pub fn is_of_log(&self, root: &Root) -> bool {
+        self.incarnation == root.incarnation
     }
 
     /// A later one of the same directory takes its place. Copies of a directory may have left one each.
@@ -123,9 +128,10 @@ impl Partition {
         let Some(mut orphan) = self.host.orphan(root, place) else {
             return Ok(());
         };
-        if orphan.place != place {
-            // Of another directory that this one is a copy of, and which may be opened, too: it hears that its entries are gone.
-            self.host.keep_orphan(orphan.without_entries());
+        // Of another directory that this one is a copy of, and which may be opened, too: that keeps them until this one has them, and hears
+        // then that they are gone.
+        let original = (orphan.place != place).then(|| orphan.without_entries());
+        if original.is_some() {
             orphan = Orphan { place, path: self.path.clone(), tag: self.tag.clone(), ..orphan };
         }
         let (found, compaction, end) = {
@@ -152,7 +158,9 @@ impl Partition {
             match self.heal_with(&Rescue { first, end, from: Origin::Memory(entries), groups: 0 }, true) {
                 // With entries that are all compacted there is nothing to accept: the next try to open makes the segment that supersedes.
                 Err(e) if e.cause() == Cause::NoSpace && self.mode == Mode::Interval && waits => {
-                    return self.wait_for_space(&orphan, e)
+                    let waits = self.wait_for_space(&orphan, e);
+                    original.into_iter().for_each(|o| self.host.keep_orphan(o));
+                    return waits;
                 }
                 healed => healed,
             }
@@ -165,6 +173,7 @@ impl Partition {
             self.host.keep_orphan(orphan);
             return result;
         }
+        original.into_iter().for_each(|o| self.host.keep_orphan(o));
         let mut log = self.log.lock();
         log.sound = true;
         Ok(())

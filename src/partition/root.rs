@@ -218,7 +218,7 @@ impl Partition {
             commit,
             lsn_limit: log.next_lsn.saturating_add(LSN_AHEAD),
             mark: log.durable.lsn.max(log.desired.mark),
-            mode: self.mode as u32,
+            mode: log.found_mode.unwrap_or(self.mode as u32),
             ..log.desired
         }
     }

@@ -213,3 +213,47 @@ fn f09_a_wait_for_space_beyond_the_stall_limit_ends_as_no_space() {
     assert_eq!((error.status, state(&p)), (Status::NoSpace, State::ReadOnly), "{error}");
     p.set_hard_state(hard(5, 1, 0)).unwrap();
 }
+
+/// What only the page cache has waits for space to be written anew. Until then no root says that the log ends behind it.
+#[test]
+fn f09_a_vote_beside_a_wait_for_space_does_not_vouch_for_the_page_cache() {
+    for (mode, direct_io, reopened_in) in
+        [(Mode::None, true, Mode::None), (Mode::None, true, Mode::Sync), (Mode::Interval, false, Mode::Interval)]
+    {
+        for (compacts, how) in [(false, Crash::PowerNothing), (true, Crash::PowerNothing), (false, Crash::Process)] {
+            let what = format!("{mode:?}, {reopened_in:?}, compacts: {compacts}, {how:?}");
+            let disk = disk_of(1, direct_io);
+            let (_engine, p) = start(&disk, mode);
+            append(&p, &entries(6, 6, 1, 300)).unwrap();
+            wait_for_quiet(&disk);
+            append_each(&p, 7, 9, 1, 3000);
+            disk.inject(Rule::errno(libc::EIO).on(OpKind::Sync).path("/p1/seg-").once());
+            p.sync().unwrap_err();
+            let durable = p.status().durable_index;
+            assert!(durable < 9, "{what}: {durable}");
+            let disk = disk.crash(Crash::Process);
+            disk.set_free(0);
+            disk.inject(Rule::errno(libc::ENOSPC).on(OpKind::Create).path("/p1/seg-"));
+            let waiting = engine(&disk);
+            let p = reopen(&waiting, "/p1", 1, reopened_in);
+            assert_eq!((state(&p), p.bounds().unwrap().1), (State::ReadOnly, 9), "{what}");
+            match compacts {
+                true => p.compact(3).unwrap(),
+                false => p.set_hard_state(hard(9, 3, 0)).unwrap(),
+            }
+            let left = disk.crash(how);
+            left.clear_faults();
+            left.set_free(20 << 20);
+            let again = engine(&left);
+            let p = reopen(&again, "/p1", 1, reopened_in);
+            // Of a sync that failed a part may be on the medium.
+            let may_be = if how == Crash::Process { 9..=9 } else { durable..=8 };
+            let last = p.bounds().unwrap().1;
+            assert_eq!(state(&p), State::ReadWrite, "{what}: {:?}", p.last_fault());
+            assert!(may_be.contains(&last), "{what}: {last}, {may_be:?}");
+            assert_eq!(p.status().damaged, Default::default(), "{what}");
+            assert_eq!(read_all(&p).unwrap().last().map(|e| e.index), Some(last), "{what}");
+            append_durably(&p, &entries(last + 1, last + 3, 9, 300)).unwrap();
+        }
+    }
+}

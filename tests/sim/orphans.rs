@@ -138,8 +138,7 @@ fn what_was_left_behind_and_is_compacted_leaves_the_log_empty_on_a_full_disk() {
 
 /// Entries 1 to 3 are durable, 4 to 9 were left in memory. `aside`, if any, is a copy of the directory as it was before 2 and 3.
 fn left_behind(disk: &SimDisk, aside: Option<&str>) -> Engine {
-    let config = EngineConfig { interval_ms: 60_000, ..config() };
-    let engine = Engine::with_storage(config, Arc::new(disk.clone())).unwrap();
+    let engine = interval_engine(disk);
     let p = open(&engine, "/p1", 1, Mode::Interval);
     append_each(&p, 1, 1, 1, 300);
     p.close().unwrap();
@@ -152,6 +151,11 @@ fn left_behind(disk: &SimDisk, aside: Option<&str>) -> Engine {
     wait_for_quiet(disk);
     fail_with(disk, "/p1", &p, 4, 1);
     engine
+}
+
+fn interval_engine(disk: &SimDisk) -> Engine {
+    let config = EngineConfig { interval_ms: 60_000, ..config() };
+    Engine::with_storage(config, Arc::new(disk.clone())).unwrap()
 }
 
 fn fail_with(disk: &SimDisk, path: &str, p: &bulkhead::Partition, first: u64, term: u64) {
@@ -206,4 +210,45 @@ fn what_was_left_behind_is_taken_in_under_another_name_and_then_nothing_is_lost_
     assert_opens(&engine, "/moved", &entries(1, 9, 1, 300));
     disk.rename("/moved", "/p1");
     assert_opens(&engine, "/p1", &entries(1, 9, 1, 300));
+}
+
+/// It reaches less far: what memory has does not follow what it has.
+#[test]
+fn what_was_left_behind_stays_while_an_older_copy_of_the_same_opening_is_opened() {
+    let disk = SimDisk::new(1);
+    let engine = left_behind_since(&disk, |disk| disk.copy_dir("/p1", "/older"));
+    let older = reopen(&engine, "/older", 1, Mode::Interval);
+    assert_eq!((state(&older), older.status().cause), (State::Unavailable, Cause::LostEntries));
+    older.close().unwrap();
+    assert_opens(&engine, "/p1", &entries(1, 9, 1, 300));
+}
+
+#[test]
+fn what_was_left_behind_stays_while_a_copy_cannot_write_it() {
+    let disk = SimDisk::new(1);
+    let engine = left_behind_since(&disk, |_| ());
+    disk.copy_dir("/p1", "/copy");
+    disk.inject(Rule::errno(libc::EROFS).on(OpKind::Write).path("/copy/seg-"));
+    let copy = reopen(&engine, "/copy", 1, Mode::Interval);
+    assert_eq!(state(&copy), State::Unavailable);
+    let _ = copy.close();
+    drop(copy);
+    assert_opens(&engine, "/p1", &entries(1, 9, 1, 300));
+    disk.clear_faults();
+    assert_opens(&engine, "/copy", &entries(1, 9, 1, 300));
+}
+
+/// Two entries are durable and, after `between`, a third; six more are in memory.
+fn left_behind_since(disk: &SimDisk, between: impl Fn(&SimDisk)) -> Engine {
+    let engine = interval_engine(disk);
+    let p = open(&engine, "/p1", 1, Mode::Interval);
+    append_each(&p, 1, 2, 1, 300);
+    p.sync().unwrap();
+    wait_for_quiet(disk);
+    between(disk);
+    append_each(&p, 3, 3, 1, 300);
+    p.sync().unwrap();
+    wait_for_quiet(disk);
+    fail_with(disk, "/p1", &p, 4, 1);
+    engine
 }

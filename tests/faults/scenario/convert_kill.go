@@ -116,19 +116,17 @@ func (c *converter) copied(from, name string) string {
 	return to
 }
 
-func (c *converter) words(v conversion, dirs ...string) []string {
+func (c *converter) words(v conversion, dir string) []string {
 	words := append([]string{filepath.Join(c.e.programs, "bulkhead")}, v.words...)
-	for _, dir := range dirs {
-		if words = append(words, wal(dir)); v.elsewhere {
-			words = append(words, filepath.Join(dir, "target"))
-		}
+	if words = append(words, wal(dir)); v.elsewhere {
+		words = append(words, filepath.Join(dir, "target"))
 	}
 	return words
 }
 
 // command runs a conversion to its end.
-func (c *converter) command(v conversion, dirs ...string) {
-	words := c.words(v, dirs...)
+func (c *converter) command(v conversion, dir string) {
+	words := c.words(v, dir)
 	if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
 		c.e.End(Failed, "%s: %v: %s", v.name, err, out)
 	}
@@ -253,10 +251,10 @@ func (c *converter) opens(o *Owner, begin *Ledger, dir, when string) bool {
 	return true
 }
 
-// finish has the next import go on with what kills left, all in one process, and looks whether Bulkhead has it whole.
+// finish has the next import go on with what kills left, and looks whether Bulkhead has it whole.
 func (c *converter) finish(v conversion, left []string) {
-	c.command(conversions[0], left...)
 	for _, dir := range left {
+		c.command(conversions[0], dir)
 		l := c.starts[v.from].Copy()
 		l.Dir = dir
 		c.inBulkhead(l, func(*Ledger) {})

@@ -72,7 +72,8 @@ impl Partition {
         let mut deadline = None;
         let mut read: Option<Arc<Indexing>> = None;
         loop {
-            if index > log.last.0 || self.term_in_memory(log, index).is_some() {
+            let is_there = (log.compaction.0..=log.last.0).contains(&index);
+            if !is_there || self.term_in_memory(log, index).is_some() {
                 return Ok(());
             }
             check(self, log, op)?;

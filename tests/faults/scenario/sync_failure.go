@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"path/filepath"
+	"time"
 
 	"github.com/bulkhead-wal/bulkhead/tests/faults/disk"
 	"github.com/bulkhead-wal/bulkhead/tests/faults/driver"
@@ -92,7 +93,11 @@ func (o *Owner) appendAndSync(l *Ledger, entries int) (driver.Reply, bool) {
 
 // recoverOnTheSpot goes on by the documented way, and appends if that worked.
 func (o *Owner) recoverOnTheSpot(l *Ledger) *Owner {
-	if r := o.Recover(l); r.OK {
+	r := o.Recover(l)
+	for end := time.Now().Add(5 * time.Second); !r.OK && time.Now().Before(end); r = o.Recover(l) {
+		time.Sleep(200 * time.Millisecond) // space that is back may not be there at once
+	}
+	if r.OK {
 		l.Last = max(l.Last, r.Last) // what was refused and is there, if the system says so
 		o.Fill(l, 20, 1000)
 		o.Sync(l)

@@ -281,7 +281,7 @@ impl File for WatchedFile {
 
     fn write_at(&self, bufs: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         let written = self.calls.note(self.write, || self.inner.write_at(bufs, offset));
-        if self.inner.writes_are_durable() {
+        if written.is_err() && self.inner.writes_are_durable() {
             return self.calls.flushed(written);
         }
         written

@@ -67,7 +67,7 @@ impl Partition {
         }
     }
 
-    pub(super) fn closed_error(&self, op: Op) -> Error {
+    fn closed_error(&self, op: Op) -> Error {
         Error::new(Status::Closed, op, "the partition is closed; open it again").partition(self.id).at(&self.path)
     }
 

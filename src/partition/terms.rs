@@ -83,13 +83,15 @@ impl Partition {
                 Some(Err(error)) => return Err(error),
                 None => {}
             }
-            if self.mode == Mode::None || !self.host.has_threads() {
+            let elsewhere = self.mode != Mode::None && self.host.has_threads();
+            let under_way =
+                elsewhere.then(|| log.indexing.clone().or_else(|| self.index_elsewhere(log, &live))).flatten();
+            let Some(under_way) = under_way else {
                 return match MutexGuard::unlocked(log, || self.term_from(&live, index)) {
                     Err(error) if error.status != Status::Damaged => Err(error),
                     _ => Ok(()),
                 };
-            }
-            let under_way = log.indexing.clone().map_or_else(|| self.index_elsewhere(log, &live), Ok)?;
+            };
             let deadline = *deadline.get_or_insert_with(|| self.stall_deadline());
             if self.wait(log, deadline) && under_way.result().is_none() {
                 return Err(self.read_stalled(log, &live));
@@ -98,10 +100,10 @@ impl Partition {
         }
     }
 
-    /// A thread of its own reads the segment: one at a time, which stays behind if the disk hangs.
-    fn index_elsewhere(&self, log: &mut Log, live: &Live) -> Result<Arc<Indexing>> {
+    /// A thread of its own reads the segment: one at a time, which stays behind if the disk hangs. None if the system has no thread to give.
+    fn index_elsewhere(&self, log: &mut Log, live: &Live) -> Option<Arc<Indexing>> {
         let read = Arc::new(Indexing { sequence: live.segment.sequence(), result: Mutex::default() });
-        let Some(partition) = self.me.upgrade() else { return Err(self.closed_error(Op::Read)) };
+        let partition = self.me.upgrade()?;
         let (under_way, live) = (read.clone(), live.clone());
         let run = move || {
             let result = catch_unwind(AssertUnwindSafe(|| partition.index_segment(&live))).unwrap_or_else(|_| {
@@ -113,10 +115,9 @@ impl Partition {
             log.indexing = None;
             partition.changed.notify_all();
         };
-        let thread = Builder::new().name("bulkhead-read".into()).spawn(run);
-        thread.map_err(|e| Error::io(Op::Read, &e, "starting a thread").partition(self.id).at(&self.path))?;
+        Builder::new().name("bulkhead-read".into()).spawn(run).ok()?;
         log.indexing = Some(read.clone());
-        Ok(read)
+        Some(read)
     }
 
     fn read_stalled(&self, log: &Log, live: &Live) -> Error {
